@@ -1,0 +1,2 @@
+//! The `modelrow` program.
+fn main() {}
