@@ -1,0 +1,120 @@
+//! Rows as a bundle: what `parse` reads, written again, without secrets.
+
+use crate::rows::{AuthProfileRow, CredentialRow, LANGUAGE, ModelRow, ProfileRow, Rows};
+use serde_json::{Map, Value, json};
+
+/// The rows of one provider as a bundle. References to secrets are kept, an
+/// encrypted secret is left out; members that say nothing are not written.
+#[must_use]
+pub fn write(rows: &Rows) -> Value {
+    let mut bundle = Map::new();
+    bundle.insert("language".into(), json!(rows.language.unwrap_or(LANGUAGE)));
+    if let Some(provider) = rows.providers.first() {
+        bundle.insert("provider".into(), provider_json(provider));
+    }
+    let auth = rows
+        .auth_profiles
+        .iter()
+        .map(|row| auth_profile(row, &rows.credentials));
+    put_list(&mut bundle, "auth_profiles", auth);
+    let schemas = rows.response_schemas.iter().map(|row| {
+        json!({ "name": row.name, "version": row.version, "strict": row.strict, "schema": row.schema })
+    });
+    put_list(&mut bundle, "response_schemas", schemas);
+    let templates = rows.prompt_templates.iter().map(|row| {
+        said(json!({ "name": row.name, "purpose": row.purpose, "version": row.version, "body": row.body }))
+    });
+    put_list(&mut bundle, "prompt_templates", templates);
+    put_list(&mut bundle, "models", rows.models.iter().map(model));
+    put_list(&mut bundle, "profiles", rows.profiles.iter().map(profile));
+    let rules = rows.routing_rules.iter().map(|row| {
+        said(
+            json!({ "conditions": row.conditions, "target_model": row.target_model,
+                     "fallback_model": row.fallback_model, "priority": row.priority }),
+        )
+    });
+    put_list(&mut bundle, "routing_rules", rules);
+    Value::Object(bundle)
+}
+
+fn put_list(bundle: &mut Map<String, Value>, name: &str, rows: impl Iterator<Item = Value>) {
+    bundle.insert(name.to_owned(), rows.collect());
+}
+
+/// Without the members that are null.
+fn said(mut row: Value) -> Value {
+    if let Some(members) = row.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    row
+}
+
+fn provider_json(row: &crate::rows::ProviderRow) -> Value {
+    said(json!({
+        "slug": row.slug, "provider_family": row.provider_family, "name": row.name, "api_base_url": row.api_base_url,
+        "conventions": row.conventions, "egress": row.egress, "status": row.status,
+    }))
+}
+
+/// A credential is written with the auth profile that names it; one that serves
+/// several stands with each of them.
+fn auth_profile(row: &AuthProfileRow, credentials: &[CredentialRow]) -> Value {
+    let named = |one: &&CredentialRow| match &row.credential {
+        Some(name) => one.name == *name,
+        None => one.is_default,
+    };
+    let credential = credentials
+        .iter()
+        .find(named)
+        .filter(|one| one.secret_ref.is_some());
+    said(json!({
+        "profile_key": row.profile_key, "auth_type": row.auth_type, "config": row.config,
+        "secret": credential.and_then(|one| one.secret_ref.clone()),
+        "endpoint_url": credential.and_then(|one| one.endpoint_url.clone()),
+        "is_default": credential.and_then(|one| one.is_default.then_some(true)),
+        "rate_limit_per_minute": credential.and_then(|one| one.rate_limit_per_minute),
+        "rate_limit_per_day": credential.and_then(|one| one.rate_limit_per_day),
+        "max_concurrent_jobs": credential.and_then(|one| one.max_concurrent_jobs),
+    }))
+}
+
+fn model(row: &ModelRow) -> Value {
+    said(json!({
+        "model_id": row.model_id, "name": row.name, "display_name": row.display_name, "model_type": row.model_type,
+        "is_default": row.is_default, "status": row.status, "prompt_template": row.prompt_template,
+        "response_schema": row.response_schema, "capabilities": row.capabilities,
+    }))
+}
+
+fn profile(row: &ProfileRow) -> Value {
+    said(json!({
+        "profile_key": row.profile_key, "purpose": row.purpose, "model": row.model, "auth_profile": row.auth_profile,
+        "is_active": row.is_active, "transport": row.transport, "response_mapping": row.response_mapping,
+        "workflow": row.workflow,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::parse;
+
+    #[test]
+    fn a_written_bundle_reads_as_the_same_rows() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../profiles");
+        let mut seen = 0;
+        for entry in folder.read_dir().unwrap() {
+            let Ok(text) = std::fs::read_to_string(entry.unwrap().path().join("bundle.json"))
+            else {
+                continue;
+            };
+            let first = parse("first", &text);
+            let written = write(&first.rows);
+            let second = parse("second", &written.to_string());
+            assert!(!second.diagnostics.has_errors(), "{}", second.diagnostics);
+            assert_eq!(write(&second.rows), written);
+            seen += 1;
+        }
+        assert!(seen >= 3, "only {seen} bundles were found");
+    }
+}

@@ -1,0 +1,367 @@
+//! Recorded cases (section 7): a call, the exchanges of a provider, and what
+//! must come of them. Read here; replayed by whoever has hands.
+
+use crate::bundle;
+use crate::call::Call;
+use crate::check::walk::{Fields, Sink, wrong_type};
+use diag::{Code, Diagnostics, Place};
+use serde_json::{Map, Value};
+
+/// One file of `cases/`.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// RFC 3339: where the clock starts, and the day of the call.
+    pub at: Option<String>,
+    /// The call.
+    pub input: CaseInput,
+    /// In the order in which they happen, all of them.
+    pub exchanges: Vec<CaseExchange>,
+    /// What must come of it.
+    pub expect: CaseExpect,
+}
+
+/// The body of `POST /v1/runs`.
+#[derive(Debug, Clone)]
+pub struct CaseInput {
+    /// What shall be made.
+    pub purpose: String,
+    /// As in a call.
+    pub model: Option<String>,
+    /// As in a call.
+    pub provider: Option<String>,
+    /// As in a call.
+    pub profile_key: Option<String>,
+    /// The rest of it.
+    pub call: Call,
+}
+
+/// One request and its answer.
+#[derive(Debug, Clone)]
+pub struct CaseExchange {
+    /// What must be sent.
+    pub request: CaseRequest,
+    /// What comes back; absent: the connection is cut after the request.
+    pub answer: Option<CaseAnswer>,
+}
+
+/// A request as the provider's documentation gives it.
+#[derive(Debug, Clone)]
+pub struct CaseRequest {
+    /// Upper case.
+    pub method: String,
+    /// Compared exactly, the query too.
+    pub url: String,
+    /// The named ones are compared; `None`: must not be sent.
+    pub headers: Vec<(String, Option<String>)>,
+    /// JSON, compared as values; absent with no `multipart`: no body.
+    pub body: Option<Value>,
+    /// Parts, instead of `body`.
+    pub multipart: Option<Vec<CasePart>>,
+}
+
+/// One part of a multipart body.
+#[derive(Debug, Clone)]
+pub struct CasePart {
+    /// Its name.
+    pub name: String,
+    /// Text of a plain field.
+    pub value: Option<String>,
+    /// Of a file.
+    pub filename: Option<String>,
+    /// Of a file.
+    pub content_type: Option<String>,
+    /// Bytes of a file.
+    pub base64: Option<String>,
+}
+
+/// An answer as the documentation gives it.
+#[derive(Debug, Clone)]
+pub struct CaseAnswer {
+    /// 200 when left out.
+    pub status: u16,
+    /// As written.
+    pub headers: Vec<(String, String)>,
+    /// JSON; a text is the text itself.
+    pub body: Option<Value>,
+    /// Bytes, instead of `body`; empty: an empty body.
+    pub body_base64: Option<String>,
+}
+
+/// What must come of a case. Exactly one of `output` and `error` is there.
+#[derive(Debug, Clone, Default)]
+pub struct CaseExpect {
+    /// The run succeeds with exactly this.
+    pub output: Option<Value>,
+    /// The run fails, or the call is refused; the given members are compared.
+    pub error: Option<CaseError>,
+    /// Of a refused call: exactly these findings.
+    pub diagnostics: Option<Vec<CaseFinding>>,
+    /// Name to a list of `{content_type, bytes, sha256}`.
+    pub artifacts: Option<Map<String, Value>>,
+    /// Whether the caller was told that the run is overdue.
+    pub overdue: Option<bool>,
+    /// Milliseconds from the first request to the end, at least.
+    pub elapsed_ms_min: Option<u64>,
+}
+
+/// A failure; what is absent is not compared.
+#[derive(Debug, Clone, Default)]
+pub struct CaseError {
+    /// A class of section 5.
+    pub class: Option<String>,
+    /// The provider's, else ours.
+    pub code: Option<String>,
+    /// The provider's, else ours.
+    pub message: Option<String>,
+}
+
+/// A finding about a refused call.
+#[derive(Debug, Clone)]
+pub struct CaseFinding {
+    /// Into the caller's body.
+    pub pointer: String,
+    /// Absent: any.
+    pub code: Option<String>,
+    /// A part of the message or help; absent: any.
+    pub says: Option<String>,
+}
+
+impl Case {
+    /// Reads the text of a case file; `source` is its name, as people know it.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, with line and column.
+    pub fn parse(source: &str, text: &str) -> Result<Self, Diagnostics> {
+        let (value, found, located) = bundle::json(source, text);
+        let sink = Sink::default();
+        sink.extend(found);
+        let root = Place {
+            source: Some(source.to_owned()),
+            ..Place::default()
+        };
+        let case = if sink.has_errors() {
+            None
+        } else {
+            read(&value, &root, &sink)
+        };
+        let found = located.locate(sink.into_inner());
+        match case.filter(|_| !found.has_errors()) {
+            Some(case) => Ok(case),
+            None => Err(found),
+        }
+    }
+}
+
+fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
+    let fields = Fields::open(value, at, sink)?;
+    fields.skip(&["why"]);
+    let case_at = fields.text("at").map(str::to_owned);
+    let input = needed(&fields, "input").and_then(|input| call(&input, sink));
+    let list_at = fields.place("exchanges");
+    if fields.raw("exchanges").is_none() {
+        fields.missing("exchanges");
+    }
+    let list = fields
+        .list("exchanges")
+        .unwrap_or_default()
+        .iter()
+        .enumerate();
+    let exchanges: Vec<_> = list
+        .filter_map(|(i, source)| exchange(source, &list_at.child(i), sink))
+        .collect();
+    let expect = needed(&fields, "expect").and_then(|expect| expectation(expect, sink));
+    fields.finish();
+    Some(Case {
+        at: case_at,
+        input: input?,
+        exchanges,
+        expect: expect?,
+    })
+}
+
+fn needed<'a>(fields: &Fields<'a>, name: &'static str) -> Option<Fields<'a>> {
+    if fields.raw(name).is_none() {
+        fields.missing(name);
+    }
+    fields.fields(name)
+}
+
+/// The choice of the profile, and the rest, which is a call.
+fn call(fields: &Fields<'_>, sink: &Sink) -> Option<CaseInput> {
+    const CHOICE: &[&str] = &["purpose", "model", "provider", "profile_key"];
+    let text = |name| fields.text(name).map(str::to_owned);
+    let purpose = fields.required_text("purpose").map(str::to_owned);
+    let rest = fields
+        .members()
+        .filter(|(name, _)| !CHOICE.contains(&name.as_str()));
+    let rest: Map<_, _> = rest
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let call = serde_json::from_value::<Call>(Value::Object(rest));
+    if let Err(error) = &call {
+        sink.error(
+            Code::P801,
+            fields.at(),
+            format!("the call cannot be read: {error}"),
+            "write it like the body of `POST /v1/runs`",
+        );
+    }
+    Some(CaseInput {
+        purpose: purpose?,
+        model: text("model"),
+        provider: text("provider"),
+        profile_key: text("profile_key"),
+        call: call.ok()?,
+    })
+}
+
+fn exchange(source: &Value, at: &Place, sink: &Sink) -> Option<CaseExchange> {
+    let fields = Fields::open(source, at, sink)?;
+    let request = needed(&fields, "request").and_then(|fields| request(fields, sink));
+    if fields.raw_or_null("answer").is_none() {
+        fields.missing("answer");
+    }
+    let answer = fields.fields("answer").map(|fields| answer(fields, sink));
+    fields.finish();
+    Some(CaseExchange {
+        request: request?,
+        answer,
+    })
+}
+
+fn request(fields: Fields<'_>, sink: &Sink) -> Option<CaseRequest> {
+    let at = fields.place("headers");
+    let mut headers = Vec::new();
+    for (name, value) in fields.object("headers").into_iter().flatten() {
+        match value {
+            Value::String(text) => headers.push((name.clone(), Some(text.clone()))),
+            Value::Null => headers.push((name.clone(), None)),
+            other => wrong_type(sink, &at.child(name), "a text or null", other),
+        }
+    }
+    let body = fields.raw("body").cloned();
+    let multipart = fields.list("multipart").map(|parts| {
+        let at = fields.place("multipart");
+        let parts = parts.iter().enumerate();
+        parts
+            .filter_map(|(i, source)| part(source, &at.child(i), sink))
+            .collect()
+    });
+    one_of_two(&fields, "body", "multipart", sink);
+    let (method, url) = (fields.required_text("method"), fields.required_text("url"));
+    fields.finish();
+    Some(CaseRequest {
+        method: method?.to_uppercase(),
+        url: url?.to_owned(),
+        headers,
+        body,
+        multipart,
+    })
+}
+
+fn part(source: &Value, at: &Place, sink: &Sink) -> Option<CasePart> {
+    let fields = Fields::open(source, at, sink)?;
+    let text = |name| fields.text(name).map(str::to_owned);
+    let name = fields.required_text("name");
+    let part = CasePart {
+        name: name.unwrap_or_default().to_owned(),
+        value: text("value"),
+        filename: text("filename"),
+        content_type: text("content_type"),
+        base64: text("base64"),
+    };
+    fields.finish();
+    name.is_some().then_some(part)
+}
+
+fn answer(fields: Fields<'_>, sink: &Sink) -> CaseAnswer {
+    let at = fields.place("headers");
+    let mut headers = Vec::new();
+    for (name, value) in fields.object("headers").into_iter().flatten() {
+        match value.as_str() {
+            Some(text) => headers.push((name.clone(), text.to_owned())),
+            None => wrong_type(sink, &at.child(name), "a text", value),
+        }
+    }
+    one_of_two(&fields, "body", "body_base64", sink);
+    let status = fields.whole("status").unwrap_or(200);
+    let answer = CaseAnswer {
+        status: u16::try_from(status).unwrap_or(200),
+        headers,
+        body: fields.raw_or_null("body").cloned(),
+        body_base64: fields.text("body_base64").map(str::to_owned),
+    };
+    if !(100..=599).contains(&status) {
+        sink.error(
+            Code::P801,
+            &fields.place("status"),
+            format!("{status} is no HTTP status"),
+            "write 100 to 599",
+        );
+    }
+    fields.finish();
+    answer
+}
+
+fn one_of_two(fields: &Fields<'_>, one: &'static str, other: &'static str, sink: &Sink) {
+    if fields.raw(one).is_some() && fields.raw(other).is_some() {
+        sink.error(
+            Code::P113,
+            fields.at(),
+            format!("`{one}` and `{other}` are both there"),
+            "keep one of the two",
+        );
+    }
+}
+
+fn expectation(fields: Fields<'_>, sink: &Sink) -> Option<CaseExpect> {
+    let output = fields.raw("output").cloned();
+    let error = fields.fields("error").map(|error| {
+        let text = |name| error.text(name).map(str::to_owned);
+        let read = CaseError {
+            class: text("class"),
+            code: text("code"),
+            message: text("message"),
+        };
+        error.finish();
+        read
+    });
+    let at = fields.place("diagnostics");
+    let diagnostics = fields.list("diagnostics").map(|list| {
+        let list = list.iter().enumerate();
+        list.filter_map(|(i, source)| finding(source, &at.child(i), sink))
+            .collect()
+    });
+    let expect = CaseExpect {
+        output,
+        error,
+        diagnostics,
+        artifacts: fields.object("artifacts").cloned(),
+        overdue: fields.flag("overdue"),
+        elapsed_ms_min: fields.whole("elapsed_ms_min"),
+    };
+    if expect.output.is_some() == expect.error.is_some() {
+        sink.error(
+            Code::P802,
+            fields.at(),
+            "the case must expect either an output or an error",
+            "give exactly one of `output` and `error`",
+        );
+    }
+    fields.finish();
+    Some(expect)
+}
+
+fn finding(source: &Value, at: &Place, sink: &Sink) -> Option<CaseFinding> {
+    let fields = Fields::open(source, at, sink)?;
+    let pointer = fields.required_text("pointer");
+    let text = |name| fields.text(name).map(str::to_owned);
+    let finding = CaseFinding {
+        pointer: pointer.unwrap_or_default().to_owned(),
+        code: text("code"),
+        says: text("says"),
+    };
+    fields.finish();
+    pointer.is_some().then_some(finding)
+}

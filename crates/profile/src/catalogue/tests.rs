@@ -1,0 +1,211 @@
+use super::*;
+use crate::rows::{ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows};
+use diag::Code;
+use serde_json::json;
+
+const OWN: Uuid = Uuid::from_u128(1);
+const OTHER: Uuid = Uuid::from_u128(2);
+
+fn model(id: &str, is_default: bool, wanted: Option<&str>) -> ModelRow {
+    ModelRow {
+        provider: "acme".into(),
+        model_id: id.into(),
+        model_type: "video".into(),
+        capabilities: json!({ "profile_key": wanted }),
+        is_default,
+        status: "active".into(),
+        ..ModelRow::default()
+    }
+}
+
+fn profile(key: &str, model: Option<&str>, tenant: Option<Uuid>, updated_at_us: i64) -> ProfileRow {
+    ProfileRow {
+        tenant,
+        provider: "acme".into(),
+        model: model.map(str::to_owned),
+        profile_key: key.into(),
+        purpose: "video".into(),
+        transport: json!({ "path": "/videos" }),
+        is_active: true,
+        updated_at_us,
+        ..ProfileRow::default()
+    }
+}
+
+fn rows() -> Rows {
+    Rows {
+        providers: vec![ProviderRow {
+            slug: "acme".into(),
+            api_base_url: "https://api.acme.ai/v1".into(),
+            status: "active".into(),
+            ..ProviderRow::default()
+        }],
+        models: vec![
+            model("a-1", true, None),
+            model("a-2", false, Some("named")),
+            model("a-3", false, None),
+        ],
+        profiles: vec![
+            profile("old", None, None, 1),
+            profile("new", None, None, 2),
+            profile("named", None, None, 0),
+            profile("bound", Some("a-3"), None, 0),
+            profile("own", None, Some(OWN), 0),
+        ],
+        ..Rows::default()
+    }
+}
+
+fn compiled() -> Compiled {
+    let compiled = compile_rows(&rows());
+    assert!(
+        !compiled.diagnostics.has_errors(),
+        "{}",
+        compiled.diagnostics
+    );
+    compiled
+}
+
+fn ask(model: Option<&str>, key: Option<&str>, tenant: Option<Uuid>) -> Ask {
+    Ask {
+        purpose: "video".into(),
+        model: model.map(str::to_owned),
+        profile_key: key.map(str::to_owned),
+        tenant,
+        ..Ask::default()
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_choice_compares_key_then_tenant_then_binding_then_age() {
+    let compiled = compiled();
+    let cases = [
+        // model       key           tenant       model chosen, profile chosen
+        (None,         None,         None,        ("a-1", "new")),
+        (Some("a-1"),  Some("old"),  None,        ("a-1", "old")),
+        (Some("a-2"),  None,         None,        ("a-2", "named")),
+        (Some("a-2"),  Some("old"),  None,        ("a-2", "old")),
+        (Some("a-2"),  None,         Some(OWN),   ("a-2", "named")),
+        (Some("a-1"),  None,         Some(OWN),   ("a-1", "own")),
+        (Some("a-1"),  None,         Some(OTHER), ("a-1", "new")),
+        (Some("a-3"),  None,         None,        ("a-3", "bound")),
+        (Some("a-3"),  None,         Some(OWN),   ("a-3", "own")),
+        (None,         Some("bound"), None,       ("a-3", "bound")),
+    ];
+    for (model, key, tenant, want) in cases {
+        let choice = choose(&compiled, &ask(model, key, tenant)).unwrap();
+        let got = (choice.revision.model.as_deref().unwrap(), choice.revision.profile_key.as_str());
+        assert_eq!(got, want, "{model:?} {key:?} {tenant:?}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn what_is_unknown_is_named_with_the_nearest_name() {
+    let compiled = compiled();
+    let video = ask(None, None, None);
+    let cases = [
+        (Ask { purpose: "vidoe".into(), ..video.clone() },            Code::C130, "/purpose",     "`video`"),
+        (Ask { provider: Some("acmee".into()), ..video.clone() },     Code::C132, "/provider",    "`acme`"),
+        (Ask { model: Some("a-11".into()), ..video.clone() },         Code::C131, "/model",       "`a-1`"),
+        (ask(Some("a-1"), Some("olds"), None),                        Code::C133, "/profile_key", "`old`"),
+    ];
+    for (asked, code, pointer, near) in cases {
+        let found = choose(&compiled, &asked).unwrap_err();
+        let first = found.iter().next().unwrap();
+        assert_eq!((first.code, first.place.pointer.as_str()), (code, pointer));
+        assert!(first.help.contains(near), "{first}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_routing_rule_holds_when_all_its_conditions_do() {
+    let cases = [
+        (json!({}),                                      true),
+        (json!({"feature": "clip"}),                     true),
+        (json!({"feature": "clip", "language": "ko"}),   false),
+        (json!({"purpose": "video"}),                    true),
+        (json!({"max_tokens": {"$gte": 100, "$lt": 101}}), true),
+        (json!({"max_tokens": {"$gt": 100}}),            false),
+        (json!({"metadata.tier": "gold"}),               true),
+        (json!({"metadata.gone": "gold"}),               false),
+    ];
+    let mut asked = ask(None, None, None);
+    asked.facts = json!({"feature": "clip", "max_tokens": 100, "metadata": {"tier": "gold"}}).as_object().unwrap().clone();
+    for (conditions, holds) in cases {
+        let mut rows = rows();
+        rows.routing_rules = vec![RoutingRow {
+            conditions: conditions.clone(), target_model: "a-3".into(), fallback_model: Some("a-2".into()), ..RoutingRow::default()
+        }];
+        let choice = choose(&compile_rows(&rows), &asked).unwrap();
+        assert_eq!(choice.revision.model.as_deref() == Some("a-3"), holds, "{conditions}");
+        assert_eq!(choice.fallback.is_some(), holds, "{conditions}");
+    }
+}
+
+#[test]
+fn a_bad_row_refuses_its_own_profile_and_no_other() {
+    let mut rows = rows();
+    rows.profiles[1].transport = json!({ "path": "/videos", "misspelt": 1 });
+    let compiled = compile_rows(&rows);
+    assert!(compiled.diagnostics.has_errors());
+    let found = choose(&compiled, &ask(Some("a-1"), None, None)).unwrap_err();
+    assert_eq!(found.0[0].code, Code::C135);
+    assert!(found.0[0].message.contains("misspelt"), "{found}");
+    assert!(choose(&compiled, &ask(Some("a-1"), Some("old"), None)).is_ok());
+}
+
+#[test]
+fn a_revision_is_named_by_its_content_whatever_the_order_of_members() {
+    let one = json!({"b": [1, {"y": "é", "x": null}], "a": 1.0});
+    let two = json!({"a": 1.0, "b": [1, {"x": null, "y": "é"}]});
+    assert_eq!(
+        crate::content::revision_id(&one),
+        crate::content::revision_id(&two)
+    );
+    assert_ne!(
+        crate::content::revision_id(&one),
+        crate::content::revision_id(&json!({"a": 1.0}))
+    );
+}
+
+#[test]
+fn what_one_model_declares_is_absent_for_another_and_no_mistake() {
+    let mut rows = rows();
+    rows.models[0].capabilities = json!({ "options": { "seed": { "type": "int" } } });
+    rows.profiles.truncate(1);
+    rows.models[1].capabilities = json!({});
+    rows.profiles[0].transport =
+        json!({ "path": "/videos", "body": { "seed": "{{json params_seed}}" } });
+    let compiled = compile_rows(&rows);
+    assert!(
+        !compiled.diagnostics.has_errors(),
+        "{}",
+        compiled.diagnostics
+    );
+    rows.profiles[0].transport =
+        json!({ "path": "/videos", "body": { "seed": "{{json params_sead}}" } });
+    assert!(compile_rows(&rows).diagnostics.has_errors());
+}
+
+#[test]
+fn the_latest_template_serves_unless_the_model_names_a_version() {
+    let mut rows = rows();
+    let template = |version| crate::rows::TemplateRow {
+        name: "t".into(),
+        version,
+        body: json!({ "version": version }),
+        ..crate::rows::TemplateRow::default()
+    };
+    rows.prompt_templates = vec![template(1), template(3), template(2)];
+    rows.models[0].prompt_template = Some("t".into());
+    let version = |rows: &Rows| {
+        let choice = choose(&compile_rows(rows), &ask(Some("a-1"), None, None)).unwrap();
+        choice.revision.content["prompt_template"]["version"].clone()
+    };
+    assert_eq!(version(&rows), 3);
+    rows.models[0].prompt_template_version = Some(1);
+    assert_eq!(version(&rows), 1);
+}

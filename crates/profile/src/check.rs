@@ -1,0 +1,48 @@
+//! From raw rows to compiled revisions: every mistake in one pass, each with a
+//! code, a place and a remedy.
+
+mod auth;
+pub(crate) mod bounds;
+pub(crate) mod compile;
+mod context;
+mod errors;
+mod exchange;
+pub(crate) mod json_schema;
+mod layers;
+pub(crate) mod names;
+mod output;
+mod poll;
+mod pricing;
+mod response;
+mod transport;
+pub(crate) mod walk;
+mod workflow;
+
+pub(crate) use auth::{auth, secret_ref, status_word};
+pub(crate) use context::Seen;
+
+/// Tables that the published schemas repeat.
+pub(crate) mod tables {
+    pub(crate) use super::errors::CLASSES;
+    pub(crate) use super::poll::STATES;
+}
+
+use crate::revision::Purpose;
+use diag::Place;
+use walk::{Sink, not_a_word};
+
+/// A word of `purpose` or `model_type`.
+pub(crate) fn purpose(word: &str, at: &Place, sink: &Sink) -> Option<Purpose> {
+    let found = Purpose::parse(word);
+    if found.is_none() {
+        let words: Vec<&str> = Purpose::ALL
+            .iter()
+            .map(|purpose| purpose.as_str())
+            .collect();
+        not_a_word(sink, at, word, &words);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

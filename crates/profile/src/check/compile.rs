@@ -1,0 +1,513 @@
+//! One profile for one model: joined rows to a [`Revision`].
+
+use super::auth::Hosts;
+use super::context::{Context, Seen};
+use super::layers::Layers;
+use super::response::Mapping;
+use super::walk::{Fields, Sink};
+use super::workflow::{Job, Reader, When};
+use super::{auth, errors, output, pricing, response, transport, workflow};
+use crate::capabilities::{self, Capabilities, Declared};
+use crate::lang::{Known, Presence, VarsTable};
+use crate::revision::{
+    Auth, Exchange, Purpose, Response, ResponseSchema, Revision, RevisionId, Settle, Workflow,
+};
+use crate::rows::{
+    AuthProfileRow, LANGUAGE, ModelRow, ProfileRow, ProviderRow, SchemaRow, TemplateRow,
+};
+use diag::Place;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// The rows of one revision.
+#[derive(Debug, Clone)]
+pub(crate) struct Joined<'a> {
+    pub(crate) provider: &'a ProviderRow,
+    /// `endpoint_url` of the provider's credentials.
+    pub(crate) endpoints: Vec<&'a str>,
+    pub(crate) auth: Option<&'a AuthProfileRow>,
+    pub(crate) model: Option<&'a ModelRow>,
+    pub(crate) template: Option<&'a TemplateRow>,
+    pub(crate) schema: Option<&'a SchemaRow>,
+    pub(crate) profile: &'a ProfileRow,
+    /// What other models of the profile declare, and this one does not.
+    pub(crate) siblings: Declared,
+}
+
+/// Compiles the rows. `None` when something refuses them; what was seen of the
+/// call's values comes back in any case.
+pub(crate) fn revision(
+    joined: &Joined<'_>,
+    content: Value,
+    sink: &Sink,
+) -> (Option<Revision>, Seen) {
+    let own = Sink::default();
+    let seen = RefCell::new(Seen::default());
+    let made = Compiler {
+        joined,
+        seen: &seen,
+    }
+    .run(content, &own);
+    let found = own.into_inner();
+    let made = made.filter(|_| !found.has_errors());
+    sink.extend(found);
+    (made, seen.into_inner())
+}
+
+struct Compiler<'a> {
+    joined: &'a Joined<'a>,
+    seen: &'a RefCell<Seen>,
+}
+
+/// The parts of a provider's `conventions`.
+struct Conventions<'a> {
+    fields: Option<Fields<'a>>,
+    at: Place,
+}
+
+impl<'a> Conventions<'a> {
+    fn open(provider: &'a ProviderRow, sink: &'a Sink) -> Self {
+        let at = provider.at.child("conventions");
+        Self {
+            fields: Fields::open(&provider.conventions, &at, sink),
+            at,
+        }
+    }
+
+    /// A member, with its place.
+    fn part(&self, name: &'static str) -> (Option<&'a Value>, Place) {
+        let value = self.fields.as_ref().and_then(|fields| fields.raw(name));
+        (value, self.at.child(name))
+    }
+
+    fn finish(self) {
+        if let Some(fields) = self.fields {
+            fields.not_built(&["webhook"]);
+            // Read elsewhere, unless the profile could not be.
+            fields.skip(&[
+                "headers", "query", "errors", "retry", "settle", "poll", "verify",
+            ]);
+            fields.finish();
+        }
+    }
+}
+
+impl Compiler<'_> {
+    fn run(&self, content: Value, sink: &Sink) -> Option<Revision> {
+        let joined = self.joined;
+        let (provider, profile) = (joined.provider, joined.profile);
+        let purpose = super::purpose(&profile.purpose, &profile.at.child("purpose"), sink);
+        let egress = auth::egress(&provider.egress, &provider.at.child("egress"), sink);
+        let (auth, config) = match joined.auth {
+            Some(row) => auth::auth(row, sink),
+            None => (None, Value::Null),
+        };
+        let mut capabilities = self.capabilities(sink);
+        let schema = self.response_schema(sink);
+        let transport_at = profile.at.child("transport");
+        let empty = Value::Object(serde_json::Map::new());
+        let source = if profile.transport.is_null() {
+            &empty
+        } else {
+            &profile.transport
+        };
+        let transport = Fields::open(source, &transport_at, sink);
+        let hosts = Hosts {
+            egress: &egress,
+            bases: std::iter::once(provider.api_base_url.as_str())
+                .chain(joined.endpoints.iter().copied())
+                .collect(),
+        };
+        let mut cx = Context {
+            sink,
+            known: self.known(&capabilities, auth.as_ref(), &config),
+            hosts: &hosts,
+            headers: Vec::new(),
+            query: Vec::new(),
+            seen: self.seen,
+        };
+        let base_at = provider.at.child("api_base_url");
+        let base_url = auth::base_url(&provider.api_base_url, &cx, egress.allow_http, &base_at);
+        let conventions = Conventions::open(provider, sink);
+        let (tables, vars) = self.constants(transport.as_ref(), &mut cx);
+        let made = transport.and_then(|transport| {
+            self.profile(
+                &transport,
+                &conventions,
+                purpose.unwrap_or(Purpose::Video),
+                &mut cx,
+            )
+        });
+        self.pricing(&mut capabilities, &cx);
+        conventions.finish();
+        let made = made?;
+        output::check(&made.response, schema.as_ref(), purpose?, &profile.at, sink);
+        self.needs(&mut capabilities);
+        let id = crate::content::revision_id(&content);
+        Some(Revision {
+            id: RevisionId(id.0),
+            language: LANGUAGE,
+            content,
+            provider: provider.slug.clone(),
+            model: joined.model.map(|model| model.model_id.clone()),
+            profile_key: profile.profile_key.clone(),
+            purpose: purpose?,
+            capabilities,
+            auth,
+            base_url: base_url?,
+            submits: made.submits,
+            vars: Arc::new(vars?),
+            tables,
+            config,
+            errors: made.errors?,
+            response: Response {
+                schema,
+                ..made.response.finish()
+            },
+            workflow: made.workflow,
+            settle: made.settle,
+            verify: made.verify,
+            idempotency: made.promises.idempotency,
+            repeat_on_unknown: made.promises.repeat_on_unknown,
+            durable: made.promises.durable,
+            retry: made.retry,
+            egress,
+        })
+    }
+
+    fn capabilities(&self, sink: &Sink) -> Capabilities {
+        let Some(model) = self.joined.model else {
+            let at = Place::default();
+            return capabilities::compile(&Value::Null, None, &at, sink);
+        };
+        let at = model.at.child("capabilities");
+        capabilities::compile(&model.capabilities, Some(&model.model_id), &at, sink)
+    }
+
+    fn response_schema(&self, sink: &Sink) -> Option<ResponseSchema> {
+        let row = self.joined.schema?;
+        let at = row.at.child("schema");
+        Some(ResponseSchema {
+            name: row.name.clone(),
+            strict: row.strict,
+            schema: row.schema.clone(),
+            validator: super::json_schema::compile(&row.schema, &at, sink)?,
+        })
+    }
+
+    /// The names that exist before anything was sent.
+    fn known(&self, capabilities: &Capabilities, auth: Option<&Auth>, config: &Value) -> Known {
+        let mut known = Known::new();
+        known.response_schema(match self.joined.schema {
+            Some(_) => Presence::Always,
+            None => Presence::Optional,
+        });
+        for option in &capabilities.options {
+            let there = option.default.is_some() || (option.required && option.supported);
+            known.option(
+                &option.name,
+                if there {
+                    Presence::Always
+                } else {
+                    Presence::Optional
+                },
+            );
+        }
+        for input in &capabilities.inputs {
+            let there = if input.required {
+                Presence::Always
+            } else {
+                Presence::Optional
+            };
+            known.input(&input.name, there);
+        }
+        for name in &self.joined.siblings.options {
+            known.option(name, Presence::Optional);
+        }
+        for name in &self.joined.siblings.inputs {
+            known.input(name, Presence::Optional);
+        }
+        for (key, _) in config.as_object().into_iter().flatten() {
+            known.config(key);
+        }
+        if let Some(auth) = auth {
+            let parts = auth.split.as_ref().map_or(&[][..], |split| &split.into);
+            known.secrets(false, parts);
+        }
+        known
+    }
+
+    /// `tables` and `vars`, which every later text may read.
+    fn constants(
+        &self,
+        transport: Option<&Fields<'_>>,
+        cx: &mut Context<'_>,
+    ) -> (Value, Option<VarsTable>) {
+        let empty = Value::Object(serde_json::Map::new());
+        let Some(transport) = transport else {
+            return (empty, None);
+        };
+        let tables = transport
+            .object("tables")
+            .cloned()
+            .map_or(empty.clone(), Value::Object);
+        cx.known.tables(&tables);
+        let Some(source) = transport.raw("vars") else {
+            return (tables, Some(VarsTable::default()));
+        };
+        let at = transport.place("vars");
+        let vars = cx.vars(source, &at);
+        (tables, vars)
+    }
+
+    /// The model's price list, over the names of the profile.
+    fn pricing(&self, capabilities: &mut Capabilities, cx: &Context<'_>) {
+        let Some(model) = self.joined.model else {
+            return;
+        };
+        if let Some(source) = model.capabilities.get("pricing") {
+            let at = model.at.child("capabilities").child("pricing");
+            capabilities.pricing = pricing::pricing(source, &at, cx);
+        }
+    }
+
+    /// What the templates need of the call.
+    fn needs(&self, capabilities: &mut Capabilities) {
+        let seen = self.seen.borrow();
+        capabilities.need(
+            seen.prompt,
+            seen.input,
+            self.joined.model.map(|m| m.model_id.as_str()),
+        );
+    }
+
+    fn profile(
+        &self,
+        transport: &Fields<'_>,
+        conventions: &Conventions<'_>,
+        purpose: Purpose,
+        cx: &mut Context<'_>,
+    ) -> Option<Made> {
+        let profile = self.joined.profile;
+        let mapping_at = profile.at.child("response_mapping");
+        let empty = Value::Object(serde_json::Map::new());
+        let mapping = Fields::open(&profile.response_mapping, &mapping_at, cx.sink)
+            .or_else(|| Fields::open(&empty, &mapping_at, cx.sink))?;
+        let flow_at = profile.at.child("workflow");
+        let flow = Fields::open(&profile.workflow, &flow_at, cx.sink)
+            .or_else(|| Fields::open(&empty, &flow_at, cx.sink))?;
+        self.inherit(conventions, cx);
+        let verify = self.verify(conventions, cx);
+        let mut reader = Reader::new(conventions.part("poll"), purpose);
+        // Before the submit.
+        let steps_cx = &mut self.with_transport_headers(transport, cx);
+        let before = reader.steps(&flow, "before", When::Before, steps_cx);
+        cx.known = steps_cx.known.clone();
+        let template = self.joined.template.map(|row| (&row.body, &row.at));
+        let layers = transport::layers(&profile.transport, transport.at(), template);
+        let submits = transport::submits(&layers, transport, cx);
+        let promises = transport::promises(transport, cx);
+        let errors = error_table(conventions, &mapping, cx);
+        // After it.
+        let read = response::mapping(&mapping, cx);
+        let job = workflow::job(&flow, &mapping, &read, cx);
+        let settle = settle(transport, conventions, &promises, &job, steps_cx);
+        self.after_submit(&read, &job, steps_cx);
+        let workflow = steps(&flow, before, &mut reader, steps_cx);
+        let response = response_of(&mapping, read, job, &reader, steps_cx);
+        mapping.finish();
+        flow.finish();
+        let retry = Layers::default()
+            .over(conventions.part("retry").0, conventions.part("retry").1)
+            .over(transport.raw("retry"), transport.place("retry"));
+        Some(Made {
+            submits,
+            errors,
+            workflow: response.with_implied_download(workflow, purpose, steps_cx),
+            response,
+            settle,
+            verify,
+            promises,
+            retry: transport::retry(&retry, cx),
+        })
+    }
+
+    /// The provider's headers and query, for every exchange.
+    fn inherit(&self, conventions: &Conventions<'_>, cx: &mut Context<'_>) {
+        let (headers, at) = conventions.part("headers");
+        cx.headers = Context::written(headers, &at);
+        let (query, at) = conventions.part("query");
+        cx.query = Context::written(query, &at);
+        if let Some(fields) = &conventions.fields {
+            fields.object("headers");
+            fields.object("query");
+        }
+    }
+
+    /// The steps inherit the transport's headers too.
+    fn with_transport_headers<'c>(&self, transport: &Fields<'_>, cx: &Context<'c>) -> Context<'c> {
+        let mut next = cx.assuming(None);
+        let own = Context::written(transport.raw("headers"), &transport.place("headers"));
+        next.headers.extend(own);
+        next
+    }
+
+    fn verify(&self, conventions: &Conventions<'_>, cx: &Context<'_>) -> Option<Exchange> {
+        let (source, at) = conventions.part("verify");
+        let fields = Fields::open(source?, &at, cx.sink)?;
+        let role = super::exchange::Role {
+            name: "verify",
+            method: None,
+            bytes: super::bounds::ANSWER_BYTES,
+        };
+        let exchange = super::exchange::exchange(&fields, role, cx);
+        fields.finish();
+        exchange
+    }
+
+    fn after_submit(&self, read: &Mapping, job: &Job, cx: &mut Context<'_>) {
+        if job.is_async || job.id.is_some() {
+            cx.known.job_id();
+        }
+        for (name, capture) in &read.captures {
+            cx.known.capture("submit", name, capture.secret);
+        }
+    }
+}
+
+/// The transport's `settle` over the conventions'; another kind replaces it.
+fn settle(
+    transport: &Fields<'_>,
+    conventions: &Conventions<'_>,
+    promises: &transport::Promises,
+    job: &Job,
+    cx: &Context<'_>,
+) -> Option<Settle> {
+    let own = transport.raw_or_null("settle");
+    let (inherited, at) = conventions.part("settle");
+    let kind = |value: &Value| value.get("kind").and_then(Value::as_str).map(str::to_owned);
+    let other = own.is_some_and(|own| {
+        own.is_null() || kind(own).is_some_and(|kind_| inherited.and_then(kind) != Some(kind_))
+    });
+    // A synchronous call has no job that a look-up could find.
+    let useless = own.is_none() && !job.is_async;
+    let base = inherited.filter(|_| !other && !useless);
+    let layers = Layers::default()
+        .over(base, at)
+        .over(own, transport.place("settle"));
+    if layers.is_empty() {
+        return None;
+    }
+    let token = promises.idempotency.is_some();
+    layers.read(cx.sink, |merged, at, sink| {
+        transport::settle(merged, at, token, &cx.with_sink(sink))
+    })
+}
+
+/// Reads `output`, and keeps the rest of the mapping.
+fn response_of(
+    fields: &Fields<'_>,
+    read: Mapping,
+    job: Job,
+    reader: &Reader<'_>,
+    cx: &Context<'_>,
+) -> Answer {
+    let mut known = cx.assuming(None);
+    let mut artifacts = reader.artifacts();
+    if artifacts.is_empty() {
+        artifacts.push(workflow::artifact_name(reader.purpose).to_owned());
+    }
+    known.known.output(&artifacts);
+    let source = fields.raw("output").cloned();
+    let at = fields.place("output");
+    let output = source.as_ref().and_then(|source| known.tree(source, &at));
+    Answer {
+        output,
+        source,
+        read,
+        job: job.id.filter(|_| job.is_async),
+    }
+}
+
+/// `errors`, the mapping's over the conventions'.
+fn error_table(
+    conventions: &Conventions<'_>,
+    mapping: &Fields<'_>,
+    cx: &Context<'_>,
+) -> Option<crate::revision::ErrorTable> {
+    let (source, at) = conventions.part("errors");
+    let layers = Layers::default()
+        .over(source, at)
+        .over(mapping.raw("errors"), mapping.place("errors"));
+    layers.read(cx.sink, |merged, at, sink| {
+        errors::table(merged, at, &cx.with_sink(sink))
+    })
+}
+
+fn steps(
+    flow: &Fields<'_>,
+    before: Vec<crate::revision::Step>,
+    reader: &mut Reader<'_>,
+    cx: &mut Context<'_>,
+) -> Workflow {
+    flow.not_built(&["webhook"]);
+    let steps = reader.steps(flow, "steps", When::After, cx);
+    let cancel = flow
+        .raw("cancel")
+        .and_then(|source| reader.step(source, &flow.place("cancel"), When::Cancel, cx));
+    let cleanup = reader.steps(flow, "cleanup", When::Cleanup, cx);
+    Workflow {
+        before,
+        steps,
+        cancel,
+        cleanup,
+    }
+}
+
+/// What the profile's own columns gave.
+struct Made {
+    submits: Vec<crate::revision::Submit>,
+    errors: Option<crate::revision::ErrorTable>,
+    response: Answer,
+    workflow: Workflow,
+    settle: Option<Settle>,
+    verify: Option<Exchange>,
+    promises: transport::Promises,
+    retry: crate::revision::Retry,
+}
+
+/// The response mapping, read.
+pub(crate) struct Answer {
+    output: Option<crate::lang::Tree>,
+    /// `output` as written.
+    pub(crate) source: Option<Value>,
+    read: Mapping,
+    job: Option<crate::lang::Path>,
+}
+
+impl Answer {
+    fn with_implied_download(
+        &self,
+        mut workflow: Workflow,
+        purpose: Purpose,
+        cx: &Context<'_>,
+    ) -> Workflow {
+        let implied = workflow::implied_download(&workflow.steps, &self.read, purpose, cx);
+        workflow.steps.extend(implied);
+        workflow
+    }
+
+    fn finish(self) -> Response {
+        Response {
+            mode: self.read.mode.unwrap_or(crate::revision::Mode::Json),
+            content_type: self.read.content_type,
+            captures: self.read.captures,
+            job_id: self.job,
+            text: self.read.text,
+            usage: self.read.usage,
+            output: self.output,
+            schema: None,
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One HTTP exchange: address, method, headers, query and body.
+
+use super::bounds::{self, Whole};
+use super::context::{Context, Written};
+use super::walk::{Fields, wrong_type};
+use crate::lang::{Place as Stand, Text, Tree};
+use crate::revision::{Address, BodyKind, BodyTemplate, Exchange};
+use diag::Code;
+use serde_json::Value;
+
+/// Members of an exchange, for schemas and for steps that have none.
+pub(crate) const MEMBERS: &[&str] = &[
+    "path",
+    "url",
+    "base_url",
+    "method",
+    "kind",
+    "query",
+    "headers",
+    "body",
+    "timeout_ms",
+    "max_bytes",
+    "ok_status",
+];
+
+const METHODS: &[(&str, &str)] = &[
+    ("GET", "GET"),
+    ("POST", "POST"),
+    ("PUT", "PUT"),
+    ("PATCH", "PATCH"),
+    ("DELETE", "DELETE"),
+    ("HEAD", "HEAD"),
+];
+
+const KINDS: &[(&str, BodyKind)] = &[
+    ("http_json", BodyKind::Json),
+    ("http_multipart", BodyKind::Multipart),
+    ("http_form", BodyKind::Form),
+    ("http_binary", BodyKind::Binary),
+];
+
+/// What differs between exchanges.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Role<'a> {
+    /// The step's name.
+    pub(crate) name: &'a str,
+    /// Used when the row says nothing; absent: by the body.
+    pub(crate) method: Option<&'static str>,
+    /// What the largest answer may be.
+    pub(crate) bytes: Whole,
+}
+
+/// Whether the object has an address of its own.
+pub(crate) fn has_address(fields: &Fields<'_>) -> bool {
+    fields.raw("path").is_some() || fields.raw("url").is_some()
+}
+
+/// Reads an exchange out of the members of a larger object.
+pub(crate) fn exchange(fields: &Fields<'_>, role: Role<'_>, cx: &Context<'_>) -> Option<Exchange> {
+    let address = address(fields, cx);
+    let body = body(fields, cx);
+    let method = method(fields, role, body.is_some(), cx);
+    let own = Context::written(fields.raw("headers"), &fields.place("headers"));
+    fields.object("headers");
+    let own_query = Context::written(fields.raw("query"), &fields.place("query"));
+    fields.object("query");
+    let headers = headers(&[&cx.headers[..], &own].concat(), cx);
+    // Every member is read before anything is given up: what is not read is unknown.
+    let timeout_ms = bounds::TIMEOUT.read(fields, cx.sink);
+    let max_bytes = role.bytes.read(fields, cx.sink);
+    let ok_status = ok_status(fields, cx);
+    let exchange = Exchange {
+        name: role.name.to_owned(),
+        method: method.to_owned(),
+        address: address?,
+        query: query(&[&cx.query[..], &own_query].concat(), cx),
+        headers,
+        own_headers: self::headers(&own, cx),
+        own_query: query(&own_query, cx),
+        body,
+        timeout_ms,
+        max_bytes,
+        ok_status,
+    };
+    check_host(fields, &exchange, cx);
+    Some(exchange)
+}
+
+fn address(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Address> {
+    let path = fields.text("path");
+    let url = fields.text("url");
+    let base_url = fields
+        .text("base_url")
+        .and_then(|base| cx.text(base, Stand::Url, &fields.place("base_url")));
+    match (path, url) {
+        (Some(_), Some(_)) => {
+            cx.sink.error(
+                Code::P113,
+                fields.at(),
+                "`path` and `url` are both there",
+                "keep `path` below the base URL, or `url` as a whole address",
+            );
+            None
+        }
+        (Some(path), None) => Some(Address::Path {
+            base_url,
+            path: cx.text(path, Stand::Path, &fields.place("path"))?,
+        }),
+        (None, Some(url)) => Some(Address::Url(cx.text(
+            url,
+            Stand::Url,
+            &fields.place("url"),
+        )?)),
+        (None, None) => {
+            if fields.raw("path").or(fields.raw("url")).is_none() {
+                cx.sink.error(
+                    Code::P401,
+                    fields.at(),
+                    "there is no address",
+                    "add `\"path\": \"/…\"`, which is appended to the base URL, or a `url`",
+                );
+            }
+            None
+        }
+    }
+}
+
+fn method(fields: &Fields<'_>, role: Role<'_>, has_body: bool, cx: &Context<'_>) -> &'static str {
+    let method = match fields.text("method") {
+        Some(text) => {
+            let upper = text.to_uppercase();
+            let found = METHODS.iter().find(|(word, _)| *word == upper);
+            if found.is_none() {
+                cx.sink.error(
+                    Code::P402,
+                    &fields.place("method"),
+                    format!("`{text}` is no method"),
+                    "GET, POST, PUT, PATCH, DELETE or HEAD",
+                );
+            }
+            found.map(|(_, method)| *method)
+        }
+        None => None,
+    };
+    let method = method.or(role.method);
+    let method = method.unwrap_or(if has_body { "POST" } else { "GET" });
+    if has_body && matches!(method, "GET" | "HEAD") {
+        cx.sink.error(
+            Code::P403,
+            &fields.place("body"),
+            format!("a {method} has no body"),
+            "use `query`, or another method",
+        );
+    }
+    method
+}
+
+fn body(fields: &Fields<'_>, cx: &Context<'_>) -> Option<BodyTemplate> {
+    let kind = fields.word("kind", KINDS).unwrap_or(BodyKind::Json);
+    let source = fields.raw("body")?;
+    let at = fields.place("body");
+    let is_directive = source
+        .as_object()
+        .is_some_and(|members| members.keys().any(|name| name.starts_with('$')));
+    let fault = match kind {
+        BodyKind::Form | BodyKind::Multipart if !source.is_object() => Some("an object of fields"),
+        BodyKind::Binary if !is_directive => Some("one `$file`"),
+        _ => None,
+    };
+    if let Some(wanted) = fault {
+        cx.sink.error(
+            Code::P403,
+            &at,
+            format!("a body of this `kind` is {wanted}"),
+            format!("write {wanted}, or change `kind`"),
+        );
+    }
+    let parts = matches!(kind, BodyKind::Multipart | BodyKind::Binary);
+    let tree = cx.body(source, parts, &at)?;
+    Some(BodyTemplate { kind, tree })
+}
+
+/// Later ones replace earlier ones, names without regard to case.
+fn headers(written: &[Written], cx: &Context<'_>) -> Vec<(String, Text)> {
+    let mut all: Vec<(String, Text)> = Vec::new();
+    for (name, value, at) in written {
+        all.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+        let token = !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        if !token {
+            cx.sink.error(
+                Code::P402,
+                at,
+                format!("`{name}` is no header name"),
+                "letters, digits and `-`",
+            );
+        }
+        let Some(value) = value else { continue };
+        match value.as_str() {
+            Some(text) => {
+                let text = cx.text(text, Stand::Header, at);
+                all.extend(text.map(|text| (name.clone(), text)));
+            }
+            None => wrong_type(cx.sink, at, "a text", value),
+        }
+    }
+    all
+}
+
+fn query(written: &[Written], cx: &Context<'_>) -> Vec<(String, Tree)> {
+    let mut all: Vec<(String, Tree)> = Vec::new();
+    for (name, value, at) in written {
+        all.retain(|(have, _)| have != name);
+        let Some(value) = value else { continue };
+        let tree = cx.body(value, false, at);
+        all.extend(tree.map(|tree| (name.clone(), tree)));
+    }
+    all
+}
+
+fn ok_status(fields: &Fields<'_>, cx: &Context<'_>) -> Vec<u16> {
+    let at = fields.place("ok_status");
+    let mut all = Vec::new();
+    for (i, item) in fields.list("ok_status").into_iter().flatten().enumerate() {
+        let status = item.as_u64().and_then(|n| u16::try_from(n).ok());
+        match status.filter(|n| (100..=599).contains(n)) {
+            Some(status) => all.push(status),
+            None => wrong_type(cx.sink, &at.child(i), "an HTTP status", item),
+        }
+    }
+    all
+}
+
+/// An address that the row writes must lie with the provider, or in
+/// `egress.hosts`; its own secrets with the provider in any case.
+fn check_host(fields: &Fields<'_>, exchange: &Exchange, cx: &Context<'_>) {
+    for name in ["base_url", "url"] {
+        let Some(address) = fields.raw(name).and_then(Value::as_str) else {
+            continue;
+        };
+        cx.hosts.address(address, &fields.place(name), cx.sink);
+        let headers = exchange
+            .own_headers
+            .iter()
+            .filter(|(_, text)| text.is_secret());
+        let headers = headers.map(|(name, _)| fields.place("headers").child(name));
+        let query = exchange
+            .own_query
+            .iter()
+            .filter(|(_, tree)| tree.is_secret());
+        let query = query.map(|(name, _)| fields.place("query").child(name));
+        let body = exchange.body.iter().filter(|body| body.tree.is_secret());
+        let body = body.map(|_| fields.place("body"));
+        for at in headers.chain(query).chain(body) {
+            cx.hosts.secret(address, &at, cx.sink);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `response_mapping`: what is taken from answers (section 5).
+
+use super::context::Context;
+use super::walk::{Fields, not_a_word, not_built};
+use super::{names, walk};
+use crate::lang::Path;
+use crate::revision::{Capture, Mode};
+use diag::Code;
+use serde_json::Value;
+
+/// Modes of the language, those that are not built as `None`.
+pub(crate) const MODES: &[(&str, Option<Mode>)] = &[
+    ("json", Some(Mode::Json)),
+    ("binary", Some(Mode::Binary)),
+    ("json_base64", Some(Mode::JsonBase64)),
+    ("json_hex", Some(Mode::JsonHex)),
+    ("base64", Some(Mode::JsonBase64)),
+    ("hex", Some(Mode::JsonHex)),
+    ("text", Some(Mode::Text)),
+    ("multipart", None),
+    ("sse", None),
+    ("ndjson", None),
+];
+
+const LABELS: &[(&str, Label)] = &[
+    ("text", Label::Text),
+    ("image_urls", Label::Images),
+    ("audio_data_url", Label::Audio),
+    ("raw_json", Label::Raw),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Label {
+    Text,
+    Images,
+    Audio,
+    Raw,
+}
+
+/// Names of `extract` that end in `_path` and have a meaning of their own.
+const PATHS: &[&str] = &[
+    "job_id_path",
+    "text_path",
+    "urls_path",
+    "base64_path",
+    "mime_path",
+];
+
+/// `response_mapping` without what other checks read.
+#[derive(Debug, Default)]
+pub(crate) struct Mapping {
+    pub(crate) mode: Option<Mode>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) captures: Vec<(String, Capture)>,
+    pub(crate) job_id: Option<Path>,
+    pub(crate) text: Option<Path>,
+    pub(crate) urls: Option<Path>,
+    pub(crate) base64: Option<Path>,
+    pub(crate) mime: Option<Path>,
+    pub(crate) usage: Vec<(String, Vec<Path>)>,
+}
+
+/// Reads it, but for `errors` and `output`.
+pub(crate) fn mapping(fields: &Fields<'_>, cx: &Context<'_>) -> Mapping {
+    let mut mapping = Mapping {
+        mode: mode(fields, cx),
+        content_type: fields.text("content_type").map(str::to_owned),
+        ..Mapping::default()
+    };
+    fields.not_built(&["stream"]);
+    if let Some(extract) = fields.fields("extract") {
+        run_extract(&extract, &mut mapping, cx);
+    }
+    label(fields, &mapping, cx);
+    mapping
+}
+
+/// `mode`, and a refusal of those that are not built.
+pub(crate) fn mode(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Mode> {
+    let mode = fields.word("mode", MODES)?;
+    if mode.is_none() {
+        let text = fields
+            .raw("mode")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        not_built(
+            cx.sink,
+            &fields.place("mode"),
+            &format!("the mode `{text}`"),
+        );
+    }
+    mode
+}
+
+fn run_extract(extract: &Fields<'_>, mapping: &mut Mapping, cx: &Context<'_>) {
+    let path = |name| cx.answer_path(extract.raw(name), &extract.place(name));
+    mapping.job_id = path("job_id_path");
+    mapping.text = path("text_path");
+    mapping.urls = path("urls_path");
+    mapping.base64 = path("base64_path");
+    mapping.mime = path("mime_path");
+    mapping.usage = usage(extract, cx);
+    mapping.captures = captures(extract, &[PATHS, &["usage"]].concat(), cx);
+}
+
+fn usage(extract: &Fields<'_>, cx: &Context<'_>) -> Vec<(String, Vec<Path>)> {
+    let at = extract.place("usage");
+    let mut all = Vec::new();
+    for (name, source) in extract.object("usage").into_iter().flatten() {
+        let at = at.child(name);
+        if !source.is_object() {
+            let path = cx.answer_path(Some(source), &at);
+            all.extend(path.map(|path| (name.clone(), vec![path])));
+            continue;
+        }
+        let Some(fields) = Fields::open(source, &at, cx.sink) else {
+            continue;
+        };
+        let sum_at = fields.place("sum");
+        let items = fields.list("sum").unwrap_or_default().iter().enumerate();
+        let paths = items.filter_map(|(i, item)| cx.answer_path(Some(item), &sum_at.child(i)));
+        all.push((name.clone(), paths.collect()));
+        if fields.raw("sum").is_none() {
+            fields.missing("sum");
+        }
+        fields.finish();
+    }
+    all
+}
+
+/// The captures of a step's own `extract`.
+pub(crate) fn step_captures(fields: &Fields<'_>, cx: &Context<'_>) -> Vec<(String, Capture)> {
+    match fields.fields("extract") {
+        Some(extract) => captures(&extract, &[], cx),
+        None => Vec::new(),
+    }
+}
+
+/// Every member that is none of `taken` is a capture.
+fn captures(extract: &Fields<'_>, taken: &[&str], cx: &Context<'_>) -> Vec<(String, Capture)> {
+    let mut all = Vec::new();
+    for (name, source) in extract.members() {
+        if taken.contains(&name.as_str()) || source.is_null() {
+            continue;
+        }
+        let at = extract.place(name);
+        if name.ends_with("_path") {
+            let help = walk::nearest(name, PATHS.iter().copied()).map_or_else(
+                || "names of your own do not end in `_path`".to_owned(),
+                |near| format!("did you mean `{near}`? names of your own do not end in `_path`"),
+            );
+            let message = format!("`{name}` has no meaning here");
+            cx.sink.error(Code::P501, &at, message, help);
+            continue;
+        }
+        names::identifier(name, &at, cx.sink);
+        all.extend(capture(source, &at, cx).map(|capture| (name.clone(), capture)));
+    }
+    all
+}
+
+fn capture(source: &Value, at: &diag::Place, cx: &Context<'_>) -> Option<Capture> {
+    if !source.is_object() {
+        return Some(Capture {
+            path: cx.answer_path(Some(source), at)?,
+            parse_json: false,
+            join: None,
+            secret: false,
+        });
+    }
+    let fields = Fields::open(source, at, cx.sink)?;
+    if fields.raw("path").is_none() {
+        fields.missing("path");
+    }
+    let path = cx.answer_path(fields.raw("path"), &fields.place("path"));
+    let parse = fields.text("parse");
+    if let Some(other) = parse.filter(|parse| *parse != "json") {
+        not_a_word(cx.sink, &fields.place("parse"), other, &["json"]);
+    }
+    let join = fields.text("join").map(str::to_owned);
+    let secret = fields.flag("secret").unwrap_or(false);
+    fields.finish();
+    Some(Capture {
+        path: path?,
+        parse_json: parse.is_some(),
+        join,
+        secret,
+    })
+}
+
+/// `result_type` is a label; it must not contradict the extraction.
+fn label(fields: &Fields<'_>, mapping: &Mapping, cx: &Context<'_>) {
+    let Some(label) = fields.word("result_type", LABELS) else {
+        return;
+    };
+    let mode = mapping.mode.unwrap_or(Mode::Json);
+    let files = mapping.urls.is_some()
+        || mapping.base64.is_some()
+        || matches!(mode, Mode::Binary | Mode::JsonBase64 | Mode::JsonHex);
+    let wrong = match label {
+        Label::Text if mapping.text.is_none() && mode != Mode::Text => {
+            Some("`text` needs `extract.text_path`, or the mode `text`")
+        }
+        Label::Images if mode == Mode::Text => Some("`image_urls` are not in a text"),
+        Label::Audio if mode == Mode::Text => Some("`audio_data_url` is not in a text"),
+        Label::Raw if mode != Mode::Json && files => Some("`raw_json` needs the mode `json`"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        cx.sink.error(
+            Code::P502,
+            &fields.place("result_type"),
+            wrong,
+            "change the label, or the extraction",
+        );
+    }
+}

@@ -1,0 +1,336 @@
+//! Walking raw JSON by hand: serde stops at the first mistake and knows no
+//! place; this goes on, and names both.
+
+use diag::{Code, Diagnostic, Diagnostics, Place};
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+/// Where findings go. Shared, so that a walk can go on behind each of them.
+#[derive(Debug, Default)]
+pub(crate) struct Sink(RefCell<Found>);
+
+/// The findings, and what they say, so that each is kept once.
+#[derive(Debug, Default)]
+struct Found {
+    all: Diagnostics,
+    said: HashSet<String>,
+}
+
+impl Sink {
+    /// Refuses.
+    pub(crate) fn error(
+        &self,
+        code: Code,
+        at: &Place,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(Diagnostic::error(code, at.clone(), message, help));
+    }
+
+    /// Lets pass, and says so.
+    pub(crate) fn warn(
+        &self,
+        code: Code,
+        at: &Place,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(Diagnostic::warning(code, at.clone(), message, help));
+    }
+
+    /// Adds a finding made elsewhere; the same one twice is one.
+    pub(crate) fn push(&self, finding: Diagnostic) {
+        let said = format!("{}\n{}\n{}", finding.code, finding.place, finding.message);
+        let mut found = self.0.borrow_mut();
+        if found.said.insert(said) {
+            found.all.push(finding);
+        }
+    }
+
+    /// Adds many.
+    pub(crate) fn extend(&self, findings: impl IntoIterator<Item = Diagnostic>) {
+        for finding in findings {
+            self.push(finding);
+        }
+    }
+
+    /// Whether anything refuses so far.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.0.borrow().all.has_errors()
+    }
+
+    /// Lends the list to the language core, which files its own mistakes.
+    pub(crate) fn with<T>(&self, file: impl FnOnce(&mut Diagnostics) -> T) -> T {
+        let mut own = Diagnostics::new();
+        let result = file(&mut own);
+        self.extend(own);
+        result
+    }
+
+    /// Takes the findings.
+    pub(crate) fn into_inner(self) -> Diagnostics {
+        self.0.into_inner().all
+    }
+}
+
+/// The members of one object. What is never asked for is unknown.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    members: &'a Map<String, Value>,
+    at: Place,
+    sink: &'a Sink,
+    known: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens an object; anything else is a mistake. Null counts as absent.
+    pub(crate) fn open(value: &'a Value, at: &Place, sink: &'a Sink) -> Option<Self> {
+        match value {
+            Value::Object(members) => Some(Self {
+                members,
+                at: at.clone(),
+                sink,
+                known: RefCell::default(),
+            }),
+            Value::Null => None,
+            other => {
+                wrong_type(sink, at, "an object", other);
+                None
+            }
+        }
+    }
+
+    /// Where the object stands.
+    pub(crate) fn at(&self) -> &Place {
+        &self.at
+    }
+
+    /// Where a member stands, or would.
+    pub(crate) fn place(&self, name: &str) -> Place {
+        self.at.child(name)
+    }
+
+    /// The member, whatever it is; null is absent.
+    pub(crate) fn raw(&self, name: &'static str) -> Option<&'a Value> {
+        self.known.borrow_mut().push(name);
+        self.members.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The member, null too.
+    pub(crate) fn raw_or_null(&self, name: &'static str) -> Option<&'a Value> {
+        self.known.borrow_mut().push(name);
+        self.members.get(name)
+    }
+
+    /// A text.
+    pub(crate) fn text(&self, name: &'static str) -> Option<&'a str> {
+        let value = self.raw(name)?;
+        let text = value.as_str();
+        if text.is_none() {
+            wrong_type(self.sink, &self.place(name), "a text", value);
+        }
+        text
+    }
+
+    /// A text that must be there.
+    pub(crate) fn required_text(&self, name: &'static str) -> Option<&'a str> {
+        if self.raw(name).is_none() {
+            self.missing(name);
+            return None;
+        }
+        self.text(name)
+    }
+
+    /// Says that a member is missing.
+    pub(crate) fn missing(&self, name: &str) {
+        self.sink.error(
+            Code::P103,
+            &self.at,
+            format!("`{name}` is missing"),
+            format!("add the member `{name}`"),
+        );
+    }
+
+    /// A boolean.
+    pub(crate) fn flag(&self, name: &'static str) -> Option<bool> {
+        let value = self.raw(name)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            wrong_type(self.sink, &self.place(name), "`true` or `false`", value);
+        }
+        flag
+    }
+
+    /// A number, whole or not.
+    pub(crate) fn number(&self, name: &'static str) -> Option<f64> {
+        let value = self.raw(name)?;
+        let number = value.as_f64();
+        if number.is_none() {
+            wrong_type(self.sink, &self.place(name), "a number", value);
+        }
+        number
+    }
+
+    /// A whole number that is not negative.
+    pub(crate) fn whole(&self, name: &'static str) -> Option<u64> {
+        let value = self.raw(name)?;
+        let number = value.as_u64();
+        if number.is_none() {
+            wrong_type(self.sink, &self.place(name), "a whole number", value);
+        }
+        number
+    }
+
+    /// An object, whose members are the row's own names.
+    pub(crate) fn object(&self, name: &'static str) -> Option<&'a Map<String, Value>> {
+        let value = self.raw(name)?;
+        let object = value.as_object();
+        if object.is_none() {
+            wrong_type(self.sink, &self.place(name), "an object", value);
+        }
+        object
+    }
+
+    /// An object with known members.
+    pub(crate) fn fields(&self, name: &'static str) -> Option<Fields<'a>> {
+        let value = self.raw(name)?;
+        Fields::open(value, &self.place(name), self.sink)
+    }
+
+    /// A list.
+    pub(crate) fn list(&self, name: &'static str) -> Option<&'a [Value]> {
+        let value = self.raw(name)?;
+        let list = value.as_array().map(Vec::as_slice);
+        if list.is_none() {
+            wrong_type(self.sink, &self.place(name), "a list", value);
+        }
+        list
+    }
+
+    /// A list of texts; members of another type are mistakes and left out.
+    pub(crate) fn texts(&self, name: &'static str) -> Option<Vec<&'a str>> {
+        let at = self.place(name);
+        let mut texts = Vec::new();
+        for (i, item) in self.list(name)?.iter().enumerate() {
+            match item.as_str() {
+                Some(text) => texts.push(text),
+                None => wrong_type(self.sink, &at.child(i), "a text", item),
+            }
+        }
+        Some(texts)
+    }
+
+    /// One of a closed list of words.
+    pub(crate) fn word<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            not_a_word(self.sink, &self.place(name), text, &known);
+        }
+        found.map(|(_, meaning)| *meaning)
+    }
+
+    /// Members of the language that are not built yet: refused, never ignored.
+    pub(crate) fn not_built(&self, names: &[&'static str]) {
+        for name in names {
+            if self.raw(name).is_some() {
+                not_built(self.sink, &self.place(name), &format!("`{name}`"));
+            }
+        }
+    }
+
+    /// Every member, known or not.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+        self.members.iter()
+    }
+
+    /// Takes members that are for people, or that another walk reads.
+    pub(crate) fn skip(&self, names: &[&'static str]) {
+        self.known.borrow_mut().extend_from_slice(names);
+    }
+
+    /// Refuses what nobody asked for.
+    pub(crate) fn finish(self) {
+        let known = self.known.borrow();
+        for name in self.members.keys() {
+            if !known.contains(&name.as_str()) {
+                unknown_key(self.sink, &self.place(name), name, &known);
+            }
+        }
+    }
+}
+
+/// Refuses a member that the language does not know.
+pub(crate) fn unknown_key(sink: &Sink, at: &Place, name: &str, known: &[&str]) {
+    let mut names: Vec<&str> = known.to_vec();
+    names.sort_unstable();
+    names.dedup();
+    let help = nearest(name, names.iter().copied()).map_or_else(
+        || format!("remove it; known here: {}", names.join(", ")),
+        |near| format!("did you mean `{near}`? known here: {}", names.join(", ")),
+    );
+    sink.error(Code::P101, at, format!("`{name}` is not known here"), help);
+}
+
+/// Refuses a value of another type.
+pub(crate) fn wrong_type(sink: &Sink, at: &Place, wanted: &str, given: &Value) {
+    sink.error(
+        Code::P102,
+        at,
+        format!("{wanted} is needed here, not {}", type_name(given)),
+        format!("write {wanted}"),
+    );
+}
+
+/// Refuses a word outside a closed list.
+pub(crate) fn not_a_word(sink: &Sink, at: &Place, given: &str, known: &[&str]) {
+    let help = nearest(given, known.iter().copied()).map_or_else(
+        || format!("one of: {}", known.join(", ")),
+        |near| format!("did you mean `{near}`? one of: {}", known.join(", ")),
+    );
+    sink.error(
+        Code::P105,
+        at,
+        format!("`{given}` is not one of the words of the language here"),
+        help,
+    );
+}
+
+/// Refuses what the language has and this build has not.
+pub(crate) fn not_built(sink: &Sink, at: &Place, what: &str) {
+    sink.error(
+        Code::P190,
+        at,
+        format!("{what} is not built yet"),
+        "leave it out, or use a build of a higher language level",
+    );
+}
+
+/// The type of a value, in words.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The known name nearest to a misspelt one, if one is near.
+pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}

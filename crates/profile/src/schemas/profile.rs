@@ -1,0 +1,184 @@
+//! A row of `model_api_profiles`: transport, response mapping, workflow.
+
+use super::{flag, list, map, object, purposes, text, whole, words};
+use crate::check::tables::{CLASSES, STATES};
+use serde_json::{Map, Value, json};
+
+/// The schema of a profile.
+pub(super) fn schema() -> Value {
+    object(
+        &["profile_key", "purpose", "transport"],
+        json!({
+            "profile_key": text(), "purpose": purposes(), "provider_family": text(), "model": text(),
+            "auth_profile": text(), "transport": transport(), "response_mapping": mapping(),
+            "workflow": workflow(), "is_active": flag(),
+        }),
+    )
+}
+
+/// A text, or a list of texts of which the first that gives something is taken.
+fn path() -> Value {
+    json!({ "anyOf": [text(), list(&text())] })
+}
+
+/// Sixty seconds, an hour and a day, in milliseconds.
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+fn with(mut members: Value, more: &Value) -> Value {
+    if let (Some(members), Some(more)) = (members.as_object_mut(), more.as_object()) {
+        members.extend(more.clone());
+    }
+    members
+}
+
+/// An exchange, with members of its own.
+pub(super) fn exchange(more: Value, required: &[&str]) -> Value {
+    let members = json!({
+        "path": text(), "url": text(), "base_url": text(),
+        "method": { "type": "string" },
+        "kind": words(&["http_json", "http_multipart", "http_form", "http_binary"]),
+        "query": map(&json!({})), "headers": map(&json!({ "type": ["string", "null"] })), "body": {},
+        "timeout_ms": whole(1000, 15 * MINUTE), "max_bytes": whole(1, 64 * 1024 * 1024 * 1024),
+        "ok_status": list(&whole(100, 599)),
+    });
+    object(required, with(members, &more))
+}
+
+fn transport() -> Value {
+    exchange(
+        json!({
+            "idempotency": object(&[], json!({ "header": text(), "body": text(), "retention_s": whole(1, 30 * 86_400) })),
+            "settle": settle(), "on_unknown": words(&["fail", "repeat"]), "durable": flag(), "retry": retry(),
+            "variants": list(&exchange(json!({ "when": condition() }), &["when"])),
+            "vars": { "type": "object" }, "tables": { "type": "object" },
+        }),
+        &[],
+    )
+}
+
+fn condition() -> Value {
+    json!({ "type": "object" })
+}
+
+/// How an unknown outcome is settled.
+pub(super) fn settle() -> Value {
+    let more = json!({
+        "kind": words(&["replay", "lookup", "callback"]), "select": select(), "job_id_path": path(),
+        "visible_after_ms": whole(0, DAY),
+    });
+    exchange(more, &[])
+}
+
+fn select() -> Value {
+    object(&["in"], json!({ "in": path(), "where": condition() }))
+}
+
+/// How refusals for load are repeated.
+pub(super) fn retry() -> Value {
+    object(
+        &[],
+        json!({ "max": whole(0, 10), "backoff_ms": whole(0, 10 * MINUTE), "max_backoff_ms": whole(0, 10 * MINUTE) }),
+    )
+}
+
+fn matches() -> Value {
+    list(&json!({ "type": ["string", "integer", "boolean", "object"] }))
+}
+
+fn duration() -> Value {
+    let unit = object(
+        &["path"],
+        json!({ "path": path(), "unit": words(&["ms", "s", "m", "h"]) }),
+    );
+    json!({ "anyOf": [path(), unit] })
+}
+
+/// The table of errors.
+pub(super) fn errors() -> Value {
+    let mut members = json!({
+        "code_path": path(), "message_path": path(), "retry_after_path": duration(), "ok": matches(),
+    });
+    let classes = CLASSES
+        .iter()
+        .map(|(name, _)| ((*name).to_owned(), matches()));
+    members = with(members, &Value::Object(classes.collect()));
+    object(&[], members)
+}
+
+fn captures() -> Value {
+    let long = object(
+        &["path"],
+        json!({ "path": path(), "parse": words(&["json"]), "join": text(), "secret": flag() }),
+    );
+    map(&json!({ "anyOf": [path(), long, { "type": "null" }] }))
+}
+
+fn modes() -> Value {
+    words(&[
+        "json",
+        "binary",
+        "json_base64",
+        "json_hex",
+        "base64",
+        "hex",
+        "text",
+    ])
+}
+
+fn mapping() -> Value {
+    object(
+        &[],
+        json!({
+            "result_type": words(&["text", "image_urls", "audio_data_url", "raw_json"]), "mode": modes(),
+            "content_type": text(), "extract": { "type": "object" }, "errors": errors(), "output": {},
+        }),
+    )
+}
+
+/// The members of a poll.
+fn poll_members() -> Value {
+    let states: Map<String, Value> = STATES
+        .iter()
+        .map(|(name, _)| ((*name).to_owned(), matches()))
+        .collect();
+    json!({
+        "interval_ms": whole(250, HOUR), "max_attempts": whole(1, 100_000), "deadline_ms": whole(1000, 7 * DAY),
+        "max_job_life_ms": whole(1000, 30 * DAY), "initial_delay_ms": whole(0, HOUR),
+        "multiplier": { "type": "number", "minimum": 1, "maximum": 10 }, "max_interval_ms": whole(250, HOUR),
+        "jitter": { "type": "number", "minimum": 0, "maximum": 1 }, "select": select(), "status_path": path(),
+        "terminal_states": list(&text()), "states": object(&[], Value::Object(states)),
+        "not_found_grace_ms": whole(0, HOUR), "poll_after_path": duration(), "progress_path": path(),
+        "progress_max": { "type": "number", "exclusiveMinimum": 0 },
+    })
+}
+
+/// Conventions of a poll.
+pub(super) fn poll() -> Value {
+    exchange(poll_members(), &[])
+}
+
+fn step(required: &[&str]) -> Value {
+    let download = json!({
+        "from": text(), "url_path": path(), "value_path": path(), "mode": modes(), "artifact": text(),
+        "optional": flag(), "accept": list(&text()), "mime_path": path(), "content_type": text(),
+        "expires_in_ms": whole(1000, 30 * DAY), "expires_path": path(),
+    });
+    let own = json!({
+        "name": text(), "action": words(&["request", "poll", "download"]), "when": condition(),
+        "extract": captures(), "each": path(), "repeatable": flag(),
+    });
+    exchange(with(with(own, &download), &poll_members()), required)
+}
+
+fn workflow() -> Value {
+    let steps = list(&step(&["name"]));
+    object(
+        &[],
+        json!({
+            "type": words(&["sync", "async_job"]), "job_id_path": path(), "before": steps.clone(),
+            "steps": steps.clone(), "cancel": step(&[]), "cleanup": steps,
+        }),
+    )
+}
