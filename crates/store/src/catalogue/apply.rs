@@ -1,0 +1,437 @@
+//! Applying a bundle: upserts by natural key, all or nothing. A row that
+//! already reads as the bundle says is not written.
+
+use super::{
+    AuthProfileRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows, SchemaRow,
+    TemplateRow,
+};
+use crate::{Store, StoreError};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// What an applied bundle changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Rows that were inserted or changed.
+    pub changed: u64,
+    /// Rows that read so already.
+    pub unchanged: u64,
+}
+
+impl Applied {
+    fn count(&mut self, written: u64) {
+        self.changed += written;
+        self.unchanged += 1 - written.min(1);
+    }
+}
+
+/// Searches run in the tenant's rows first, then in the system's.
+struct Names<'a> {
+    connection: &'a mut PgConnection,
+    tenant: Uuid,
+}
+
+impl Store {
+    /// Applies a bundle to a tenant in one transaction, by natural keys. Rows that it does not name stay. A credential's
+    /// stored secret, limits that the bundle leaves out, and its pause stay too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSuchRow`] for a link to a row that neither bundle nor tables hold; [`StoreError::Broken`];
+    /// [`StoreError::Unreachable`]. Nothing is applied then (or, in doubt, all of it: apply again).
+    pub async fn bundle_apply(&self, tenant: Uuid, bundle: &Rows) -> Result<Applied, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let mut names = Names {
+            connection: &mut tx,
+            tenant,
+        };
+        let mut applied = Applied::default();
+        for row in &bundle.providers {
+            applied.count(names.put_provider(row).await?);
+        }
+        for row in &bundle.credentials {
+            applied.count(names.put_credential(row).await?);
+        }
+        for row in &bundle.auth_profiles {
+            applied.count(names.put_auth_profile(row).await?);
+        }
+        for row in &bundle.prompt_templates {
+            applied.count(names.put_template(row).await?);
+        }
+        for row in &bundle.response_schemas {
+            applied.count(names.put_schema(row).await?);
+        }
+        for row in &bundle.models {
+            applied.count(names.put_model(row).await?);
+        }
+        for row in &bundle.profiles {
+            applied.count(names.put_profile(row).await?);
+        }
+        for row in &bundle.routing_rules {
+            applied.count(names.put_routing(row).await?);
+        }
+        tx.commit().await?;
+        Ok(applied)
+    }
+}
+
+fn missing(table: &'static str, key: &str) -> StoreError {
+    StoreError::NoSuchRow {
+        table,
+        key: key.to_owned(),
+    }
+}
+
+impl Names<'_> {
+    async fn provider(&mut self, slug: &str) -> Result<Uuid, StoreError> {
+        sqlx::query_scalar!(
+            r#"
+            select p.id from ai_providers p join tenants t using (tenant_id)
+            where p.slug = $2 and (t.is_system or t.tenant_id = $1) order by t.is_system limit 1
+            "#,
+            self.tenant,
+            slug,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?
+        .ok_or_else(|| missing("ai_providers", slug))
+    }
+
+    async fn credential(
+        &mut self,
+        provider: Uuid,
+        name: Option<&str>,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let Some(name) = name else { return Ok(None) };
+        sqlx::query_scalar!(
+            r#"
+            select k.id from provider_api_credentials k join tenants t using (tenant_id)
+            where k.provider_id = $2 and k.name = $3 and (t.is_system or t.tenant_id = $1) order by t.is_system limit 1
+            "#,
+            self.tenant,
+            provider,
+            name,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?
+        .map(Some)
+        .ok_or_else(|| missing("provider_api_credentials", name))
+    }
+
+    async fn auth_profile(
+        &mut self,
+        provider: Uuid,
+        key: Option<&str>,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let Some(key) = key else { return Ok(None) };
+        sqlx::query_scalar!(
+            r#"
+            select a.id from provider_auth_profiles a join tenants t using (tenant_id)
+            where (a.provider_id = $2 or a.provider_id is null) and a.profile_key = $3 and (t.is_system or t.tenant_id = $1)
+            order by t.is_system, a.provider_id nulls last limit 1
+            "#,
+            self.tenant,
+            provider,
+            key,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?
+        .map(Some)
+        .ok_or_else(|| missing("provider_auth_profiles", key))
+    }
+
+    async fn template(
+        &mut self,
+        name: Option<&str>,
+        version: Option<i32>,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let Some(name) = name else { return Ok(None) };
+        sqlx::query_scalar!(
+            r#"
+            select r.id from prompt_templates r join tenants t using (tenant_id)
+            where r.name = $2 and ($3::int is null or r.version = $3) and (t.is_system or t.tenant_id = $1)
+            order by t.is_system, r.version desc limit 1
+            "#,
+            self.tenant,
+            name,
+            version,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?
+        .map(Some)
+        .ok_or_else(|| missing("prompt_templates", name))
+    }
+
+    async fn schema(
+        &mut self,
+        name: Option<&str>,
+        version: Option<i32>,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let Some(name) = name else { return Ok(None) };
+        sqlx::query_scalar!(
+            r#"
+            select r.id from response_schemas r join tenants t using (tenant_id)
+            where r.name = $2 and ($3::int is null or r.version = $3) and (t.is_system or t.tenant_id = $1)
+            order by t.is_system, r.version desc limit 1
+            "#,
+            self.tenant,
+            name,
+            version,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?
+        .map(Some)
+        .ok_or_else(|| missing("response_schemas", name))
+    }
+
+    async fn model(
+        &mut self,
+        provider: Uuid,
+        model: Option<&str>,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let Some(model) = model else { return Ok(None) };
+        sqlx::query_scalar!(
+            r#"
+            select m.id from ai_models m join tenants t using (tenant_id)
+            where m.provider_id = $2 and m.model_id = $3 and (t.is_system or t.tenant_id = $1) order by t.is_system limit 1
+            "#,
+            self.tenant,
+            provider,
+            model,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?
+        .map(Some)
+        .ok_or_else(|| missing("ai_models", model))
+    }
+
+    async fn put_provider(&mut self, row: &ProviderRow) -> Result<u64, StoreError> {
+        Ok(sqlx::query!(
+            r#"
+            insert into ai_providers as old (tenant_id, slug, provider_family, name, api_base_url, conventions, egress, status)
+            values ($1, $2, $3, $4, $5, $6, $7, $8)
+            on conflict (tenant_id, slug) do update set provider_family = excluded.provider_family, name = excluded.name,
+                api_base_url = excluded.api_base_url, conventions = excluded.conventions, egress = excluded.egress, status = excluded.status
+            where (old.provider_family, old.name, old.api_base_url, old.conventions, old.egress, old.status) is distinct from
+                (excluded.provider_family, excluded.name, excluded.api_base_url, excluded.conventions, excluded.egress, excluded.status)
+            "#,
+            self.tenant,
+            row.slug,
+            row.provider_family,
+            row.name,
+            row.api_base_url,
+            row.conventions,
+            row.egress,
+            row.status,
+        )
+        .execute(&mut *self.connection)
+        .await?
+        .rows_affected())
+    }
+
+    async fn put_credential(&mut self, row: &CredentialRow) -> Result<u64, StoreError> {
+        let provider = self.provider(&row.provider).await?;
+        Ok(sqlx::query!(
+            r#"
+            insert into provider_api_credentials as old (tenant_id, provider_id, name, secret_ref, endpoint_url, is_default,
+                rate_limit_per_minute, rate_limit_per_day, max_concurrent_jobs, status)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            on conflict (tenant_id, provider_id, name) do update set
+                secret_ref = case when old.secret is null then coalesce(excluded.secret_ref, old.secret_ref) end,
+                endpoint_url = coalesce(excluded.endpoint_url, old.endpoint_url), is_default = excluded.is_default,
+                rate_limit_per_minute = coalesce(excluded.rate_limit_per_minute, old.rate_limit_per_minute),
+                rate_limit_per_day = coalesce(excluded.rate_limit_per_day, old.rate_limit_per_day),
+                max_concurrent_jobs = coalesce(excluded.max_concurrent_jobs, old.max_concurrent_jobs), status = excluded.status
+            where (old.secret is null and old.secret_ref is distinct from coalesce(excluded.secret_ref, old.secret_ref))
+               or (old.endpoint_url, old.is_default, old.rate_limit_per_minute, old.rate_limit_per_day, old.max_concurrent_jobs, old.status)
+                is distinct from (coalesce(excluded.endpoint_url, old.endpoint_url), excluded.is_default,
+                coalesce(excluded.rate_limit_per_minute, old.rate_limit_per_minute),
+                coalesce(excluded.rate_limit_per_day, old.rate_limit_per_day),
+                coalesce(excluded.max_concurrent_jobs, old.max_concurrent_jobs), excluded.status)
+            "#,
+            self.tenant,
+            provider,
+            row.name,
+            row.secret_ref,
+            row.endpoint_url,
+            row.is_default,
+            row.rate_limit_per_minute,
+            row.rate_limit_per_day,
+            row.max_concurrent_jobs,
+            row.status,
+        )
+        .execute(&mut *self.connection)
+        .await?
+        .rows_affected())
+    }
+
+    async fn put_auth_profile(&mut self, row: &AuthProfileRow) -> Result<u64, StoreError> {
+        let slug = row.provider.as_deref().unwrap_or_default();
+        let provider = self.provider(slug).await?;
+        let credential = self.credential(provider, row.credential.as_deref()).await?;
+        Ok(sqlx::query!(
+            r#"
+            insert into provider_auth_profiles as old (tenant_id, provider_id, profile_key, auth_type, credential_id, config)
+            values ($1, $2, $3, $4, $5, $6)
+            on conflict (tenant_id, provider_id, profile_key) do update set auth_type = excluded.auth_type,
+                credential_id = excluded.credential_id, config = excluded.config
+            where (old.auth_type, old.credential_id, old.config) is distinct from (excluded.auth_type, excluded.credential_id, excluded.config)
+            "#,
+            self.tenant,
+            provider,
+            row.profile_key,
+            row.auth_type,
+            credential,
+            row.config,
+        )
+        .execute(&mut *self.connection)
+        .await?
+        .rows_affected())
+    }
+
+    async fn put_template(&mut self, row: &TemplateRow) -> Result<u64, StoreError> {
+        Ok(sqlx::query!(
+            r#"
+            insert into prompt_templates as old (tenant_id, name, version, purpose, body) values ($1, $2, $3, $4, $5)
+            on conflict (tenant_id, name, version) do update set purpose = excluded.purpose, body = excluded.body
+            where (old.purpose, old.body) is distinct from (excluded.purpose, excluded.body)
+            "#,
+            self.tenant,
+            row.name,
+            row.version,
+            row.purpose,
+            row.body,
+        )
+        .execute(&mut *self.connection)
+        .await?
+        .rows_affected())
+    }
+
+    async fn put_schema(&mut self, row: &SchemaRow) -> Result<u64, StoreError> {
+        Ok(sqlx::query!(
+            r#"
+            insert into response_schemas as old (tenant_id, name, version, strict, schema) values ($1, $2, $3, $4, $5)
+            on conflict (tenant_id, name, version) do update set strict = excluded.strict, schema = excluded.schema
+            where (old.strict, old.schema) is distinct from (excluded.strict, excluded.schema)
+            "#,
+            self.tenant,
+            row.name,
+            row.version,
+            row.strict,
+            row.schema,
+        )
+        .execute(&mut *self.connection)
+        .await?
+        .rows_affected())
+    }
+
+    async fn put_model(&mut self, row: &ModelRow) -> Result<u64, StoreError> {
+        let provider = self.provider(&row.provider).await?;
+        let template = self
+            .template(row.prompt_template.as_deref(), row.prompt_template_version)
+            .await?;
+        let schema = self
+            .schema(row.response_schema.as_deref(), row.response_schema_version)
+            .await?;
+        Ok(sqlx::query!(
+            r#"
+            insert into ai_models as old (tenant_id, provider_id, model_id, name, display_name, model_type, capabilities,
+                prompt_template_id, response_schema_id, is_default, status)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            on conflict (tenant_id, provider_id, model_id) do update set name = excluded.name, display_name = excluded.display_name,
+                model_type = excluded.model_type, capabilities = excluded.capabilities, prompt_template_id = excluded.prompt_template_id,
+                response_schema_id = excluded.response_schema_id, is_default = excluded.is_default, status = excluded.status
+            where (old.name, old.display_name, old.model_type, old.capabilities, old.prompt_template_id, old.response_schema_id,
+                old.is_default, old.status) is distinct from (excluded.name, excluded.display_name, excluded.model_type,
+                excluded.capabilities, excluded.prompt_template_id, excluded.response_schema_id, excluded.is_default, excluded.status)
+            "#,
+            self.tenant,
+            provider,
+            row.model_id,
+            row.name,
+            row.display_name,
+            row.model_type,
+            row.capabilities,
+            template,
+            schema,
+            row.is_default,
+            row.status,
+        )
+        .execute(&mut *self.connection)
+        .await?
+        .rows_affected())
+    }
+
+    async fn put_profile(&mut self, row: &ProfileRow) -> Result<u64, StoreError> {
+        let provider = self.provider(&row.provider).await?;
+        let model = self.model(provider, row.model.as_deref()).await?;
+        let auth = self
+            .auth_profile(provider, row.auth_profile.as_deref())
+            .await?;
+        Ok(sqlx::query!(
+            r#"
+            insert into model_api_profiles as old (tenant_id, provider_id, model_id, profile_key, name, purpose, auth_profile_id,
+                transport, response_mapping, workflow, is_active)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            on conflict (tenant_id, provider_id, profile_key, model_id) do update set name = excluded.name, purpose = excluded.purpose,
+                auth_profile_id = excluded.auth_profile_id, transport = excluded.transport, response_mapping = excluded.response_mapping,
+                workflow = excluded.workflow, is_active = excluded.is_active
+            where (old.name, old.purpose, old.auth_profile_id, old.transport, old.response_mapping, old.workflow, old.is_active)
+                is distinct from (excluded.name, excluded.purpose, excluded.auth_profile_id, excluded.transport,
+                excluded.response_mapping, excluded.workflow, excluded.is_active)
+            "#,
+            self.tenant,
+            provider,
+            model,
+            row.profile_key,
+            row.name,
+            row.purpose,
+            auth,
+            row.transport,
+            row.response_mapping,
+            row.workflow,
+            row.is_active,
+        )
+        .execute(&mut *self.connection)
+        .await?
+        .rows_affected())
+    }
+
+    /// A rule has no natural key: target and conditions stand for one.
+    async fn put_routing(&mut self, row: &RoutingRow) -> Result<u64, StoreError> {
+        let provider = self.provider(&row.provider).await?;
+        let target = self.model(provider, Some(&row.target_model)).await?;
+        let fallback_provider = match row.fallback_provider.as_deref() {
+            Some(slug) => self.provider(slug).await?,
+            None => provider,
+        };
+        let fallback = self
+            .model(fallback_provider, row.fallback_model.as_deref())
+            .await?;
+        Ok(sqlx::query_scalar!(
+            r#"
+            with same as (select id from model_routing_rules where tenant_id = $1 and target_model_id = $2 and conditions = $3
+                          order by id limit 1),
+            changed as (
+                update model_routing_rules r set name = $4, priority = $5, fallback_model_id = $6, fallback_on = $7
+                from same where r.id = same.id
+                  and (r.name, r.priority, r.fallback_model_id, r.fallback_on) is distinct from ($4, $5::int, $6::uuid, $7::text[])
+                returning r.id),
+            added as (
+                insert into model_routing_rules (tenant_id, target_model_id, conditions, name, priority, fallback_model_id, fallback_on)
+                select $1, $2, $3, $4, $5, $6, $7 where not exists (select 1 from same) returning id)
+            select (select count(*) from changed) + (select count(*) from added) as "written!"
+            "#,
+            self.tenant,
+            target,
+            row.conditions,
+            row.name,
+            row.priority,
+            fallback,
+            &row.fallback_on,
+        )
+        .fetch_one(&mut *self.connection)
+        .await?
+        .unsigned_abs())
+    }
+}

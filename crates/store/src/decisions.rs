@@ -1,0 +1,443 @@
+//! What we decide: guarded by `state` and `ver`. `None` means that the actor
+//! is stale: it reads the run again and lets go. Each locks the run first, so
+//! that an attempt never changes under a decision that then finds itself stale.
+
+use crate::{State, Store, StoreError};
+use serde_json::Value;
+use sqlx::PgConnection;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The attempt that a replay sends again: same bytes, token, endpoint, credential.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// Function of run and `n`.
+    pub token: Uuid,
+    /// To be checked against the bytes that are rendered again.
+    pub request_sha256: Vec<u8>,
+    /// What the rendering drew.
+    pub drawn: Value,
+    /// Where it goes.
+    pub endpoint: String,
+    /// Whose key.
+    pub credential_id: Uuid,
+    /// What it was rendered from.
+    pub revision_id: Vec<u8>,
+}
+
+/// How a run ends.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The run.
+    pub run_id: Uuid,
+    /// Where it is expected to stand.
+    pub from: State,
+    /// `Succeeded`, `Failed` or `Canceled`.
+    pub to: State,
+    /// Replaces what was captured (the output is a part of it); absent: stays.
+    pub captured: Option<Value>,
+    /// Why it failed.
+    pub failure: Option<Value>,
+    /// What the cleanup at the provider needs; absent: none is declared.
+    pub cleanup: Option<Value>,
+}
+
+/// The provider says that the job failed.
+#[derive(Debug, Clone)]
+pub struct JobFailed {
+    /// The run.
+    pub run_id: Uuid,
+    /// The attempt that was accepted.
+    pub n: i32,
+    /// As read.
+    pub ver: i64,
+    /// Its code, class and message.
+    pub failure: Value,
+    /// Revision and credential of a declared fallback; absent: the run fails.
+    pub fallback: Option<(Vec<u8>, Uuid)>,
+}
+
+impl Store {
+    /// Proved absent: the run is queued again. Only when the sender itself saw its exchange end, `visible_after` ago or
+    /// more, and no replay has begun.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn settle_absent(
+        &self,
+        run: Uuid,
+        n: i32,
+        ver: i64,
+        visible_after: Duration,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            with st as (select run_id from run_states where run_id = $1 and attempt = $2 and state = 'submit_unknown' and ver = $3 for update),
+            att as (update submit_attempts a set outcome = 'not_sent' from st
+                    where a.run_id = st.run_id and a.n = $2 and outcome = 'unknown' and sender_ended and replays = 0
+                      and ended_at < now() - make_interval(secs => $4)
+                    returning a.run_id)
+            update run_states s set state = 'queued', ver = s.ver + 1, shard = null,
+                spent = case when exists (select 1 from submit_attempts p where p.run_id = $1 and p.n < $2
+                                          and p.outcome in ('job_failed', 'written_off')) then s.spent else 'none' end
+            from att where s.run_id = att.run_id returning s.ver
+            "#,
+            run,
+            n,
+            ver,
+            visible_after.as_secs_f64(),
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Nothing settled it: it fails visibly as `unknown_outcome`, with all that is known in `failure` (whose `code` is set here).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn settle_gave_up(
+        &self,
+        run: Uuid,
+        ver: i64,
+        failure: &Value,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            with st as (
+                update run_states set state = 'failed', ver = ver + 1, ended_at = now(), shard = null, spent = 'maybe',
+                    failure = $3::jsonb || '{"code": "unknown_outcome"}', event_seq = event_seq + 1
+                where run_id = $1 and ver = $2 and state = 'submit_unknown' returning run_id, tenant_id, event_seq, ver, failure),
+            ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st),
+            ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.failed', r.request -> 'callback' ->> 'url'
+                   from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null)
+            select ver as "ver!" from st
+            "#,
+            run,
+            ver,
+            failure,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The profile's `on_unknown: repeat`, or an operator: the attempt is written off and the run queued.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn settle_written_off(
+        &self,
+        run: Uuid,
+        n: i32,
+        ver: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            with st as (select run_id from run_states where run_id = $1 and attempt = $2 and state = 'submit_unknown' and ver = $3 for update),
+            att as (update submit_attempts a set outcome = 'written_off' from st
+                    where a.run_id = st.run_id and a.n = $2 and outcome = 'unknown' returning a.run_id)
+            update run_states s set state = 'queued', ver = s.ver + 1, shard = null, spent = 'maybe'
+            from att where s.run_id = att.run_id returning s.ver
+            "#,
+            run,
+            n,
+            ver,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Whether a candidate of the provider's list may be adopted: no attempt ever had it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn settle_candidate_free(
+        &self,
+        credential: Uuid,
+        job: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select not exists (select 1 from submit_attempts where credential_id = $1 and provider_job_id = $2) as "free!""#,
+            credential,
+            job,
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Counts a replay, durably, before it is sent. `None`: the attempt is settled, or older than `key_life`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: in doubt; send nothing. The count may have gone up, which only forbids more.
+    pub async fn replay_intend(
+        &self,
+        run: Uuid,
+        n: i32,
+        key_life: Duration,
+    ) -> Result<Option<Replay>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!("set local synchronous_commit = on")
+            .execute(&mut *tx)
+            .await?;
+        let replay = sqlx::query_as!(
+            Replay,
+            r#"
+            with st as (select run_id from run_states where run_id = $1 and attempt = $2 and state = 'submit_unknown' and not held for update)
+            update submit_attempts a set replays = replays + 1 from st
+            where a.run_id = st.run_id and a.n = $2 and outcome = 'unknown' and sent_at > now() - make_interval(secs => $3)
+            returning token, request_sha256, drawn, endpoint, credential_id, revision_id
+            "#,
+            run,
+            n,
+            key_life.as_secs_f64(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(replay)
+    }
+
+    /// Starts or restarts a fetch; the new `ver` goes into the objects' keys. `expires_in`: when the result expires at the provider.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn fetch_start(
+        &self,
+        run: Uuid,
+        ver: i64,
+        captured: Option<&Value>,
+        expires_in: Option<Duration>,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            update run_states set state = 'fetching', ver = ver + 1, captured = coalesce($3, captured),
+                result_expires_at = coalesce(now() + make_interval(secs => $4), result_expires_at)
+            where run_id = $1 and ver = $2 and state in ('polling', 'fetching') returning ver
+            "#,
+            run,
+            ver,
+            captured,
+            expires_in.map(|d| d.as_secs_f64()),
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The address expired: back to polling, which asks for a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn poll_again(&self, run: Uuid, ver: i64) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "update run_states set state = 'polling', ver = ver + 1 where run_id = $1 and ver = $2 and state = 'fetching' returning ver",
+            run,
+            ver,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The end, with its event, its callback and its cleanup. `ver` is not asked: another owner's copy is as good.
+    /// `None`: it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn run_ended(&self, end: &Ended) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            with st as (
+                update run_states s set state = $3, ver = s.ver + 1, captured = coalesce($4, s.captured), failure = $5, ended_at = now(),
+                    shard = null, worker_id = null, event_seq = s.event_seq + 1
+                where s.run_id = $1 and s.state = $2 and $3 in ('succeeded', 'failed', 'canceled')
+                returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure),
+            ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
+                   select run_id, event_seq, tenant_id, $3, coalesce(failure, '{}') from st),
+            cb as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.' || $3, r.request -> 'callback' ->> 'url'
+                   from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null),
+            cl as (insert into outbox (run_id, tenant_id, kind, event_seq, event, payload)
+                   select run_id, tenant_id, 'cleanup', event_seq, 'cleanup', $6::jsonb from st where $6::jsonb is not null)
+            select ver as "ver!" from st
+            "#,
+            end.run_id,
+            end.from.as_str(),
+            end.to.as_str(),
+            end.captured,
+            end.failure,
+            end.cleanup,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The job failed. With a fallback the run is queued under the other revision, its money counted as spent; else it fails.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn job_failed(&self, failed: &JobFailed) -> Result<Option<i64>, StoreError> {
+        let (revision, credential) = failed
+            .fallback
+            .as_ref()
+            .map_or((None, None), |(r, c)| (Some(r.as_slice()), Some(*c)));
+        Ok(sqlx::query_scalar!(
+            r#"
+            with st as (select run_id from run_states where run_id = $1 and attempt = $2 and state in ('polling', 'fetching') and ver = $3 for update),
+            att as (update submit_attempts a set outcome = 'job_failed' from st
+                    where a.run_id = st.run_id and a.n = $2 and outcome = 'accepted' returning a.run_id),
+            moved as (
+                update run_states s set state = case when $5::bytea is null then 'failed' else 'queued' end, ver = s.ver + 1,
+                    failure = $4, shard = null, revision_id = coalesce($5, s.revision_id), credential_id = coalesce($6, s.credential_id),
+                    provider_job_id = case when $5::bytea is null then s.provider_job_id end,
+                    ended_at = case when $5::bytea is null then now() end,
+                    event_seq = s.event_seq + 1
+                from att where s.run_id = att.run_id returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.state),
+            ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
+                   select run_id, event_seq, tenant_id, case state when 'failed' then 'failed' else 'fallback' end, coalesce(failure, '{}') from moved),
+            ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select m.run_id, m.tenant_id, 'callback', m.event_seq, 'run.failed', r.request -> 'callback' ->> 'url'
+                   from moved m join runs r using (run_id) where m.state = 'failed' and r.request -> 'callback' ->> 'url' is not null)
+            select ver as "ver!" from moved
+            "#,
+            failed.run_id,
+            failed.n,
+            failed.ver,
+            failed.failure,
+            revision,
+            credential,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Given up for time. `answer_age`: how old the answer is that last said "pending" (none: absent). No run ends without an
+    /// answer younger than its `give_up_at`, or before twice its life.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn run_gave_up(
+        &self,
+        run: Uuid,
+        ver: i64,
+        answer_age: Option<Duration>,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            with st as (
+                update run_states set state = 'failed', ver = ver + 1, ended_at = now(), shard = null,
+                    failure = '{"code": "deadline_exceeded"}', event_seq = event_seq + 1
+                where run_id = $1 and ver = $2 and state = 'polling'
+                  and (give_up_at < now() - make_interval(secs => $3) or now() > give_up_at + (give_up_at - accepted_at))
+                returning run_id, tenant_id, event_seq, ver, failure),
+            ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st),
+            ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.failed', r.request -> 'callback' ->> 'url'
+                   from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null)
+            select ver as "ver!" from st
+            "#,
+            run,
+            ver,
+            answer_age.map(|d| d.as_secs_f64()),
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Tells the caller once that the run is past its deadline; the job is followed on. Not guarded by `ver`, and no
+    /// state changes. `true`: told now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn mark_overdue(&self, run: Uuid) -> Result<bool, StoreError> {
+        let told = sqlx::query_scalar!(
+            r#"
+            with st as (
+                update run_states set overdue_at = now(), event_seq = event_seq + 1
+                where run_id = $1 and overdue_at is null and ended_at is null and deadline_at < now()
+                returning run_id, tenant_id, event_seq),
+            ev as (insert into run_events (run_id, seq, tenant_id, kind) select run_id, event_seq, tenant_id, 'overdue' from st),
+            ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.overdue', r.request -> 'callback' ->> 'url'
+                   from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null)
+            select true as "told!" from st
+            "#,
+            run,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(told.is_some())
+    }
+
+    /// A `preparing` run goes back to the queue after a `before` step failed in a way worth another try.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn unprepare(
+        &self,
+        run: Uuid,
+        ver: i64,
+        wait: Duration,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            update run_states set state = 'queued', ver = ver + 1, worker_id = null, not_before = now() + make_interval(secs => $3)
+            where run_id = $1 and ver = $2 and state = 'preparing' returning ver
+            "#,
+            run,
+            ver,
+            wait.as_secs_f64(),
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Ends a run of which nothing was sent under this claim: `not_started`, a `before` step or a rendering that failed.
+    /// `None`: it is neither queued nor preparing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn run_not_sent(
+        &self,
+        run: Uuid,
+        failure: &Value,
+    ) -> Result<Option<i64>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        fail_unsent(&mut connection, run, failure).await
+    }
+}
+
+/// See [`Store::run_not_sent`].
+pub(crate) async fn fail_unsent(
+    connection: &mut PgConnection,
+    run: Uuid,
+    failure: &Value,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        with st as (
+            update run_states set state = 'failed', ver = ver + 1, ended_at = now(), worker_id = null, failure = $2, event_seq = event_seq + 1
+            where run_id = $1 and state in ('queued', 'preparing') returning run_id, tenant_id, event_seq, ver, failure),
+        ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st),
+        ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+               select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.failed', r.request -> 'callback' ->> 'url'
+               from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null)
+        select ver as "ver!" from st
+        "#,
+        run,
+        failure,
+    )
+    .fetch_optional(connection)
+    .await?)
+}

@@ -1,0 +1,222 @@
+//! Revisions, what each language level made of a profile, and recorded cases.
+
+use crate::{Store, StoreError};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// An immutable revision.
+#[derive(Debug, Clone)]
+pub struct RevisionRow {
+    /// SHA-256 of its content.
+    pub revision_id: Vec<u8>,
+    /// Language level it needs.
+    pub language: i32,
+    /// What a run uses.
+    pub content: Value,
+}
+
+/// What this program made of a profile.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// `model_api_profiles.id`
+    pub profile_id: Uuid,
+    /// Language level of this program.
+    pub language: i32,
+    /// The revision that it compiled to; absent: it is bad, and the last good one goes on serving.
+    pub revision_id: Option<Vec<u8>>,
+    /// A list of diagnostics; each has `severity`.
+    pub diagnostics: Value,
+    /// Version of this program.
+    pub build: String,
+}
+
+/// A row of the view `profile_status`.
+#[derive(Debug, Clone)]
+pub struct ProfileStatus {
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// `ai_providers.slug`
+    pub provider: String,
+    /// Natural key.
+    pub profile_key: String,
+    /// Absent: every model.
+    pub model: Option<String>,
+    /// What it makes.
+    pub purpose: String,
+    /// Only active ones are chosen.
+    pub is_active: bool,
+    /// Level of who looked; absent: nobody has yet.
+    pub language: Option<i32>,
+    /// Who looked.
+    pub build: Option<String>,
+    /// When.
+    pub checked_at: Option<OffsetDateTime>,
+    /// The revision that serves, in hex; absent: none ever compiled.
+    pub serving: Option<String>,
+    /// Without errors (warnings pass); absent: nobody looked.
+    pub ok: Option<bool>,
+    /// What was found.
+    pub diagnostics: Option<Value>,
+}
+
+impl Store {
+    /// Stores revisions that are not there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn revisions_put(&self, revisions: &[RevisionRow]) -> Result<(), StoreError> {
+        let ids: Vec<Vec<u8>> = revisions.iter().map(|r| r.revision_id.clone()).collect();
+        let languages: Vec<i32> = revisions.iter().map(|r| r.language).collect();
+        let contents: Vec<Value> = revisions.iter().map(|r| r.content.clone()).collect();
+        sqlx::query!(
+            r#"
+            insert into revisions (revision_id, language, content)
+            select * from unnest($1::bytea[], $2::int[], $3::jsonb[]) on conflict do nothing
+            "#,
+            &ids,
+            &languages,
+            &contents,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Reads a revision; `None`: it was never stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn revision(&self, revision_id: &[u8]) -> Result<Option<RevisionRow>, StoreError> {
+        Ok(sqlx::query_as!(
+            RevisionRow,
+            "select revision_id, language, content from revisions where revision_id = $1",
+            revision_id,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Writes what this program made of profiles; a bad verdict keeps the last good revision. Unchanged ones write nothing.
+    /// Profiles deleted meanwhile are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn verdicts_put(&self, verdicts: &[Verdict]) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        for verdict in verdicts {
+            sqlx::query!(
+                r#"
+                insert into profile_statuses as s (profile_id, language, revision_id, diagnostics, build)
+                select p.id, $2, $3, $4, $5 from model_api_profiles p where p.id = $1
+                on conflict (profile_id, language) do update set
+                    revision_id = coalesce(excluded.revision_id, s.revision_id), diagnostics = excluded.diagnostics,
+                    build = excluded.build, checked_at = now()
+                where (coalesce(excluded.revision_id, s.revision_id), excluded.diagnostics, excluded.build)
+                    is distinct from (s.revision_id, s.diagnostics, s.build)
+                "#,
+                verdict.profile_id,
+                verdict.language,
+                verdict.revision_id,
+                verdict.diagnostics,
+                verdict.build,
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The last good revision of each profile for a language level: what serves when a row is bad at the start.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn last_good(&self, language: i32) -> Result<Vec<(Uuid, RevisionRow)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            select s.profile_id, r.revision_id, r.language, r.content
+            from profile_statuses s join revisions r on r.revision_id = s.revision_id where s.language = $1
+            "#,
+            language,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let revision = RevisionRow {
+                    revision_id: row.revision_id,
+                    language: row.language,
+                    content: row.content,
+                };
+                (row.profile_id, revision)
+            })
+            .collect())
+    }
+
+    /// The view `profile_status`, as a tenant sees it: its own profiles and the system's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn profile_statuses(&self, tenant: Uuid) -> Result<Vec<ProfileStatus>, StoreError> {
+        let mut tx = self.as_tenant(tenant).await?;
+        let rows = sqlx::query_as!(
+            ProfileStatus,
+            r#"
+            select tenant_id as "tenant_id!", provider as "provider!", profile_key as "profile_key!", model,
+                   purpose as "purpose!", is_active as "is_active!", language, build, checked_at, serving, ok, diagnostics
+            from profile_status order by provider, profile_key, model, language
+            "#
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    /// Recorded cases of a profile by name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn cases(&self, profile: Uuid) -> Result<Vec<(String, Value)>, StoreError> {
+        let rows = sqlx::query!(
+            "select name, document from profile_cases where profile_id = $1 order by name",
+            profile
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|r| (r.name, r.document)).collect())
+    }
+
+    /// Writes a recorded case, replacing the one of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Rule::InUse`] when there is no such profile; [`StoreError::Unreachable`].
+    pub async fn case_put(
+        &self,
+        profile: Uuid,
+        name: &str,
+        document: &Value,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            insert into profile_cases (profile_id, name, document) values ($1, $2, $3)
+            on conflict (profile_id, name) do update set document = excluded.document
+            "#,
+            profile,
+            name,
+            document,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

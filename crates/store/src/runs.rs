@@ -1,0 +1,476 @@
+//! Calls: inserting a run, reading it as its caller may, canceling it.
+
+use crate::artifacts::ArtifactRow;
+use crate::{Outcome, State, Store, StoreError};
+use serde_json::Value;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A call, as it is recorded.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// UUIDv7, made before the insert: a commit whose answer was lost is looked up by it.
+    pub run_id: Uuid,
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// Which key called; absent for the library.
+    pub api_key_id: Option<Uuid>,
+    /// 1 to 255 characters.
+    pub idempotency_key: Option<String>,
+    /// Of the caller's canonical body.
+    pub request_sha256: Vec<u8>,
+    /// What it makes.
+    pub purpose: String,
+    /// What it runs under; must be stored before.
+    pub revision_id: Vec<u8>,
+    /// Whose key it uses.
+    pub credential_id: Uuid,
+    /// Input, params, inputs, context, callback, metadata.
+    pub request: Value,
+    /// Not started by then: it fails, nothing spent.
+    pub start_by: Option<OffsetDateTime>,
+    /// The highest goes first within its tenant.
+    pub priority: i16,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// A new run.
+    New(Uuid),
+    /// The same key and body made this run before.
+    Same(Uuid),
+    /// The same key made this run with another body: 409.
+    OtherBody(Uuid),
+}
+
+/// A run, as its caller may see it.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// The run.
+    pub run_id: Uuid,
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// What it makes.
+    pub purpose: String,
+    /// What was asked.
+    pub request: Value,
+    /// Of the caller's canonical body.
+    pub request_sha256: Vec<u8>,
+    /// What it runs under now.
+    pub revision_id: Vec<u8>,
+    /// Where it stands.
+    pub state: State,
+    /// Counts state changes.
+    pub ver: i64,
+    /// No new attempt without an operator.
+    pub held: bool,
+    /// Number of the last attempt.
+    pub attempt: i32,
+    /// 0 to 100.
+    pub progress: Option<i16>,
+    /// `none`, `maybe`, `yes`.
+    pub spent: String,
+    /// Why it failed.
+    pub failure: Option<Value>,
+    /// What steps captured; the output is a part of it.
+    pub captured: Option<Value>,
+    /// The provider's id.
+    pub provider_job_id: Option<String>,
+    /// Somebody asked to cancel it.
+    pub cancel_requested: bool,
+    /// The caller was told that it is late.
+    pub overdue: bool,
+    /// Number of the last event.
+    pub event_seq: i32,
+    /// When it was called.
+    pub created_at: OffsetDateTime,
+    /// When the provider took it.
+    pub accepted_at: Option<OffsetDateTime>,
+    /// When the caller is told that it is late.
+    pub deadline_at: Option<OffsetDateTime>,
+    /// When it ended.
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+/// An attempt, as the caller may see it.
+#[derive(Debug, Clone)]
+pub struct AttemptRow {
+    /// Number, from 1.
+    pub n: i32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The last answer's status.
+    pub http_status: Option<i16>,
+    /// The provider's id of the job.
+    pub provider_job_id: Option<String>,
+    /// Times it was sent again.
+    pub replays: i32,
+    /// Found, not answered.
+    pub adopted: bool,
+    /// When it was intended.
+    pub sent_at: OffsetDateTime,
+    /// When the exchange ended.
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+/// A run with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct RunDetails {
+    /// The run.
+    pub run: RunRow,
+    /// Oldest first.
+    pub attempts: Vec<AttemptRow>,
+    /// By name and number, those still served.
+    pub artifacts: Vec<ArtifactRow>,
+}
+
+/// Which runs to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only this purpose.
+    pub purpose: Option<String>,
+    /// Only these states; empty: all.
+    pub states: Vec<State>,
+    /// Only calls after this.
+    pub created_after: Option<OffsetDateTime>,
+    /// Older than this run: the last of the page before.
+    pub after: Option<(OffsetDateTime, Uuid)>,
+    /// At most so many; 0: 50.
+    pub limit: i64,
+}
+
+/// What a cancel came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    /// It was queued: ended at once, nothing spent.
+    Canceled,
+    /// Its owner acts on the mark; it stands here.
+    Asked(State),
+    /// It had ended.
+    Ended(State),
+}
+
+impl Store {
+    /// Inserts a run and its state, or finds the run that the key made before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: in doubt, look the run up by its id. [`crate::Rule::KeyLength`].
+    pub async fn run_insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
+        let mut tx = self.as_tenant(run.tenant_id).await?;
+        let new = sqlx::query_scalar!(
+            r#"
+            with r as (insert into runs (run_id, tenant_id, idempotency_key, request_sha256, purpose, revision_id, request, api_key_id, start_by)
+                       values ($1, $2, $3, $4, $5, $6, $7, $9, $10) on conflict do nothing returning run_id, tenant_id),
+            hint as (select pg_notify('modelrow_queue', '') from r)
+            insert into run_states (run_id, tenant_id, credential_id, revision_id, state, priority)
+            select r.run_id, r.tenant_id, $8, $6, 'queued', $11 from r left join hint on true returning run_id
+            "#,
+            run.run_id,
+            run.tenant_id,
+            run.idempotency_key,
+            run.request_sha256,
+            run.purpose,
+            run.revision_id,
+            run.request,
+            run.credential_id,
+            run.api_key_id,
+            run.start_by,
+            run.priority,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let inserted = match new {
+            Some(id) => Inserted::New(id),
+            None => earlier(&mut tx, run).await?,
+        };
+        tx.commit().await?;
+        Ok(inserted)
+    }
+
+    /// Reads one run of a tenant; `None`: it is not there, or another tenant's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`], [`StoreError::UnknownWord`].
+    pub async fn run(&self, tenant: Uuid, run: Uuid) -> Result<Option<RunDetails>, StoreError> {
+        let mut tx = self.as_tenant(tenant).await?;
+        let Some(row) = read_run(&mut tx, run).await? else {
+            return Ok(None);
+        };
+        let attempts = read_attempts(&mut tx, run).await?;
+        let artifacts = crate::artifacts::read(&mut tx, run).await?;
+        tx.commit().await?;
+        Ok(Some(RunDetails {
+            run: row,
+            attempts,
+            artifacts,
+        }))
+    }
+
+    /// Where a tenant's run stands, its version and the number of its last event: for waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`], [`StoreError::UnknownWord`].
+    pub async fn run_state(
+        &self,
+        tenant: Uuid,
+        run: Uuid,
+    ) -> Result<Option<(State, i64, i32)>, StoreError> {
+        let mut tx = self.as_tenant(tenant).await?;
+        let row = sqlx::query!(
+            "select state, ver, event_seq from run_states where run_id = $1",
+            run
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.map(|row| Ok((State::parse(&row.state)?, row.ver, row.event_seq)))
+            .transpose()
+    }
+
+    /// Lists a tenant's runs, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`], [`StoreError::UnknownWord`].
+    pub async fn runs(&self, tenant: Uuid, filter: &ListFilter) -> Result<Vec<RunRow>, StoreError> {
+        let states: Vec<String> = filter
+            .states
+            .iter()
+            .map(|s| s.as_str().to_owned())
+            .collect();
+        let (after_at, after_id) = filter.after.unzip();
+        let limit = if filter.limit == 0 { 50 } else { filter.limit };
+        let mut tx = self.as_tenant(tenant).await?;
+        let rows = sqlx::query_as!(
+            Raw,
+            r#"
+            select s.run_id, s.tenant_id, u.purpose, u.request, u.request_sha256, s.revision_id, s.state, s.ver, s.held, s.attempt,
+                   s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
+                   s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
+                   s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at
+            from runs u join run_states s using (run_id)
+            where u.tenant_id = $1 and ($2::text is null or u.purpose = $2) and (cardinality($3::text[]) = 0 or s.state = any($3))
+              and ($4::timestamptz is null or u.created_at > $4)
+              and ($5::timestamptz is null or (u.created_at, u.run_id) < ($5, $6::uuid))
+            order by u.created_at desc, u.run_id desc limit $7
+            "#,
+            tenant,
+            filter.purpose,
+            &states,
+            filter.created_after,
+            after_at,
+            after_id,
+            limit,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        rows.into_iter().map(Raw::checked).collect()
+    }
+
+    /// Cancels a tenant's run: at once when queued, else with a mark that its owner acts on. No `ver` is asked or moved by
+    /// the mark: a cancel makes no sender stale. `None`: no such run.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: ask again; it may be repeated.
+    pub async fn run_cancel(&self, tenant: Uuid, run: Uuid) -> Result<Option<Cancel>, StoreError> {
+        let mut tx = self.as_tenant(tenant).await?;
+        let canceled = sqlx::query_scalar!(
+            r#"
+            with st as (
+                update run_states set state = 'canceled', ver = ver + 1, ended_at = now(), cancel_requested_at = now(), event_seq = event_seq + 1
+                where run_id = $1 and state = 'queued' returning run_id, tenant_id, event_seq),
+            ev as (insert into run_events (run_id, seq, tenant_id, kind) select run_id, event_seq, tenant_id, 'canceled' from st),
+            ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.canceled', r.request -> 'callback' ->> 'url'
+                   from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null)
+            select true as "done!" from st
+            "#,
+            run,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let outcome = match canceled {
+            Some(_) => Some(Cancel::Canceled),
+            None => cancel_mark(&mut tx, run).await?,
+        };
+        tx.commit().await?;
+        Ok(outcome)
+    }
+
+    /// Progress of runs that somebody watches: one statement a worker and second, without `ver`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: drop it, the next poll brings more.
+    pub async fn progress_many(&self, progress: &[(Uuid, i16)]) -> Result<(), StoreError> {
+        let (runs, values): (Vec<Uuid>, Vec<i16>) = progress.iter().copied().unzip();
+        sqlx::query!(
+            r#"
+            update run_states s set progress = p.v from unnest($1::uuid[], $2::smallint[]) as p (run_id, v)
+            where s.run_id = p.run_id and s.state = 'polling'
+            "#,
+            &runs,
+            &values,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The key exists, or this very insert was committed before.
+async fn earlier(connection: &mut PgConnection, run: &NewRun) -> Result<Inserted, StoreError> {
+    let row = sqlx::query!(
+        "select run_id, request_sha256 from runs where (tenant_id = $1 and idempotency_key = $2) or run_id = $3",
+        run.tenant_id,
+        run.idempotency_key,
+        run.run_id,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(if row.run_id == run.run_id {
+        Inserted::New(row.run_id)
+    } else if row.request_sha256 == run.request_sha256 {
+        Inserted::Same(row.run_id)
+    } else {
+        Inserted::OtherBody(row.run_id)
+    })
+}
+
+async fn cancel_mark(
+    connection: &mut PgConnection,
+    run: Uuid,
+) -> Result<Option<Cancel>, StoreError> {
+    let marked = sqlx::query_scalar!(
+        r#"
+        update run_states set cancel_requested_at = coalesce(cancel_requested_at, now())
+        where run_id = $1 and ended_at is null returning state
+        "#,
+        run,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(state) = marked {
+        sqlx::query!(
+            "select pg_notify('modelrow_run', $1::uuid::text) as hint",
+            run
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        return Ok(Some(Cancel::Asked(State::parse(&state)?)));
+    }
+    let ended = sqlx::query_scalar!("select state from run_states where run_id = $1", run)
+        .fetch_optional(connection)
+        .await?;
+    ended
+        .map(|state| Ok(Cancel::Ended(State::parse(&state)?)))
+        .transpose()
+}
+
+async fn read_run(connection: &mut PgConnection, run: Uuid) -> Result<Option<RunRow>, StoreError> {
+    let row = sqlx::query_as!(
+        Raw,
+        r#"
+        select s.run_id, s.tenant_id, u.purpose, u.request, u.request_sha256, s.revision_id, s.state, s.ver, s.held, s.attempt,
+               s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
+               s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
+               s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at
+        from runs u join run_states s using (run_id) where s.run_id = $1
+        "#,
+        run,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(Raw::checked).transpose()
+}
+
+async fn read_attempts(
+    connection: &mut PgConnection,
+    run: Uuid,
+) -> Result<Vec<AttemptRow>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        select n, outcome, http_status, provider_job_id, replays, adopted, sent_at, ended_at
+        from submit_attempts where run_id = $1 order by n
+        "#,
+        run,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(AttemptRow {
+                n: row.n,
+                outcome: Outcome::parse(&row.outcome)?,
+                http_status: row.http_status,
+                provider_job_id: row.provider_job_id,
+                replays: row.replays,
+                adopted: row.adopted,
+                sent_at: row.sent_at,
+                ended_at: row.ended_at,
+            })
+        })
+        .collect()
+}
+
+/// As selected: the state still a word.
+struct Raw {
+    run_id: Uuid,
+    tenant_id: Uuid,
+    purpose: String,
+    request: Value,
+    request_sha256: Vec<u8>,
+    revision_id: Vec<u8>,
+    state: String,
+    ver: i64,
+    held: bool,
+    attempt: i32,
+    progress: Option<i16>,
+    spent: String,
+    failure: Option<Value>,
+    captured: Option<Value>,
+    provider_job_id: Option<String>,
+    cancel_requested: bool,
+    overdue: bool,
+    event_seq: i32,
+    created_at: OffsetDateTime,
+    accepted_at: Option<OffsetDateTime>,
+    deadline_at: Option<OffsetDateTime>,
+    ended_at: Option<OffsetDateTime>,
+}
+
+impl Raw {
+    fn checked(self) -> Result<RunRow, StoreError> {
+        Ok(RunRow {
+            run_id: self.run_id,
+            tenant_id: self.tenant_id,
+            purpose: self.purpose,
+            request: self.request,
+            request_sha256: self.request_sha256,
+            revision_id: self.revision_id,
+            state: State::parse(&self.state)?,
+            ver: self.ver,
+            held: self.held,
+            attempt: self.attempt,
+            progress: self.progress,
+            spent: self.spent,
+            failure: self.failure,
+            captured: self.captured,
+            provider_job_id: self.provider_job_id,
+            cancel_requested: self.cancel_requested,
+            overdue: self.overdue,
+            event_seq: self.event_seq,
+            created_at: self.created_at,
+            accepted_at: self.accepted_at,
+            deadline_at: self.deadline_at,
+            ended_at: self.ended_at,
+        })
+    }
+}

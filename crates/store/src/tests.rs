@@ -1,0 +1,9 @@
+//! Against a real PostgreSQL: the statements' promises, one sentence each.
+
+mod catalogue;
+mod durability;
+mod house;
+mod live_attempt;
+mod schema;
+mod settle;
+mod work;

@@ -1,0 +1,248 @@
+//! How an attempt is settled: facts and decisions that meet.
+
+use super::house::{HOUR, House, NOW, accepted, refused};
+use crate::decisions::JobFailed;
+use crate::facts::{Acceptance, Answered, Closed, ClosedHow, Then, Unknown};
+use crate::runs::Cancel;
+use crate::{Outcome, State};
+use serde_json::json;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn proof_reopens_nothing_but_unknown_outcome() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let run = house.queue(1).await;
+    house.submit(a, &[run], 1).await;
+    house
+        .store
+        .fact_closed(&refused(run, 1, Then::Fail(json!({"code": "refused"}))))
+        .await
+        .unwrap()
+        .unwrap();
+    let late = house
+        .store
+        .fact_accepted(&accepted(run, 1, "j"))
+        .await
+        .unwrap();
+    assert_eq!(late, Acceptance::Contradicts(Some(Outcome::Refused)));
+    assert_eq!(house.stands(run).await.0, State::Failed);
+}
+
+#[tokio::test]
+async fn absence_frees_a_run_only_after_the_sender_ended_and_the_provider_had_time() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let run = house.queue(1).await;
+    house.submit(a, &[run], 1).await;
+    let unknown = Unknown {
+        run_id: run,
+        n: 1,
+        shard: 9,
+        http_status: Some(500),
+        answer: Some("oops".into()),
+    };
+    let ver = house.store.fact_unknown(&unknown).await.unwrap().unwrap();
+    assert_eq!(
+        house.store.fact_unknown(&unknown).await.unwrap(),
+        None,
+        "written twice changes nothing"
+    );
+    assert_eq!(
+        house.store.settle_absent(run, 1, ver, HOUR).await.unwrap(),
+        None,
+        "not visible for long enough"
+    );
+    assert_eq!(
+        house.store.settle_absent(run, 1, ver, NOW).await.unwrap(),
+        Some(ver + 1)
+    );
+    assert_eq!(house.stands(run).await, (State::Queued, "none".into()));
+    assert_eq!(house.submit(a, &[run], 2).await, 1, "and it is sent again");
+}
+
+#[tokio::test]
+async fn a_run_that_only_adopted_a_job_gives_it_up_to_the_sender_that_saw_it() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (a, _lease, _) = house.worker(10).await;
+    let (r1, r2, r3) = (
+        house.queue(1).await,
+        house.queue(2).await,
+        house.queue(3).await,
+    );
+    house.submit(a, &[r1, r2, r3], 1).await;
+    let mut adopted = accepted(r1, 1, "job");
+    adopted.adopted = true;
+    assert!(
+        store
+            .settle_candidate_free(house.credential, "job")
+            .await
+            .unwrap()
+    );
+    store.fact_accepted(&adopted).await.unwrap();
+    assert!(
+        !store
+            .settle_candidate_free(house.credential, "job")
+            .await
+            .unwrap(),
+        "an attempt had it"
+    );
+    let own = accepted(r2, 1, "job");
+    assert_eq!(
+        store.fact_accepted(&own).await.unwrap(),
+        Acceptance::JobTaken
+    );
+    assert_eq!(
+        store
+            .disown_adopted(house.credential, "job", r2)
+            .await
+            .unwrap(),
+        Some(r1)
+    );
+    assert_eq!(
+        house.stands(r1).await,
+        (State::SubmitUnknown, "maybe".into())
+    );
+    assert!(matches!(
+        store.fact_accepted(&own).await.unwrap(),
+        Acceptance::Follows { .. }
+    ));
+    assert_eq!(
+        store.fact_accepted(&accepted(r3, 1, "job")).await.unwrap(),
+        Acceptance::JobTaken
+    );
+    assert_eq!(
+        store
+            .disown_adopted(house.credential, "job", r3)
+            .await
+            .unwrap(),
+        None,
+        "a job its sender saw stays"
+    );
+    assert!(store.duplicate_job(r3, 1, "job").await.unwrap().is_some());
+    assert_eq!(house.stands(r3).await, (State::Failed, "maybe".into()));
+}
+
+#[tokio::test]
+async fn a_fallback_is_queued_under_its_revision_and_the_money_stays_counted() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (a, _lease, _) = house.worker(10).await;
+    let run = house.queue(1).await;
+    house.submit(a, &[run], 1).await;
+    store
+        .fact_accepted(&accepted(run, 1, "job-1"))
+        .await
+        .unwrap();
+    let failed = JobFailed {
+        run_id: run,
+        n: 1,
+        ver: house.ver(run).await,
+        failure: json!({"code": "overloaded"}),
+        fallback: Some((house.revision.clone(), house.credential)),
+    };
+    assert!(store.job_failed(&failed).await.unwrap().is_some());
+    assert_eq!(
+        store.job_failed(&failed).await.unwrap(),
+        None,
+        "a stale decision"
+    );
+    assert_eq!(house.stands(run).await, (State::Queued, "yes".into()));
+    assert_eq!(house.submit(a, &[run], 2).await, 1);
+    let not_sent = Closed {
+        how: ClosedHow::NotSent,
+        http_status: None,
+        ..refused(run, 2, Then::Again(NOW))
+    };
+    store.fact_closed(&not_sent).await.unwrap().unwrap();
+    assert_eq!(
+        house.stands(run).await.1,
+        "maybe",
+        "what an earlier attempt spent is not forgotten"
+    );
+}
+
+#[tokio::test]
+async fn a_synchronous_answer_is_stored_with_its_acceptance() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let run = house.queue(1).await;
+    house.submit(a, &[run], 1).await;
+    let mut fact = Answered {
+        run_id: run,
+        n: 1,
+        shard: 4,
+        endpoint: "e".into(),
+        captured: json!("x".repeat(70_000)),
+        http_status: Some(200),
+    };
+    // Compression must not let it pass by chance.
+    fact.captured = json!(
+        (0..20_000_u64)
+            .map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string())
+            .collect::<Vec<_>>()
+    );
+    let refused = house.store.fact_answered(&fact).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            crate::StoreError::Broken(crate::Rule::CapturedTooLarge)
+        ),
+        "{refused:?}"
+    );
+    fact.captured = json!({"text": "hello"});
+    assert!(house.store.fact_answered(&fact).await.unwrap().is_some());
+    assert_eq!(
+        house.store.fact_answered(&fact).await.unwrap(),
+        None,
+        "written twice changes nothing"
+    );
+    assert_eq!(house.stands(run).await, (State::Validating, "yes".into()));
+}
+
+#[tokio::test]
+async fn a_cancel_in_time_costs_nothing_and_one_too_late_is_sent_after_the_job() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (a, _lease, _) = house.worker(10).await;
+    let (r1, r2, r3) = (
+        house.queue(1).await,
+        house.queue(2).await,
+        house.queue(3).await,
+    );
+    assert_eq!(
+        store.run_cancel(house.tenant, r1).await.unwrap(),
+        Some(Cancel::Canceled)
+    );
+    assert_eq!(
+        store.run_cancel(house.tenant, r1).await.unwrap(),
+        Some(Cancel::Ended(State::Canceled))
+    );
+    assert_eq!(
+        store
+            .run_cancel(house.tenant, Uuid::from_u128(99))
+            .await
+            .unwrap(),
+        None
+    );
+    house.submit(a, &[r2, r3], 1).await;
+    store.run_cancel(house.tenant, r2).await.unwrap();
+    store.run_cancel(house.tenant, r3).await.unwrap();
+    assert!(matches!(
+        store.fact_accepted(&accepted(r2, 1, "j")).await.unwrap(),
+        Acceptance::Follows { cancel: true, .. }
+    ));
+    let due = store.outbox_claim(&["cancel"], 9, HOUR).await.unwrap();
+    assert_eq!(due.iter().map(|o| o.run_id).collect::<Vec<_>>(), [r2]);
+    let moved = store
+        .fact_closed(&refused(r3, 1, Then::Again(NOW)))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        moved.state,
+        State::Canceled,
+        "a refused run that was canceled is not sent again"
+    );
+}

@@ -1,0 +1,481 @@
+//! Workers, shards, claims, limits, and what follows a commit.
+
+use super::house::{HOUR, House, NOW, accepted, intent};
+use crate::listen::Hint;
+use crate::outbox::Delivery;
+use crate::receipts::NewReceipt;
+use crate::runs::ListFilter;
+use crate::{Rule, State, StoreError};
+use serde_json::json;
+use std::time::Duration;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn two_workers_share_the_shards_and_a_leaving_one_gives_all() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (a, _la, _) = house.worker(10).await;
+    assert_eq!(
+        store.shards_take(a).await.unwrap().len(),
+        256,
+        "alone: all of them"
+    );
+    assert!(store.shard_of_anyone().await.unwrap().is_some());
+    let (b, lb, _) = house.worker(11).await;
+    assert_eq!(
+        store.shards_take(b).await.unwrap(),
+        Vec::<i16>::new(),
+        "nothing is taken from the living"
+    );
+    assert_eq!(store.shards_give_surplus(a).await.unwrap().len(), 128);
+    assert_eq!(
+        store.shards_take(b).await.unwrap().len(),
+        128,
+        "two workers, half the shards each"
+    );
+    assert_eq!(
+        store.shards_give_surplus(a).await.unwrap(),
+        Vec::<i16>::new(),
+        "nothing is written in a steady house"
+    );
+    assert_eq!(store.shards_take(a).await.unwrap(), Vec::<i16>::new());
+    lb.release(b).await.unwrap();
+    assert_eq!(
+        store.shards_take(a).await.unwrap().len(),
+        128,
+        "a missing row means dead"
+    );
+    let mine = store.shards_mine(a).await.unwrap();
+    assert_eq!(
+        (mine.len(), mine.iter().filter(|s| s.epoch > 1).count()),
+        (256, 128)
+    );
+    assert_eq!(store.shards_give_all(a).await.unwrap().len(), 256);
+}
+
+#[tokio::test]
+async fn a_lost_lease_cannot_be_renewed_and_a_dead_session_is_seen_at_once() {
+    let house = House::new().await;
+    let ((a, mut la, no), (b, lb, other)) = (house.worker(10).await, house.worker(11).await);
+    assert!(house.store.lock_is_seen(no).await.unwrap());
+    assert!(!house.store.lock_is_seen(no + other + 1).await.unwrap());
+    assert_eq!(
+        house.store.workers_expire_dead().await.unwrap(),
+        Vec::<Uuid>::new()
+    );
+    drop(lb);
+    let dead = loop {
+        let dead = house.store.workers_expire_dead().await.unwrap();
+        if !dead.is_empty() {
+            break dead;
+        }
+    };
+    assert_eq!(dead, [b]);
+    assert!(la.renew(a, HOUR).await.unwrap());
+    house
+        .sql("update workers set expires_at = now() - interval '2 h'")
+        .await;
+    assert!(!la.renew(a, HOUR).await.unwrap());
+    assert_eq!(house.store.workers_forget().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn two_workers_cannot_both_take_the_last_places_of_a_credential() {
+    let house = House::new().await;
+    let store = &house.store;
+    house
+        .sql("update provider_api_credentials set max_concurrent_jobs = 2")
+        .await;
+    let ((a, _la, _), (b, _lb, _)) = (house.worker(10).await, house.worker(11).await);
+    for run in 1..=5 {
+        house.queue(run).await;
+    }
+    assert_eq!(store.credentials_due().await.unwrap(), [house.credential]);
+    assert_eq!(store.next_due_ms().await.unwrap(), Some(0));
+    let mut claim = store.claim(a, house.credential).await.unwrap().unwrap();
+    let picked = claim.pick(10).await.unwrap();
+    assert_eq!(picked.len(), 2);
+    assert!(
+        store.claim(b, house.credential).await.unwrap().is_none(),
+        "locked: on to the next credential"
+    );
+    let intents: Vec<_> = picked
+        .iter()
+        .map(|p| intent(p.run_id, p.attempt + 1))
+        .collect();
+    assert_eq!(
+        claim.work(&[picked[0].run_id]).await.unwrap()[0].state,
+        State::Queued
+    );
+    assert_eq!(claim.intend(&intents).await.unwrap().len(), 2);
+    claim.commit().await.unwrap();
+    let mut claim = store.claim(b, house.credential).await.unwrap().unwrap();
+    assert_eq!(claim.pick(10).await.unwrap().len(), 0, "no place is left");
+    drop(claim);
+    store
+        .credential_pause(house.credential, HOUR, "429")
+        .await
+        .unwrap();
+    store
+        .credential_pause(house.credential, NOW, "shorter")
+        .await
+        .unwrap();
+    assert!(
+        store.claim(b, house.credential).await.unwrap().is_none(),
+        "paused"
+    );
+    assert_eq!(
+        store
+            .credential(house.credential)
+            .await
+            .unwrap()
+            .unwrap()
+            .paused_why
+            .as_deref(),
+        Some("429")
+    );
+    store.credential_resume(house.credential).await.unwrap();
+    assert!(store.claim(b, house.credential).await.unwrap().is_some());
+    assert!(
+        store
+            .claim(Uuid::from_u128(77), house.credential)
+            .await
+            .unwrap()
+            .is_none(),
+        "who has no lease claims nothing"
+    );
+}
+
+#[tokio::test]
+async fn tenants_take_turns_and_one_over_its_limit_hides_nobody() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    house.sql("insert into tenants (tenant_id, slug) values ('00000000-0000-0000-0000-000000000009', 't9');
+               insert into tenant_limits (tenant_id, max_in_flight) values ('00000000-0000-0000-0000-000000000002', 1)").await;
+    for run in 1..=3 {
+        house.queue(run).await;
+    }
+    let mut other = house.call(9, None);
+    other.tenant_id = Uuid::from_u128(9);
+    house.store.run_insert(&other).await.unwrap();
+    let mut claim = house
+        .store
+        .claim(a, house.credential)
+        .await
+        .unwrap()
+        .unwrap();
+    let mut picked: Vec<_> = claim
+        .pick(10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|p| p.run_id.as_u128())
+        .collect();
+    picked.sort_unstable();
+    assert_eq!(picked, [1, 9]);
+}
+
+#[tokio::test]
+async fn a_claim_in_doubt_is_closed_as_not_sent_and_a_forgotten_one_is_unknown() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let (r1, r2, r3) = (
+        house.queue(1).await,
+        house.queue(2).await,
+        house.queue(3).await,
+    );
+    house.submit(a, &[r1, r2, r3], 1).await;
+    assert_eq!(
+        house
+            .store
+            .claim_doubted(a, &[(r1, 1), (Uuid::from_u128(5), 1)])
+            .await
+            .unwrap(),
+        [r1]
+    );
+    assert_eq!(house.stands(r1).await, (State::Queued, "none".into()));
+    assert_eq!(
+        house.store.claim_forgotten(a, &[r2], 3).await.unwrap(),
+        [r3]
+    );
+    assert_eq!(
+        house.stands(r3).await,
+        (State::SubmitUnknown, "maybe".into())
+    );
+    assert_eq!(house.stands(r2).await.0, State::Submitting);
+    let sent = house
+        .store
+        .work(&[r3])
+        .await
+        .unwrap()
+        .remove(0)
+        .sent
+        .unwrap();
+    assert!(!sent.sender_ended, "nobody saw that exchange end");
+}
+
+#[tokio::test]
+async fn a_prepared_run_is_sent_by_its_worker_only() {
+    let house = House::new().await;
+    let store = &house.store;
+    let ((a, _la, _), (b, _lb, _)) = (house.worker(10).await, house.worker(11).await);
+    let (r1, r2) = (house.queue(1).await, house.queue(2).await);
+    let mut claim = store.claim(a, house.credential).await.unwrap().unwrap();
+    assert_eq!(claim.prepare(&[r1, r2]).await.unwrap().len(), 2);
+    claim.commit().await.unwrap();
+    assert!(
+        store
+            .intend_prepared(b, &intent(r1, 1))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .intend_prepared(a, &intent(r1, 1))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(store.unprepare(r2, 1, NOW).await.unwrap(), Some(2));
+    assert!(
+        store
+            .run_not_sent(r2, &json!({"code": "not_started"}))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(
+        store.run_not_sent(r1, &json!({})).await.unwrap(),
+        None,
+        "not what was sent"
+    );
+    assert_eq!(house.stands(r2).await, (State::Failed, "none".into()));
+}
+
+#[tokio::test]
+async fn an_owner_finds_the_runs_of_its_shards_and_when_each_is_due() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let run = house.queue(1).await;
+    house.submit(a, &[run], 1).await;
+    house
+        .store
+        .fact_accepted(&accepted(run, 1, "j"))
+        .await
+        .unwrap();
+    let found = house.store.shard_runs(&[199, 200]).await.unwrap();
+    assert_eq!(
+        (found.len(), found[0].run_id, found[0].cancel),
+        (1, run, false)
+    );
+    let row = house.store.work(&[run]).await.unwrap().remove(0);
+    assert!((0..60_000).contains(&row.accepted_ago_ms.unwrap()));
+    assert!((120_000..=180_000).contains(&row.deadline_in_ms.unwrap()));
+    assert_eq!(row.sent.unwrap().token, run);
+    house.store.progress_many(&[(run, 42)]).await.unwrap();
+    let listed = house
+        .store
+        .runs(house.tenant, &ListFilter::default())
+        .await
+        .unwrap();
+    assert_eq!(listed[0].progress, Some(42));
+    let page = ListFilter {
+        after: Some((listed[0].created_at, run)),
+        ..ListFilter::default()
+    };
+    assert!(
+        house
+            .store
+            .runs(house.tenant, &page)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let states = ListFilter {
+        states: vec![State::Queued],
+        ..ListFilter::default()
+    };
+    assert!(
+        house
+            .store
+            .runs(house.tenant, &states)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn requests_are_leased_no_faster_than_the_limit() {
+    let house = House::new().await;
+    let lease = |n, day| house.store.requests_lease(house.credential, n, 60, day);
+    assert!(lease(5, 0).await.unwrap(), "five seconds ahead");
+    assert!(!lease(5, 0).await.unwrap());
+    house.sql("update credential_limits set tat = now()").await;
+    assert!(lease(1, 6).await.unwrap());
+    assert!(!lease(1, 6).await.unwrap(), "the day is used up");
+}
+
+#[tokio::test]
+async fn the_outbox_gives_each_thing_to_one_and_again_until_it_is_closed() {
+    let house = House::new().await;
+    let run = house.queue(1).await;
+    house.store.run_cancel(house.tenant, run).await.unwrap();
+    let claimed = house
+        .store
+        .outbox_claim(&["callback"], 9, NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            claimed.len(),
+            claimed[0].event.as_str(),
+            claimed[0].url.as_deref()
+        ),
+        (1, "run.canceled", Some("https://cb.test"))
+    );
+    let again = house
+        .store
+        .outbox_claim(&["callback"], 9, HOUR)
+        .await
+        .unwrap();
+    assert_eq!(again[0].attempts, 2);
+    assert!(
+        house
+            .store
+            .outbox_claim(&["callback"], 9, HOUR)
+            .await
+            .unwrap()
+            .is_empty(),
+        "held"
+    );
+    house
+        .store
+        .outbox_close(
+            again[0].outbox_id,
+            Delivery::Again(NOW),
+            Some(500),
+            Some("oops"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        house
+            .store
+            .outbox_claim(&["callback"], 9, NOW)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    house
+        .store
+        .outbox_close(again[0].outbox_id, Delivery::Done, Some(200), None)
+        .await
+        .unwrap();
+    assert!(
+        house
+            .store
+            .outbox_claim(&["callback"], 9, NOW)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_callback_is_stored_once_and_found_by_its_job() {
+    let house = House::new().await;
+    let mut receipt = NewReceipt {
+        receipt_id: Uuid::from_u128(1),
+        provider_id: Uuid::from_u128(2),
+        run_id: None,
+        dedup: vec![1],
+        provider_job_id: Some("j".into()),
+        verified: false,
+        headers: json!({}),
+        body: vec![b'{'],
+    };
+    assert!(house.store.receipt_store(&receipt).await.unwrap());
+    receipt.receipt_id = Uuid::from_u128(2);
+    assert!(!house.store.receipt_store(&receipt).await.unwrap());
+    let open = || {
+        house
+            .store
+            .receipts_of(Uuid::from_u128(2), Uuid::from_u128(9), Some("j"))
+    };
+    let found = open().await.unwrap();
+    assert_eq!(found.len(), 1);
+    house
+        .store
+        .receipt_applied(found[0].receipt_id)
+        .await
+        .unwrap();
+    assert!(open().await.unwrap().is_empty());
+    receipt.dedup = vec![2];
+    receipt.body = vec![0; 262_145];
+    assert!(matches!(
+        house.store.receipt_store(&receipt).await,
+        Err(StoreError::Broken(Rule::ReceiptTooLarge))
+    ));
+}
+
+#[tokio::test]
+async fn an_object_goes_an_hour_after_its_last_row() {
+    let house = House::new().await;
+    let run = house.queue(1).await;
+    let fact = crate::facts::Fetched {
+        run_id: run,
+        name: "video".into(),
+        idx: 0,
+        object_key: "k".into(),
+        sha256: vec![1; 32],
+        bytes: 1,
+        content_type: "video/mp4".into(),
+        keep: Some(Duration::ZERO),
+    };
+    house.store.fact_fetched(&fact).await.unwrap();
+    assert!(
+        house
+            .store
+            .artifact(house.tenant, run, "video", 0)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(house.store.artifacts(run).await.unwrap().len(), 1);
+    assert_eq!(house.store.artifacts_expire(9).await.unwrap(), ["k"]);
+    assert!(
+        house
+            .store
+            .artifact(house.tenant, run, "video", 0)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        house.store.artifacts_removable(9).await.unwrap().is_empty(),
+        "a running download ends in peace"
+    );
+    house
+        .sql("update artifacts set deleted_at = now() - interval '2 h'")
+        .await;
+    assert_eq!(house.store.artifacts_removable(9).await.unwrap(), ["k"]);
+    house.store.artifact_removed("k").await.unwrap();
+    assert!(house.store.artifacts_removable(9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn rows_calls_and_cancels_are_hinted_at() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let mut listener = house.store.listen().await.unwrap();
+    house.sql("update ai_providers set name = 'x'").await;
+    assert_eq!(listener.hint().await.unwrap(), Hint::Catalogue);
+    let run = house.queue(1).await;
+    assert_eq!(listener.hint().await.unwrap(), Hint::Queue);
+    house.submit(a, &[run], 1).await;
+    house.store.run_cancel(house.tenant, run).await.unwrap();
+    assert_eq!(listener.hint().await.unwrap(), Hint::Run(run));
+}
