@@ -71,6 +71,7 @@ codes! {
     P402 "not a method or header",
     P403 "body without its form",
     P404 "settle or idempotency incomplete",
+    P405 "absence on one page of a list",
     P501 "extraction without a meaning",
     P502 "label does not fit",
     P503 "output cannot satisfy its schema",
@@ -189,7 +190,6 @@ codes! {
     R162 "no such run",
     R163 "not started in time",
     R164 "input cannot be read",
-    R165 "revision cannot be read",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",
@@ -231,6 +231,7 @@ codes! {
     X108 "a part of the program did not start",
     X109 "nothing to show",
     X110 "file no longer stored",
+    X111 "no such provider",
 }
 
 impl fmt::Display for Code {

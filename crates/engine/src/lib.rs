@@ -1,1 +1,28 @@
-//! engine
+//! One run's decisions, and its hands.
+//!
+//! The decisions do no I/O and read no clock: [`flow::Flow`] says what to do
+//! next and judges what came back; [`state`] names the words of a run and the
+//! one function that moves between them. The hands ([`http`], [`download`],
+//! [`egress`]) do what a [`request::Request`] says, and no more.
+
+pub mod answer;
+pub mod auth;
+pub mod download;
+pub mod egress;
+pub mod fault;
+pub mod flow;
+pub mod http;
+pub mod media;
+pub mod output;
+pub mod plan;
+pub mod render;
+pub mod replay;
+pub mod request;
+pub mod state;
+#[cfg(test)]
+mod testing;
+pub mod wait;
+
+pub use fault::{Fault, Kind};
+pub use flow::{Action, Ending, Event, Flow, Phase, Resume, RunIdentity, Setting, Verdict};
+pub use state::{RunEvent, RunState};

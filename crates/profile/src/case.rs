@@ -4,14 +4,21 @@
 use crate::bundle;
 use crate::call::Call;
 use crate::check::walk::{Fields, Sink, wrong_type};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use diag::{Code, Diagnostics, Place};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Where the clock starts when the case does not say.
+const START: OffsetDateTime = time::macros::datetime!(2026-01-01 00:00 UTC);
 
 /// One file of `cases/`.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// RFC 3339: where the clock starts, and the day of the call.
-    pub at: Option<String>,
+    /// Where the clock starts, milliseconds since 1970; the day of the call.
+    pub at_ms: i64,
     /// The call.
     pub input: CaseInput,
     /// In the order in which they happen, all of them.
@@ -60,31 +67,27 @@ pub struct CaseRequest {
 }
 
 /// One part of a multipart body.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CasePart {
     /// Its name.
     pub name: String,
-    /// Text of a plain field.
-    pub value: Option<String>,
     /// Of a file.
     pub filename: Option<String>,
-    /// Of a file.
+    /// Of a file, or of a part that names its own.
     pub content_type: Option<String>,
-    /// Bytes of a file.
-    pub base64: Option<String>,
+    /// `value`, or `base64` decoded.
+    pub bytes: Vec<u8>,
 }
 
-/// An answer as the documentation gives it.
+/// An answer as it arrives.
 #[derive(Debug, Clone)]
 pub struct CaseAnswer {
     /// 200 when left out.
     pub status: u16,
-    /// As written.
+    /// Names in lower case; with the `content-type` of a JSON body that names none.
     pub headers: Vec<(String, String)>,
-    /// JSON; a text is the text itself.
-    pub body: Option<Value>,
-    /// Bytes, instead of `body`; empty: an empty body.
-    pub body_base64: Option<String>,
+    /// `body` as it is written, or `body_base64` decoded.
+    pub body: Vec<u8>,
 }
 
 /// What must come of a case. Exactly one of `output` and `error` is there.
@@ -96,8 +99,8 @@ pub struct CaseExpect {
     pub error: Option<CaseError>,
     /// Of a refused call: exactly these findings.
     pub diagnostics: Option<Vec<CaseFinding>>,
-    /// Name to a list of `{content_type, bytes, sha256}`.
-    pub artifacts: Option<Map<String, Value>>,
+    /// Exactly these, by name.
+    pub artifacts: Option<Vec<(String, Vec<CaseArtifact>)>>,
     /// Whether the caller was told that the run is overdue.
     pub overdue: Option<bool>,
     /// Milliseconds from the first request to the end, at least.
@@ -113,6 +116,17 @@ pub struct CaseError {
     pub code: Option<String>,
     /// The provider's, else ours.
     pub message: Option<String>,
+}
+
+/// An artifact; what is absent is not compared.
+#[derive(Debug, Clone, Default)]
+pub struct CaseArtifact {
+    /// Media type.
+    pub content_type: Option<String>,
+    /// Size.
+    pub bytes: Option<u64>,
+    /// 64 hexadecimal digits.
+    pub sha256: Option<String>,
 }
 
 /// A finding about a refused call.
@@ -156,7 +170,7 @@ impl Case {
 fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
     let fields = Fields::open(value, at, sink)?;
     fields.skip(&["why"]);
-    let case_at = fields.text("at").map(str::to_owned);
+    let at_ms = start(&fields, sink);
     let input = needed(&fields, "input").and_then(|input| call(&input, sink));
     let list_at = fields.place("exchanges");
     if fields.raw("exchanges").is_none() {
@@ -173,11 +187,47 @@ fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
     let expect = needed(&fields, "expect").and_then(|expect| expectation(expect, sink));
     fields.finish();
     Some(Case {
-        at: case_at,
+        at_ms,
         input: input?,
         exchanges,
         expect: expect?,
     })
+}
+
+/// The moment at which the case begins.
+fn start(fields: &Fields<'_>, sink: &Sink) -> i64 {
+    let read = fields
+        .text("at")
+        .map_or(Ok(START), |text| OffsetDateTime::parse(text, &Rfc3339));
+    let at = read.unwrap_or_else(|_| {
+        unreadable(
+            sink,
+            &fields.place("at"),
+            "this is no time",
+            "write it as RFC 3339 has it: `2026-01-01T00:00:00Z`",
+        );
+        START
+    });
+    at.unix_timestamp() * 1_000 + i64::from(at.millisecond())
+}
+
+fn unreadable(sink: &Sink, at: &Place, message: &str, help: &str) {
+    sink.error(Code::P801, at, message, help);
+}
+
+/// The bytes of a member that is base64.
+fn bytes(fields: &Fields<'_>, name: &'static str, sink: &Sink) -> Option<Vec<u8>> {
+    let text = fields.text(name)?;
+    let read = STANDARD.decode(text);
+    if read.is_err() {
+        unreadable(
+            sink,
+            &fields.place(name),
+            "this is no base64",
+            "encode the bytes with the standard alphabet and with padding",
+        );
+    }
+    read.ok()
 }
 
 fn needed<'a>(fields: &Fields<'a>, name: &'static str) -> Option<Fields<'a>> {
@@ -264,12 +314,17 @@ fn part(source: &Value, at: &Place, sink: &Sink) -> Option<CasePart> {
     let fields = Fields::open(source, at, sink)?;
     let text = |name| fields.text(name).map(str::to_owned);
     let name = fields.required_text("name");
+    let value = text("value").map(String::into_bytes);
+    let file = bytes(&fields, "base64", sink);
+    one_of_two(&fields, "value", "base64", sink);
+    if fields.raw("value").is_none() && fields.raw("base64").is_none() {
+        fields.missing("value");
+    }
     let part = CasePart {
         name: name.unwrap_or_default().to_owned(),
-        value: text("value"),
         filename: text("filename"),
         content_type: text("content_type"),
-        base64: text("base64"),
+        bytes: value.or(file).unwrap_or_default(),
     };
     fields.finish();
     name.is_some().then_some(part)
@@ -280,17 +335,26 @@ fn answer(fields: Fields<'_>, sink: &Sink) -> CaseAnswer {
     let mut headers = Vec::new();
     for (name, value) in fields.object("headers").into_iter().flatten() {
         match value.as_str() {
-            Some(text) => headers.push((name.clone(), text.to_owned())),
+            Some(text) => headers.push((name.to_ascii_lowercase(), text.to_owned())),
             None => wrong_type(sink, &at.child(name), "a text", value),
         }
     }
     one_of_two(&fields, "body", "body_base64", sink);
     let status = fields.whole("status").unwrap_or(200);
+    let body = match fields.raw_or_null("body") {
+        Some(Value::String(text)) => Some(text.clone().into_bytes()),
+        Some(value) => {
+            if !headers.iter().any(|(name, _)| name == "content-type") {
+                headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            }
+            Some(value.to_string().into_bytes())
+        }
+        None => bytes(&fields, "body_base64", sink),
+    };
     let answer = CaseAnswer {
         status: u16::try_from(status).unwrap_or(200),
         headers,
-        body: fields.raw_or_null("body").cloned(),
-        body_base64: fields.text("body_base64").map(str::to_owned),
+        body: body.unwrap_or_default(),
     };
     if !(100..=599).contains(&status) {
         sink.error(
@@ -337,7 +401,7 @@ fn expectation(fields: Fields<'_>, sink: &Sink) -> Option<CaseExpect> {
         output,
         error,
         diagnostics,
-        artifacts: fields.object("artifacts").cloned(),
+        artifacts: artifacts(&fields, sink),
         overdue: fields.flag("overdue"),
         elapsed_ms_min: fields.whole("elapsed_ms_min"),
     };
@@ -353,6 +417,34 @@ fn expectation(fields: Fields<'_>, sink: &Sink) -> Option<CaseExpect> {
     Some(expect)
 }
 
+fn artifacts(fields: &Fields<'_>, sink: &Sink) -> Option<Vec<(String, Vec<CaseArtifact>)>> {
+    let at = fields.place("artifacts");
+    let members = fields.object("artifacts")?;
+    let read = |(name, list): (&String, &Value)| {
+        let at = at.child(name);
+        let Value::Array(items) = list else {
+            wrong_type(sink, &at, "a list", list);
+            return None;
+        };
+        let items = items.iter().enumerate();
+        let items = items.filter_map(|(i, item)| artifact(item, &at.child(i), sink));
+        Some((name.clone(), items.collect()))
+    };
+    Some(members.iter().filter_map(read).collect())
+}
+
+fn artifact(source: &Value, at: &Place, sink: &Sink) -> Option<CaseArtifact> {
+    let fields = Fields::open(source, at, sink)?;
+    let text = |name| fields.text(name).map(str::to_owned);
+    let artifact = CaseArtifact {
+        content_type: text("content_type"),
+        bytes: fields.whole("bytes"),
+        sha256: text("sha256"),
+    };
+    fields.finish();
+    Some(artifact)
+}
+
 fn finding(source: &Value, at: &Place, sink: &Sink) -> Option<CaseFinding> {
     let fields = Fields::open(source, at, sink)?;
     let pointer = fields.required_text("pointer");
@@ -364,4 +456,71 @@ fn finding(source: &Value, at: &Place, sink: &Sink) -> Option<CaseFinding> {
     };
     fields.finish();
     pointer.is_some().then_some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn case() -> Value {
+        json!({
+            "at": "2026-02-03T04:05:06.007Z",
+            "input": {"purpose": "chat", "prompt": "hi"},
+            "exchanges": [{
+                "request": {"method": "post", "url": "https://api.acme.ai/v1", "multipart": [{"name": "a", "value": "b"}, {"name": "f", "filename": "f", "base64": "AAE="}]},
+                "answer": {"headers": {"X-A": "b"}, "body": {"a": 1}}
+            }],
+            "expect": {"output": {}, "artifacts": {"video": [{"bytes": 2}]}}
+        })
+    }
+
+    #[test]
+    fn a_case_is_read_as_it_arrives_on_the_wire() {
+        let case = Case::parse("c", &case().to_string()).unwrap();
+        assert_eq!(case.at_ms, 1_770_091_506_007);
+        let exchange = &case.exchanges[0];
+        let parts = exchange.request.multipart.as_ref().unwrap();
+        assert_eq!(
+            (&parts[0].bytes[..], &parts[1].bytes[..]),
+            (&b"b"[..], &[0, 1][..])
+        );
+        let answer = exchange.answer.as_ref().unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"{\"a\":1}"[..]));
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            answer.headers,
+            [
+                header("x-a", "b"),
+                header("content-type", "application/json")
+            ]
+        );
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn every_mistake_of_a_case_is_told_with_its_place() {
+        let cases = [
+            ("/at",                                   json!("today"),       Code::P801),
+            ("/input/purpose",                        json!(null),          Code::P103),
+            ("/exchanges/0/answer/body_base64",       json!("AA="),         Code::P801),
+            ("/exchanges/0/request/multipart/1/base64", json!("?"),         Code::P801),
+            ("/exchanges/0/answer/stauts",            json!(200),           Code::P101),
+            ("/exchanges/0/answer/status",            json!(1000),          Code::P801),
+            ("/expect/artifacts/video",               json!({}),            Code::P102),
+            ("/expect/artifacts/video/0/byts",        json!(1),             Code::P101),
+        ];
+        for (place, value, code) in cases {
+            let mut case = case();
+            let (parent, name) = place.rsplit_once('/').unwrap();
+            if name == "body_base64" {
+                case["exchanges"][0]["answer"].as_object_mut().unwrap().remove("body");
+            }
+            case.pointer_mut(parent).unwrap()[name] = value;
+            let found = Case::parse("c", &case.to_string()).unwrap_err();
+            let said: Vec<_> = found.iter().map(|one| (one.code, one.place.pointer.as_str())).collect();
+            assert!(said.iter().any(|(have, at)| *have == code && at.starts_with(parent)), "{place}: {said:?}");
+            assert!(found.iter().all(|one| one.place.line.is_some()), "{place}: {found}");
+        }
+    }
 }

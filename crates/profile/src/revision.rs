@@ -222,6 +222,9 @@ pub enum Settle {
         select: Option<Select>,
         /// The id, in the selected item.
         job_id: Path,
+        /// Holds for an answer in which our job would have to be, such as the
+        /// last page of a list: only there does absence count. Absent: in any.
+        complete: Option<Condition>,
         /// Milliseconds after which absence counts.
         visible_after_ms: u64,
     },

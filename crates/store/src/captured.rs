@@ -11,9 +11,11 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`].
     pub async fn now_ms(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar!(r#"select (extract(epoch from clock_timestamp()) * 1000)::bigint as "now!""#)
-            .fetch_one(&self.pool)
-            .await?)
+        Ok(sqlx::query_scalar!(
+            r#"select (extract(epoch from clock_timestamp()) * 1000)::bigint as "now!""#
+        )
+        .fetch_one(&self.pool)
+        .await?)
     }
 
     /// Replaces what a run captured while its attempt `n` is the current one and not accepted: counts of refusals, what
@@ -22,7 +24,12 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: write it again. [`crate::Rule::CapturedTooLarge`].
-    pub async fn captured_put(&self, run: Uuid, n: i32, captured: &Value) -> Result<bool, StoreError> {
+    pub async fn captured_put(
+        &self,
+        run: Uuid,
+        n: i32,
+        captured: &Value,
+    ) -> Result<bool, StoreError> {
         let written = sqlx::query!(
             r#"
             update run_states set captured = $3

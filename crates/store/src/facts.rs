@@ -424,7 +424,7 @@ impl Store {
         .await?)
     }
 
-    /// Ends the run as `duplicate_job`: another live run follows its job. `None`: it stands already.
+    /// Ends the run with `failure`: another live run follows its job. `None`: it stands already.
     ///
     /// # Errors
     ///
@@ -434,6 +434,7 @@ impl Store {
         run: Uuid,
         n: i32,
         job: &str,
+        failure: &Value,
     ) -> Result<Option<i64>, StoreError> {
         Ok(sqlx::query_scalar!(
             r#"
@@ -442,7 +443,7 @@ impl Store {
             st as (
                 update run_states s set state = 'failed', ver = s.ver + 1, worker_id = null, shard = null, provider_job_id = $3,
                     spent = 'maybe', ended_at = now(), event_seq = s.event_seq + 1,
-                    failure = jsonb_build_object('code', 'duplicate_job', 'job', $3::text)
+                    failure = $4
                 from att where s.run_id = att.run_id and s.attempt = $2 and s.state in ('submitting', 'submit_unknown')
                 returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st)
@@ -451,6 +452,7 @@ impl Store {
             run,
             n,
             job,
+            failure,
         )
         .fetch_optional(&self.pool)
         .await?)

@@ -27,7 +27,12 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: perhaps recorded; again is harmless.
-    pub async fn inputs_put(&self, tenant: Uuid, inputs: &[InputRow], keep: Duration) -> Result<(), StoreError> {
+    pub async fn inputs_put(
+        &self,
+        tenant: Uuid,
+        inputs: &[InputRow],
+        keep: Duration,
+    ) -> Result<(), StoreError> {
         let mut tx = self.as_tenant(tenant).await?;
         for input in inputs {
             sqlx::query!(

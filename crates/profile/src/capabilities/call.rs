@@ -268,14 +268,11 @@ impl Judge<'_> {
                         .map(|n| count(usize::try_from(n).unwrap_or(usize::MAX)));
                     (tokens, ["max_tokens", ""], Code::C118)
                 }
-                LimitTarget::InputCount(names) => {
-                    let lists = names.iter().filter_map(|name| self.call.inputs.get(name));
-                    (
-                        Some(count(lists.map(Vec::len).sum())),
-                        ["inputs", ""],
-                        Code::C118,
-                    )
-                }
+                LimitTarget::InputCount(names) => (
+                    self.too_many(names, limit.value),
+                    ["inputs", ""],
+                    Code::C118,
+                ),
             };
             let Some(size) = size.filter(|size| *size > limit.value) else {
                 continue;
@@ -284,6 +281,24 @@ impl Judge<'_> {
             let message = format!("{size} is more than the model's `{}`", limit.name);
             self.refuse(code, &at, message, format!("at most {}", limit.value));
         }
+    }
+
+    /// How many media these inputs have together, when that is more than `most`
+    /// even without those that their own `max_count` refuses: one mistake is
+    /// one finding.
+    fn too_many(&self, names: &[String], most: f64) -> Option<f64> {
+        let (mut given, mut fitting) = (0, 0);
+        for spec in self
+            .capabilities
+            .inputs
+            .iter()
+            .filter(|spec| names.contains(&spec.name))
+        {
+            let len = self.call.inputs.get(&spec.name).map_or(0, Vec::len);
+            given += len;
+            fitting += len.min(usize::try_from(spec.max_count).unwrap_or(usize::MAX));
+        }
+        (count(fitting) > most).then(|| count(given))
     }
 
     fn rules(&mut self, params: &Map<String, Value>, media: &Media) {

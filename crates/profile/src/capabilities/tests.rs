@@ -186,6 +186,35 @@ fn media_are_judged_by_number_type_and_size() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn too_many_media_of_one_input_are_one_finding_and_too_many_of_all_another() {
+    let capabilities = made(&json!({
+        "limits": { "max_reference_images": 2 },
+        "inputs": { "first": { "kind": "image", "max_count": 1 }, "more": { "kind": "image", "max_count": 5 } },
+    }));
+    let cases: [(usize, usize, &[(&str, &str)]); 6] = [
+        (1, 1, &[]),
+        (3, 0, &[("C112", "/inputs/first")]),
+        (3, 1, &[("C112", "/inputs/first")]),
+        (0, 3, &[("C118", "/inputs")]),
+        (1, 2, &[("C118", "/inputs")]),
+        // One of the first too many, and still too many without it.
+        (2, 2, &[("C112", "/inputs/first"), ("C118", "/inputs")]),
+    ];
+    let media = |count| {
+        (0..count).map(|_| Input { handle: Some("x".into()), ..Input::default() }).collect::<Vec<_>>()
+    };
+    for (first, more, want) in cases {
+        let mut asked = Call::default();
+        asked.inputs.insert("first".into(), media(first));
+        asked.inputs.insert("more".into(), media(more));
+        let got = codes(capabilities.check(&asked, &BTreeMap::new()));
+        let want: Vec<_> = want.iter().map(|(code, at)| ((*code).to_owned(), (*at).to_owned())).collect();
+        assert_eq!(got, want, "{first} and {more}");
+    }
+}
+
+#[test]
 fn past_its_shutdown_a_model_is_refused_with_its_successor_named() {
     let day = |d| time::Date::from_calendar_date(2026, time::Month::September, d).unwrap();
     assert_eq!(acme().refuse_after_shutdown(day(23)), None);

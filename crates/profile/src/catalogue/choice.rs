@@ -16,7 +16,11 @@ use std::sync::Arc;
 pub fn choose(compiled: &Compiled, ask: &Ask) -> Result<Choice, Diagnostics> {
     let candidates = candidates(compiled, ask)?;
     let (model, fallback) = model(compiled, ask, &candidates)?;
-    let entry = best(&candidates, model.as_deref(), ask)?;
+    let entry = best(
+        &of_one_model(&candidates, model.as_deref(), ask),
+        model.as_deref(),
+        ask,
+    )?;
     let fallback = fallback.and_then(|model| {
         let entry = best(&candidates, Some(&model), ask).ok()?;
         entry.revision.as_ref().ok().cloned()
@@ -148,6 +152,34 @@ fn model(
     );
     let message = format!("no model is the default for `{}`", ask.purpose);
     Err(refuse(Code::C134, "/model", message, help))
+}
+
+/// Several providers may have a model of that id. Where one of them is the
+/// default of its type, that one is meant: a bundle that is applied later must
+/// not draw the calls of another provider to itself.
+fn of_one_model<'c>(candidates: &[&'c Entry], model: Option<&str>, ask: &Ask) -> Vec<&'c Entry> {
+    let purpose = Purpose::parse(&ask.purpose);
+    let is_it = |entry: &&&Entry| {
+        let named = ask
+            .profile_key
+            .as_ref()
+            .is_none_or(|key| entry.key.profile_key == *key);
+        entry.is_default
+            && entry.model_type == purpose
+            && entry.key.model.as_deref() == model
+            && named
+    };
+    let mut defaults: Vec<_> = candidates.iter().filter(is_it).collect();
+    defaults.sort_by_key(|entry| std::cmp::Reverse(rank(entry, ask)));
+    let Some(default) = defaults.first() else {
+        return candidates.to_vec();
+    };
+    let provider = &default.key.provider;
+    candidates
+        .iter()
+        .copied()
+        .filter(|entry| entry.key.provider == *provider)
+        .collect()
 }
 
 /// Compared in turn: the key that the call asks for, else the model's; the own

@@ -101,6 +101,31 @@ fn the_choice_compares_key_then_tenant_then_binding_then_age() {
 }
 
 #[test]
+fn a_later_provider_with_a_model_of_the_same_id_does_not_draw_calls_to_itself() {
+    let mut rows = rows();
+    rows.providers.push(ProviderRow {
+        slug: "later".into(),
+        ..rows.providers[0].clone()
+    });
+    rows.models.push(ModelRow {
+        provider: "later".into(),
+        ..model("a-1", false, None)
+    });
+    rows.profiles.push(ProfileRow {
+        provider: "later".into(),
+        ..profile("newest", None, None, 9)
+    });
+    let compiled = compile_rows(&rows);
+    let chosen = |ask: &Ask| choose(&compiled, ask).unwrap().revision.provider.clone();
+    assert_eq!(chosen(&ask(None, None, None)), "acme");
+    assert_eq!(chosen(&ask(Some("a-1"), None, None)), "acme");
+    let mut other = ask(Some("a-1"), None, None);
+    other.provider = Some("later".into());
+    assert_eq!(chosen(&other), "later");
+    assert_eq!(chosen(&ask(Some("a-1"), Some("newest"), None)), "later");
+}
+
+#[test]
 #[rustfmt::skip]
 fn what_is_unknown_is_named_with_the_nearest_name() {
     let compiled = compiled();

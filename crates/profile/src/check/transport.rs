@@ -225,12 +225,24 @@ fn lookup(fields: Fields<'_>, cx: &Context<'_>) -> Option<Settle> {
     }
     let select = poll::select(&inner, cx);
     let job_id = cx.answer_path(inner.raw("job_id_path"), &inner.place("job_id_path"));
+    let complete = inner
+        .raw("complete_when")
+        .and_then(|source| cx.answer_condition(source, &inner.place("complete_when")));
+    if select.is_some() && inner.raw("complete_when").is_none() {
+        cx.sink.warn(
+            Code::P405,
+            fields.at(),
+            "a job that is not on this page of the list counts as not accepted, and is sent again",
+            "add `complete_when`, a condition that holds when the page goes back far enough to hold every job of ours",
+        );
+    }
     let visible_after_ms = bounds::VISIBLE_AFTER.read(&inner, cx.sink);
     inner.finish();
     Some(Settle::Lookup {
         exchange: Box::new(exchange?),
         select,
         job_id: job_id?,
+        complete,
         visible_after_ms,
     })
 }

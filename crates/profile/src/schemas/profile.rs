@@ -66,7 +66,7 @@ fn condition() -> Value {
 pub(super) fn settle() -> Value {
     let more = json!({
         "kind": words(&["replay", "lookup", "callback"]), "select": select(), "job_id_path": path(),
-        "visible_after_ms": whole(0, DAY),
+        "complete_when": condition(), "visible_after_ms": whole(0, DAY),
     });
     exchange(more, &[])
 }

@@ -36,9 +36,9 @@ fn request(rig: &Rig, player: &CasePlayer, recorded: &Value) -> RequestBuilder {
         .request(method, player.stands_for(&text(&recorded["url"])));
     for (name, value) in recorded["headers"].as_object().into_iter().flatten() {
         // A form brings its own type.
-        if !value.is_null()
-            && !(name.eq_ignore_ascii_case("content-type") && recorded["multipart"].is_array())
-        {
+        let is_type = name.eq_ignore_ascii_case("content-type");
+        let of_form = is_type && recorded["multipart"].is_array();
+        if !value.is_null() && !of_form {
             request = request.header(name, text(value));
         }
     }

@@ -120,7 +120,9 @@ async fn a_run_that_only_adopted_a_job_gives_it_up_to_the_sender_that_saw_it() {
         None,
         "a job its sender saw stays"
     );
-    assert!(store.duplicate_job(r3, 1, "job").await.unwrap().is_some());
+    let failure = serde_json::json!({"code": "duplicate_job"});
+    let ended = store.duplicate_job(r3, 1, "job", &failure).await.unwrap();
+    assert!(ended.is_some());
     assert_eq!(house.stands(r3).await, (State::Failed, "maybe".into()));
 }
 

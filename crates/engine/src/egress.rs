@@ -1,0 +1,300 @@
+//! Where requests may go, and where credentials may: section 9 of the language.
+
+use crate::fault::{Fault, Kind};
+use profile::revision::{Egress, HostPattern};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use url::{Host, Origin, Url};
+
+/// What an operator allows beside the provider's `egress`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// Plain `http`.
+    pub http: bool,
+    /// Private, loopback and link-local addresses.
+    pub private: bool,
+}
+
+/// Who wrote an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// A row: it must lie where credentials go, or in `egress.hosts`.
+    Row,
+    /// A provider's answer or a caller: any public host, or only `egress.hosts`.
+    Answer,
+}
+
+/// Section 9 for one revision and credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    origins: Vec<Origin>,
+    credential_hosts: Vec<HostPattern>,
+    hosts: Option<Vec<HostPattern>>,
+    allow: Allow,
+}
+
+impl Policy {
+    /// `bases`: the provider's base URL and the credential's `endpoint_url`.
+    #[must_use]
+    pub fn new(egress: &Egress, bases: &[Url], allow: Allow) -> Self {
+        Self {
+            origins: bases.iter().map(Url::origin).collect(),
+            credential_hosts: egress.credential_hosts.clone(),
+            hosts: egress.hosts.clone(),
+            allow: Allow {
+                http: allow.http || egress.allow_http,
+                private: allow.private || egress.allow_private,
+            },
+        }
+    }
+
+    /// For addresses that belong to no provider, such as a caller's media or callback.
+    #[must_use]
+    pub fn public(allow: Allow) -> Self {
+        Self::new(&Egress::default(), &[], allow)
+    }
+
+    /// Whether credentials, and all that is inherited, may go there.
+    #[must_use]
+    pub fn may_have_credentials(&self, url: &Url) -> bool {
+        self.origins.contains(&url.origin())
+            || self.scheme_allowed(url) && matches_any(&self.credential_hosts, url)
+    }
+
+    /// Whether the address may be dialled, as far as its text says.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] of kind `EgressRefused`, which names the host.
+    pub fn check(&self, url: &Url, author: Author) -> Result<(), Fault> {
+        if !self.scheme_allowed(url) {
+            return Err(refused(url, "is not `https`"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refused(url, "has a user name or password in it"));
+        }
+        let listed = self.hosts.as_ref().map(|hosts| matches_any(hosts, url));
+        let allowed = match author {
+            Author::Row => listed.unwrap_or(false),
+            Author::Answer => listed.unwrap_or(true),
+        };
+        if !allowed && !self.may_have_credentials(url) {
+            return Err(refused(url, "is no host of this provider"));
+        }
+        self.check_literal(url)
+    }
+
+    /// Whether an address of the network may be dialled.
+    #[must_use]
+    pub fn may_dial(&self, ip: IpAddr) -> bool {
+        self.allow.private || is_public(ip)
+    }
+
+    /// Whether private ranges may be dialled, as the operator says.
+    #[must_use]
+    pub fn allows_private(&self) -> bool {
+        self.allow.private
+    }
+
+    fn scheme_allowed(&self, url: &Url) -> bool {
+        match url.scheme() {
+            "https" => true,
+            "http" => self.allow.http,
+            _ => false,
+        }
+    }
+
+    /// `url` has made a number of every spelling of a literal by now, so that
+    /// `0x7f.1` and `2130706433` are `127.0.0.1` here.
+    fn check_literal(&self, url: &Url) -> Result<(), Fault> {
+        let ip = match url.host() {
+            Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+            Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
+            Some(Host::Domain(_)) => return Ok(()),
+            None => return Err(refused(url, "has no host")),
+        };
+        if self.may_dial(ip) {
+            return Ok(());
+        }
+        Err(refused(url, "is not a public address"))
+    }
+}
+
+fn refused(url: &Url, why: &str) -> Fault {
+    let host = url.host_str().unwrap_or_default();
+    Fault::new(Kind::EgressRefused, format!("`{host}` {why}"))
+}
+
+fn matches_any(patterns: &[HostPattern], url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    patterns.iter().any(|pattern| matches(&pattern.0, &host))
+}
+
+fn matches(pattern: &str, host: &str) -> bool {
+    let pattern = pattern.to_ascii_lowercase();
+    match pattern.strip_prefix("*.") {
+        Some(domain) => host
+            .strip_suffix(domain)
+            .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+        None => pattern == host,
+    }
+}
+
+/// Whether the whole internet may reach it: the special-purpose registries of
+/// IANA (RFC 6890) taken out, and what is embedded in a transition address
+/// judged by itself.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    !matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 224.., ..)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (172, 16..=31, _)
+            | (192, 0, 0 | 2)
+            | (192, 88, 99)
+            | (192, 168, _)
+            | (198, 18 | 19, _)
+            | (198, 51, 100)
+            | (203, 0, 113)
+    )
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let [a, b, c, d, e, f, g, h] = ip.segments();
+    let embedded = |high: u16, low: u16| {
+        let [w, x] = high.to_be_bytes();
+        let [y, z] = low.to_be_bytes();
+        is_public_v4(Ipv4Addr::new(w, x, y, z))
+    };
+    match (a, b, c, d, e, f) {
+        // Mapped, translated (RFC 6052) and 6to4 addresses end at an IPv4 one.
+        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => embedded(g, h),
+        (0x2002, ..) => embedded(b, c),
+        // All of global unicast is 2000::/3; of it, Teredo, ORCHID and documentation are not.
+        (0x2001, 0..=0x1ff | 0xdb8, ..) | (0x3fff, 0..=0xfff, ..) => false,
+        _ => a & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(hosts: Option<&[&str]>, allow: Allow) -> Policy {
+        let list = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| HostPattern((*name).into()))
+                .collect()
+        };
+        let egress = Egress {
+            credential_hosts: list(&["*.files.acme.ai"]),
+            hosts: hosts.map(list),
+            ..Egress::default()
+        };
+        Policy::new(&egress, &["https://api.acme.ai/v1".parse().unwrap()], allow)
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn only_public_addresses_are_dialled_however_they_are_written() {
+        let cases = [
+            ("https://93.184.216.34/",            true),
+            ("https://8.8.8.8/",                  true),
+            ("https://127.0.0.1/",                false),
+            ("https://127.1/",                    false),
+            ("https://2130706433/",               false),
+            ("https://0x7f000001/",               false),
+            ("https://0177.0.0.1/",               false),
+            ("https://0/",                        false),
+            ("https://10.1.2.3/",                 false),
+            ("https://172.15.255.255/",           true),
+            ("https://172.16.0.1/",               false),
+            ("https://172.31.255.255/",           false),
+            ("https://172.32.0.1/",               true),
+            ("https://192.168.0.1/",              false),
+            ("https://169.254.169.254/",          false),
+            ("https://100.64.0.1/",               false),
+            ("https://198.18.0.1/",               false),
+            ("https://224.0.0.1/",                false),
+            ("https://255.255.255.255/",          false),
+            ("https://[::1]/",                    false),
+            ("https://[::]/",                     false),
+            ("https://[::ffff:127.0.0.1]/",       false),
+            ("https://[::ffff:8.8.8.8]/",         true),
+            ("https://[::127.0.0.1]/",            false),
+            ("https://[64:ff9b::10.0.0.1]/",      false),
+            ("https://[64:ff9b::8.8.8.8]/",       true),
+            ("https://[2002:7f00:1::]/",          false),
+            ("https://[2001::1]/",                false),
+            ("https://[2001:db8::1]/",            false),
+            ("https://[fe80::1]/",                false),
+            ("https://[fc00::1]/",                false),
+            ("https://[fd12:3456::1]/",           false),
+            ("https://[ff02::1]/",                false),
+            ("https://[2606:4700::1111]/",        true),
+        ];
+        for (address, want) in cases {
+            let url: Url = address.parse().unwrap();
+            let got = policy(None, Allow::default()).check(&url, Author::Answer);
+            assert_eq!(got.is_ok(), want, "{address}: {got:?}");
+            let url = url.as_str().replace("https", "http").parse().unwrap();
+            let operator = Allow { http: true, private: true };
+            assert!(policy(None, operator).check(&url, Author::Answer).is_ok(), "{address} with the operator's word");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn an_address_lies_where_its_author_may_point() {
+        let cases = [
+            // address                           hosts                 row    answer
+            ("https://api.acme.ai/v1/x",         None,                 true,  true),
+            ("https://api.acme.ai:8443/v1/x",    None,                 false, true),
+            ("https://cdn.acme.ai/x",            None,                 false, true),
+            ("https://cdn.acme.ai/x",            Some("cdn.acme.ai"),  true,  true),
+            ("https://CDN.acme.ai./x",           Some("cdn.acme.ai"),  true,  true),
+            ("https://other.example/x",          Some("cdn.acme.ai"),  false, false),
+            ("https://a.b.cdn.acme.ai/x",        Some("*.acme.ai"),    true,  true),
+            ("https://evilacme.ai/x",            Some("*.acme.ai"),    false, false),
+            ("https://acme.ai/x",                Some("*.acme.ai"),    false, false),
+            ("http://api.acme.ai/v1/x",          None,                 false, false),
+            ("ftp://api.acme.ai/v1/x",           None,                 false, false),
+            ("https://user:pw@api.acme.ai/v1",   None,                 false, false),
+        ];
+        for (address, hosts, row, answer) in cases {
+            let url: Url = address.parse().unwrap();
+            let list = hosts.map(|host| vec![host]);
+            let policy = policy(list.as_deref(), Allow::default());
+            assert_eq!(policy.check(&url, Author::Row).is_ok(), row, "{address} from a row, {hosts:?}");
+            assert_eq!(policy.check(&url, Author::Answer).is_ok(), answer, "{address} from an answer, {hosts:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn credentials_go_to_the_origins_of_the_base_urls_and_to_credential_hosts_alone() {
+        let cases = [
+            ("https://api.acme.ai/other",         true),
+            ("https://eu.files.acme.ai/x",        true),
+            ("https://files.acme.ai/x",           false),
+            ("http://eu.files.acme.ai/x",         false),
+            ("http://api.acme.ai/v1",             false),
+            ("https://api.acme.ai:444/v1",        false),
+            ("https://api.acme.ai.evil.example/", false),
+        ];
+        for (address, want) in cases {
+            let url = address.parse().unwrap();
+            assert_eq!(policy(None, Allow::default()).may_have_credentials(&url), want, "{address}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! How a run moves on, repeats and ends.
+
+use super::machine::{At, Flow, Moment, poll_of};
+use super::record::Seen;
+use super::{Action, Ending, Phase, Verdict, Why};
+use crate::fault::{Fault, Kind};
+use crate::output;
+use crate::request::{Drawn, Request};
+use crate::wait;
+use profile::revision::{Class, Poll};
+
+/// A job without a poll of its own is given up after a day.
+const LIFE_MS: u64 = 86_400_000;
+
+impl Flow {
+    /// Goes to a step after the submit.
+    pub(super) fn enter(&mut self, i: usize, now_ms: i64) {
+        self.at = At::Step(i);
+        self.tries = 0;
+        self.each = None;
+        self.wait = None;
+        let revision = self.revision();
+        if let (Some(poll), Some(accepted)) =
+            (poll_of(revision.workflow.steps.get(i)), self.accepted_at_ms)
+        {
+            self.wait = Some((wait::due_at(poll, accepted, now_ms), Why::Poll));
+        }
+    }
+
+    /// Ends the run for a reason of ours, unless it only stops or cleans up.
+    pub(super) fn stop(&mut self, fault: Fault) {
+        let _ = self.fail(fault);
+    }
+
+    pub(super) fn fail(&mut self, fault: Fault) -> Verdict {
+        self.wait = None;
+        match &self.at {
+            At::Cleanup(i) => {
+                self.at = At::Cleanup(i + 1);
+                (self.tries, self.each) = (0, None);
+                Verdict::Continue
+            }
+            At::Cancel { then, .. } => {
+                self.at = At::Ended(then.clone());
+                Verdict::Continue
+            }
+            // What kept us from settling says nothing about the job.
+            At::Settle => {
+                let fault = Fault {
+                    kind: Kind::Class(Class::UnknownOutcome),
+                    ..fault
+                };
+                self.end(fault)
+            }
+            _ => self.end(fault),
+        }
+    }
+
+    fn end(&mut self, fault: Fault) -> Verdict {
+        self.at = At::Ended(Ending::Failed(fault.clone()));
+        Verdict::Failed(fault)
+    }
+
+    /// An exchange that may be repeated has failed: again by `retry`, later when
+    /// the credential is refused, or not at all, as its class says. Once the job
+    /// is paid for, what passes is repeated for as long as the job may live.
+    pub(super) fn repeat(
+        &mut self,
+        fault: Fault,
+        class: Option<Class>,
+        hint_ms: Option<u64>,
+        moment: Moment,
+    ) -> Verdict {
+        let paid = self.accepted_at_ms.is_some() && matches!(self.at, At::Step(_));
+        let alive = paid && moment.now_ms < self.give_up_at_ms();
+        let passes = matches!(
+            class,
+            Some(Class::RateLimited | Class::Overloaded | Class::Transient | Class::UnknownOutcome)
+        );
+        let account = matches!(class, Some(Class::Authentication | Class::Billing));
+        let retry = &self.setting.revision.retry;
+        if passes && (self.tries < retry.max || alive) || account && alive {
+            let ms = hint_ms.unwrap_or_else(|| wait::backoff(retry, self.tries, moment.random));
+            self.tries = self.tries.saturating_add(1);
+            let why = if account {
+                Why::Credential
+            } else {
+                Why::Backoff
+            };
+            let ms = if account {
+                ms.max(retry.max_backoff_ms)
+            } else {
+                ms
+            };
+            self.wait = Some((wait::at(moment.now_ms, ms), why));
+            return if account {
+                Verdict::CredentialRefused(fault)
+            } else {
+                Verdict::Continue
+            };
+        }
+        self.fail(fault)
+    }
+
+    /// When the job is given up: of the first poll, else a day after acceptance.
+    pub(super) fn give_up_at_ms(&self) -> i64 {
+        let life = self
+            .first_poll_ms(|poll| poll.max_job_life_ms)
+            .unwrap_or(LIFE_MS);
+        wait::at(self.accepted_at_ms.unwrap_or(0), life)
+    }
+
+    /// When the caller is told that the job is overdue.
+    pub(super) fn deadline_at_ms(&self) -> i64 {
+        let deadline = self
+            .first_poll_ms(|poll| poll.deadline_ms)
+            .unwrap_or(LIFE_MS);
+        wait::at(self.accepted_at_ms.unwrap_or(0), deadline)
+    }
+
+    pub(super) fn first_poll_ms(&self, of: impl Fn(&Poll) -> u64) -> Option<u64> {
+        let steps = &self.setting.revision.workflow.steps;
+        steps.iter().find_map(|step| poll_of(Some(step))).map(of)
+    }
+
+    /// The answer that the next step reads: the nearest before that is not a download's.
+    pub(super) fn last(&self) -> Option<&Seen> {
+        self.seen.iter().rev().find(|seen| !seen.is_download)
+    }
+
+    pub(super) fn remember(&mut self, seen: Seen) {
+        self.seen.retain(|have| have.step != seen.step);
+        self.seen.push(seen);
+    }
+
+    pub(super) fn finish(&self, drawn: Drawn) -> Result<Ending, Fault> {
+        let scope = self.scope(drawn);
+        let made = output::assemble(&output::Made {
+            revision: &self.setting.revision,
+            call: &self.setting.checked.call,
+            run_id: self.setting.identity.run_id,
+            job_id: self.record.job_id(),
+            word: self.record.word.as_deref(),
+            last: self.last().map(Seen::view),
+            last_text: self
+                .last()
+                .and_then(|seen| std::str::from_utf8(&seen.received.body).ok()),
+            captures: self.record.shown(),
+            artifacts: &self.artifacts,
+            scope: &scope,
+        })?;
+        Ok(Ending::Succeeded {
+            output: made.output,
+            warnings: made.warnings,
+        })
+    }
+
+    pub(super) fn deadline_fault(&self) -> Fault {
+        let job = self.record.job_id().unwrap_or_default();
+        let word = self.record.word.as_deref().unwrap_or("nothing");
+        let mut fault = Fault::new(
+            Kind::DeadlineExceeded,
+            format!(
+                "job `{job}` did not end within its life; the provider's last word is `{word}`"
+            ),
+        );
+        fault.provider_code.clone_from(&self.record.word);
+        fault
+    }
+
+    pub(super) fn send(&mut self, phase: Phase, request: Request) -> Action {
+        self.trusted = request.trusted;
+        Action::Exchange { phase, request }
+    }
+}

@@ -1,0 +1,308 @@
+//! The submit: sent once, and what its answer means.
+
+use super::machine::{At, Moment, poll_of};
+use super::record::Seen;
+use super::{Accepted, Action, Ending, Flow, Retry, Then, Verdict};
+use crate::answer::{Failure, captured, is_json};
+use crate::fault::{Fault, Kind};
+use crate::render::Token;
+use crate::request::{Drawn, Received, Request};
+use crate::wait;
+use profile::revision::{Action as Does, Capture, Class, Mode, Submit};
+
+/// Bytes of a job's id.
+const ID_MAX: usize = 1_024;
+
+/// What a submit's answer says.
+enum Said {
+    Failure(Failure),
+    /// The id of a job.
+    Job(String),
+    /// The answer is final.
+    Final,
+}
+
+impl Flow {
+    pub(super) fn advance_submit(&mut self, now_ms: i64, drawn: Drawn) -> Result<Action, Fault> {
+        let request = self.render_submit(drawn)?;
+        self.trusted = request.trusted;
+        self.in_flight = true;
+        self.sent_at_ms = Some(now_ms);
+        Ok(Action::Submit(request))
+    }
+
+    /// Renders the submit with recorded draws, for a replay: the same draws give
+    /// the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first value that could not be written. Nothing was sent.
+    pub fn render_submit(&self, drawn: Drawn) -> Result<Request, Fault> {
+        let scope = self.scope(drawn);
+        let revision = &self.setting.revision;
+        let mut chosen = None;
+        for Submit { when, exchange } in &revision.submits {
+            let holds = match when {
+                Some(condition) => condition
+                    .holds(&scope)
+                    .map_err(|error| crate::answer::unread(&error))?,
+                None => true,
+            };
+            if holds {
+                chosen = Some(exchange);
+                break;
+            }
+        }
+        let exchange =
+            chosen.ok_or_else(|| Fault::new(Kind::BadRecord, "no variant of the submit holds"))?;
+        let token = revision.idempotency.as_ref().map(|place| Token {
+            place,
+            token: self.setting.identity.token,
+        });
+        let mut request = self
+            .site()?
+            .renderer(&self.setting, &scope, drawn)
+            .request(exchange, token)?;
+        request.submit = true;
+        Ok(request)
+    }
+
+    pub(super) fn on_submit_answer(
+        &mut self,
+        received: Received,
+        moment: Moment,
+    ) -> Result<Verdict, Fault> {
+        self.in_flight = false;
+        let seen = Seen::new("submit", received);
+        match self.read_submit(&seen, moment)? {
+            Said::Failure(failure) => Ok(self.refused(failure, moment)),
+            Said::Job(job_id) => Ok(self.accepted(&job_id, Some(seen), false, moment)),
+            Said::Final => self.answered(seen, moment),
+        }
+    }
+
+    fn read_submit(&self, seen: &Seen, moment: Moment) -> Result<Said, Fault> {
+        let scope = self.scope(moment.drawn());
+        let judge = self.judge(&scope);
+        let response = &self.setting.revision.response;
+        if let Some(failure) = judge.failure(seen.view(), self.submit_ok_status(), moment.now_ms)? {
+            return Ok(Said::Failure(failure));
+        }
+        let Some(path) = &response.job_id else {
+            return Ok(Said::Final);
+        };
+        Ok(match path.first_text(seen.view()).filter(|id| is_id(id)) {
+            Some(job_id) => Said::Job(job_id),
+            None => Said::Failure(Failure {
+                fault: no_id(path.source(), seen),
+                hint_ms: None,
+            }),
+        })
+    }
+
+    fn submit_ok_status(&self) -> &[u16] {
+        let submits = &self.setting.revision.submits;
+        submits
+            .last()
+            .map_or(&[], |submit| submit.exchange.ok_status.as_slice())
+    }
+
+    /// What may be repeated, the class alone decides.
+    fn refused(&mut self, failure: Failure, moment: Moment) -> Verdict {
+        let Failure { fault, hint_ms } = failure;
+        match fault.class() {
+            Some(Class::UnknownOutcome) => self.unknown(fault, moment),
+            Some(Class::RateLimited | Class::Overloaded) => {
+                let retry = self.retry(hint_ms, false, moment);
+                Verdict::Refused {
+                    fault,
+                    retry: Some(retry),
+                }
+            }
+            Some(Class::Transient) if self.may_count() => {
+                let retry = self.retry(hint_ms, true, moment);
+                Verdict::Refused {
+                    fault,
+                    retry: Some(retry),
+                }
+            }
+            _ => {
+                self.at = At::Ended(Ending::Failed(fault.clone()));
+                Verdict::Refused { fault, retry: None }
+            }
+        }
+    }
+
+    pub(super) fn may_count(&self) -> bool {
+        self.record.counted < self.setting.revision.retry.max
+    }
+
+    /// Back to the submit, after a wait. A refusal for load pauses the
+    /// credential and does not use up `retry.max`.
+    pub(super) fn retry(&mut self, hint_ms: Option<u64>, counts: bool, moment: Moment) -> Retry {
+        let backoff = wait::backoff(
+            &self.setting.revision.retry,
+            self.record.refused,
+            moment.random,
+        );
+        let not_before_ms = wait::at(moment.now_ms, hint_ms.unwrap_or(backoff));
+        self.record.refused = self.record.refused.saturating_add(1);
+        self.record.counted = self.record.counted.saturating_add(u32::from(counts));
+        self.at = At::Submit;
+        self.wait = Some((not_before_ms, super::Why::Backoff));
+        Retry {
+            not_before_ms,
+            counts,
+            pauses_credential: !counts,
+        }
+    }
+
+    pub(super) fn on_submit_nothing(
+        &mut self,
+        fault: Fault,
+        not_sent: bool,
+        moment: Moment,
+    ) -> Verdict {
+        self.in_flight = false;
+        if !not_sent {
+            let fault = Fault {
+                kind: Kind::Class(Class::UnknownOutcome),
+                ..fault
+            };
+            return self.unknown(fault, moment);
+        }
+        // What the guard or the secret refuses will be refused again.
+        if fault.class() == Some(Class::Transient) && self.may_count() {
+            let retry = self.retry(None, true, moment);
+            return Verdict::NotSent {
+                fault,
+                retry: Some(retry),
+            };
+        }
+        self.at = At::Ended(Ending::Failed(fault.clone()));
+        Verdict::NotSent { fault, retry: None }
+    }
+
+    fn unknown(&mut self, fault: Fault, moment: Moment) -> Verdict {
+        let revision = self.revision();
+        self.sender_ended_at_ms = Some(moment.now_ms);
+        let then = match (
+            &revision.settle,
+            revision.repeat_on_unknown && self.may_count(),
+        ) {
+            (Some(_), _) => Then::Settle,
+            (None, true) => Then::Repeat,
+            (None, false) => Then::Fail,
+        };
+        match then {
+            Then::Settle => self.begin_settling(),
+            Then::Repeat => {
+                let _ = self.retry(None, true, moment);
+            }
+            Then::Fail => self.at = At::Ended(Ending::Failed(fault.clone())),
+        }
+        Verdict::Unknown { fault, then }
+    }
+
+    /// The provider has the job. `seen` is the sender's own answer, if it came.
+    pub(super) fn accepted(
+        &mut self,
+        job_id: &str,
+        seen: Option<Seen>,
+        found: bool,
+        moment: Moment,
+    ) -> Verdict {
+        self.record.set_job_id(job_id);
+        self.accepted_at_ms = Some(moment.now_ms);
+        self.enter(0, moment.now_ms);
+        if let Some(seen) = seen {
+            self.keep_submit(&seen);
+            self.first_poll(&seen, moment);
+            self.remember(seen);
+        }
+        Verdict::Accepted(Accepted {
+            job_id: job_id.to_owned(),
+            deadline_at_ms: self.deadline_at_ms(),
+            give_up_at_ms: self.give_up_at_ms(),
+            found,
+        })
+    }
+
+    fn answered(&mut self, seen: Seen, moment: Moment) -> Result<Verdict, Fault> {
+        if self.setting.revision.response.mode == Mode::Json && is_json(&seen.answer) == Some(false)
+        {
+            return Err(self.not_json(&seen));
+        }
+        self.accepted_at_ms = Some(moment.now_ms);
+        self.keep_submit(&seen);
+        self.record.answer = Some(seen.received.clone());
+        self.remember(seen);
+        self.enter(0, moment.now_ms);
+        Ok(Verdict::Answered)
+    }
+
+    fn not_json(&self, seen: &Seen) -> Fault {
+        let text = String::from_utf8_lossy(&seen.received.body);
+        let text = self.hidden().scrub(&text);
+        let start: String = text.chars().take(80).filter(|c| !c.is_control()).collect();
+        let fault = Fault::new(
+            Kind::NotJson,
+            format!("the answer is not JSON; it begins with `{start}`"),
+        );
+        fault.with_provider(seen.received.status, None, None)
+    }
+
+    fn keep_submit(&mut self, seen: &Seen) {
+        let revision = self.revision();
+        let captures = &revision.response.captures;
+        self.record.keep(
+            "submit",
+            captured(captures, seen.view()),
+            &secret_names(captures),
+        );
+        // A paid job is followed even when its captures are more than we keep.
+        if self.record.is_too_large() {
+            self.record.clear_captures("submit");
+        }
+        if self.reads_submit() {
+            self.record.answer = Some(seen.received.clone());
+        }
+        if self.record.answer_is_large() {
+            self.record.answer = None;
+        }
+    }
+
+    /// Whether a step reads the submit's answer, so that it must survive.
+    fn reads_submit(&self) -> bool {
+        let steps = &self.setting.revision.workflow.steps;
+        let first_is_poll = poll_of(steps.first()).is_some();
+        let from_submit = steps.iter().any(|step| match &step.action {
+            Does::Download(download) => download.from.as_deref() == Some("submit"),
+            _ => false,
+        });
+        from_submit || !first_is_poll
+    }
+}
+
+pub(super) fn secret_names(captures: &[(String, Capture)]) -> Vec<String> {
+    let secret = captures.iter().filter(|(_, capture)| capture.secret);
+    secret.map(|(name, _)| name.clone()).collect()
+}
+
+/// What can be the id of a job. An index of the database takes no longer one.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=ID_MAX).contains(&text.len())
+}
+
+fn no_id(path: &str, seen: &Seen) -> Fault {
+    let what = match is_json(&seen.answer) {
+        Some(true) => "has no job id",
+        Some(false) => "is not JSON",
+        None => "is empty",
+    };
+    let status = seen.received.status;
+    let message = format!(
+        "the answer {what} where the profile looks for it (`{path}`), with HTTP status {status}"
+    );
+    Fault::new(Kind::Class(Class::UnknownOutcome), message).with_provider(status, None, None)
+}

@@ -1,0 +1,381 @@
+//! The only place that builds HTTP clients: it sends what a request says, once.
+//!
+//! The library follows no redirect and repeats nothing. A submit travels on a
+//! connection of its own, so that none that has idled can die under it.
+
+use crate::egress::{Author, is_public};
+use crate::fault::{Fault, Kind};
+use crate::flow::Event;
+use crate::request::{Received, Request};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use profile::revision::Class;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::redirect;
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// Until the connection and TLS stand.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Redirects of one download or poll.
+const REDIRECTS_MAX: usize = 5;
+/// Bytes of all headers of an answer.
+const HEADERS_MAX: usize = 64 * 1024;
+
+/// The clients of a process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Http {
+    public: Clients,
+    /// For policies that allow private addresses.
+    open: Clients,
+}
+
+#[derive(Debug, Clone)]
+struct Clients {
+    /// Keeps no connection idle.
+    submit: reqwest::Client,
+    other: reqwest::Client,
+}
+
+/// What came of an exchange.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was answered.
+    Answered(Received),
+    /// It was certainly not sent.
+    NotSent(Fault),
+    /// It ended without an answer after its first byte may have gone.
+    Broken(Fault),
+}
+
+impl From<Outcome> for Event {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Answered(received) => Self::Answered(received),
+            Outcome::NotSent(fault) => Self::NotSent(fault),
+            Outcome::Broken(fault) => Self::Broken(fault),
+        }
+    }
+}
+
+/// An answer whose body has not been read yet, and whether our credentials
+/// may have gone where it came from.
+pub(crate) struct Open {
+    pub(crate) response: reqwest::Response,
+    pub(crate) trusted: bool,
+}
+
+impl Http {
+    /// Builds the clients.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] of kind `NotSent` when the system has no certificates to trust.
+    pub fn new() -> Result<Self, Fault> {
+        // A provider that is installed already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Self {
+            public: Clients::new(false)?,
+            open: Clients::new(true)?,
+        })
+    }
+
+    /// Sends it once and reads the answer. The whole takes at most the
+    /// request's own `timeout_ms`. A `GET` that is no submit follows redirects,
+    /// each checked like the address itself.
+    ///
+    /// Cancel safety: dropped, the exchange is cut; what a provider made of a
+    /// submit is then unknown.
+    pub async fn send(&self, request: &Request) -> Outcome {
+        let limit = Duration::from_millis(request.timeout_ms);
+        match tokio::time::timeout(limit, self.exchange(request)).await {
+            Ok(Ok(received)) => Outcome::Answered(received),
+            Ok(Err(outcome)) => *outcome,
+            Err(_) => Outcome::Broken(broken(format!(
+                "no answer within {} ms",
+                request.timeout_ms
+            ))),
+        }
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Received, Box<Outcome>> {
+        let Open { response, trusted } = self.open(request).await?;
+        let received = read(response, request.max_bytes)
+            .await
+            .map_err(|fault| Box::new(Outcome::Broken(fault)))?;
+        Ok(Received {
+            trusted,
+            ..received
+        })
+    }
+
+    /// Sends it and gives the answer's head.
+    pub(crate) async fn open(&self, request: &Request) -> Result<Open, Box<Outcome>> {
+        let not_sent = |fault| Box::new(Outcome::NotSent(fault));
+        let mut headers = header_map(request).map_err(not_sent)?;
+        let mut url = request.url.clone();
+        let mut trusted = request.trusted;
+        // The first address was checked with its author when it was rendered.
+        request
+            .policy
+            .check(&url, Author::Answer)
+            .map_err(not_sent)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.once(request, &url, &headers).await?;
+            let Some(next) = redirect_of(request, &response, &url) else {
+                return Ok(Open { response, trusted });
+            };
+            let next = next.map_err(|fault| Box::new(Outcome::Broken(fault)))?;
+            request
+                .policy
+                .check(&next, Author::Answer)
+                .map_err(|fault| Box::new(Outcome::NotSent(fault)))?;
+            if next.origin() != url.origin() {
+                trusted = request.policy.may_have_credentials(&next);
+                if !trusted {
+                    headers.clear();
+                }
+            }
+            url = next;
+        }
+        Err(Box::new(Outcome::Broken(broken("too many redirects"))))
+    }
+
+    async fn once(
+        &self,
+        request: &Request,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<reqwest::Response, Box<Outcome>> {
+        let clients = if request.policy.allows_private() {
+            &self.open
+        } else {
+            &self.public
+        };
+        let client = if request.submit {
+            &clients.submit
+        } else {
+            &clients.other
+        };
+        let method = reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| {
+            Box::new(Outcome::NotSent(Fault::new(
+                Kind::BadValue,
+                format!("`{}` is not a method", request.method),
+            )))
+        })?;
+        let mut builder = client.request(method, url.clone()).headers(headers.clone());
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
+        }
+        let response = builder
+            .send()
+            .await
+            .map_err(|error| Box::new(outcome_of(&error)))?;
+        let size: usize = response
+            .headers()
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if size > HEADERS_MAX {
+            let fault = Fault::new(
+                Kind::AnswerTooLarge,
+                format!("the answer's headers are {size} bytes, more than {HEADERS_MAX}"),
+            );
+            return Err(Box::new(Outcome::Broken(fault)));
+        }
+        Ok(response)
+    }
+}
+
+impl Clients {
+    fn new(allow_private: bool) -> Result<Self, Fault> {
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|_| {
+                Fault::new(
+                    Kind::NotSent,
+                    "no HTTP client can be made: are there certificates to trust?",
+                )
+            })
+        };
+        Ok(Self {
+            submit: build(builder(allow_private).pool_max_idle_per_host(0))?,
+            other: build(builder(allow_private).pool_idle_timeout(Duration::from_secs(30)))?,
+        })
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place; the guard is its resolver"
+)]
+fn builder(allow_private: bool) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("modelrow/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .http2_max_header_list_size(64 * 1024)
+        .http2_adaptive_window(true)
+        .tcp_nodelay(true)
+        .dns_resolver(Arc::new(Guard { allow_private }))
+}
+
+/// Where a redirect leads; `None`: the answer is none, or is not followed.
+fn redirect_of(
+    request: &Request,
+    response: &reqwest::Response,
+    from: &Url,
+) -> Option<Result<Url, Fault>> {
+    let followed = !request.submit
+        && request.method == "GET"
+        && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(LOCATION).filter(|_| followed)?;
+    let text = String::from_utf8_lossy(location.as_bytes());
+    Some(
+        from.join(&text)
+            .map_err(|_| broken("the redirect leads to no address")),
+    )
+}
+
+fn header_map(request: &Request) -> Result<HeaderMap, Fault> {
+    let mut map = HeaderMap::with_capacity(request.headers.len());
+    for (name, value) in &request.headers {
+        let bad = || {
+            Fault::new(
+                Kind::BadValue,
+                format!("the header `{name}` cannot be written"),
+            )
+        };
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| bad())?;
+        value.set_sensitive(true);
+        map.append(parsed, value);
+    }
+    Ok(map)
+}
+
+/// Reads a body to its end, within its bounds.
+pub(crate) async fn read(
+    mut response: reqwest::Response,
+    max_bytes: u64,
+) -> Result<Received, Fault> {
+    let status = response.status().as_u16();
+    let headers = headers_of(&response);
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| broken(format!("the answer was cut: {}", cause(&error))))?
+    {
+        if body.len() as u64 + chunk.len() as u64 > max_bytes {
+            let fault = Fault::new(
+                Kind::AnswerTooLarge,
+                format!("the answer is more than {max_bytes} bytes"),
+            );
+            return Err(fault.with_provider(status, None, None));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Received {
+        status,
+        headers,
+        body: Bytes::from(body),
+        trusted: true,
+    })
+}
+
+pub(crate) fn headers_of(response: &reqwest::Response) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .collect()
+}
+
+/// An exchange that failed: certainly not sent when no connection stood, else
+/// nobody knows.
+fn outcome_of(error: &reqwest::Error) -> Outcome {
+    if let Some(Refused(host)) = find(error) {
+        let message = format!("`{host}` has no public address");
+        return Outcome::NotSent(Fault::new(Kind::EgressRefused, message));
+    }
+    if error.is_builder() {
+        return Outcome::NotSent(Fault::new(Kind::BadValue, "the request cannot be written"));
+    }
+    if error.is_connect() {
+        return Outcome::NotSent(Fault::new(
+            Kind::NotSent,
+            format!("no connection: {}", cause(error)),
+        ));
+    }
+    Outcome::Broken(broken(format!("the connection broke: {}", cause(error))))
+}
+
+fn broken(message: impl Into<String>) -> Fault {
+    Fault::new(Kind::Class(Class::Transient), message)
+}
+
+/// The innermost cause: the outer ones repeat the address, which may hold a secret.
+fn cause(error: &reqwest::Error) -> String {
+    let mut last = error.source();
+    while let Some(source) = last.and_then(StdError::source) {
+        last = Some(source);
+    }
+    match last {
+        Some(source) => crate::fault::bounded(&source.to_string()),
+        None => "no cause is known".to_owned(),
+    }
+}
+
+fn find(error: &reqwest::Error) -> Option<&Refused> {
+    let mut next = error.source();
+    while let Some(source) = next {
+        if let Some(refused) = source.downcast_ref() {
+            return Some(refused);
+        }
+        next = source.source();
+    }
+    None
+}
+
+/// Resolves names, and leaves out the addresses that may not be dialled: what is
+/// checked here is what is dialled.
+#[derive(Debug)]
+struct Guard {
+    allow_private: bool,
+}
+
+/// A name all of whose addresses are private.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` has no public address")]
+struct Refused(String);
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private;
+        async move {
+            let host = name.as_str().to_owned();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let any = !found.is_empty();
+            let kept: Vec<SocketAddr> = found
+                .into_iter()
+                .filter(|address| allow_private || is_public(address.ip()))
+                .collect();
+            if any && kept.is_empty() {
+                return Err(Box::new(Refused(host)) as Box<dyn StdError + Send + Sync>);
+            }
+            Ok(Box::new(kept.into_iter()) as Addrs)
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

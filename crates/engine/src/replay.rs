@@ -1,0 +1,367 @@
+//! Recorded cases: a run replayed against recorded answers, with virtual time
+//! and no network. The format is in `profiles/CASES.md`.
+
+use crate::auth::placeholders;
+use crate::download::{check, no_file};
+use crate::egress::Allow;
+use crate::fault::{Fault, Kind};
+use crate::flow::{
+    Action, ArtifactFacts, Ending, Event, FetchFault, FileSource, FileTask, Flow, Resume,
+    RunIdentity, Setting, Verdict,
+};
+use crate::media::{Media, Medium, read_data_url};
+use crate::request::{Drawn, Received, Request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use diag::Diagnostics;
+use profile::call::Call;
+use profile::case::{Case, CaseAnswer, CaseExchange};
+use profile::catalogue::{Ask, Compiled, choose};
+use profile::revision::Revision;
+use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use uuid::Uuid;
+
+mod compare;
+
+pub use compare::Difference;
+
+/// Steps after which a replay is taken to run in circles.
+const STEPS_MAX: usize = 100_000;
+/// No jitter: the middle of every wait.
+const NO_JITTER: f64 = 0.5;
+/// `run.id`, and the tokens of its attempts in the last digits.
+const RUN_ID: u128 = 0x0000_0000_0000_7000_8000_0000_0000_0000;
+
+/// What a replay found. It holds when there is nothing.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// In the order in which they were found.
+    pub differences: Vec<Difference>,
+}
+
+impl Report {
+    /// Whether the case holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// How a replayed run ended.
+#[derive(Debug, Default)]
+struct Outcome {
+    ending: Option<Ending>,
+    refused: Option<Diagnostics>,
+    artifacts: Vec<ArtifactFacts>,
+    overdue: bool,
+    elapsed_ms: i64,
+}
+
+/// Replays a case against the rows beside it.
+#[must_use]
+pub fn replay(case: &Case, catalogue: &Compiled) -> Report {
+    let mut found = Vec::new();
+    let mut rest: VecDeque<(usize, &CaseExchange)> = case.exchanges.iter().enumerate().collect();
+    let outcome = match prepare(case, catalogue) {
+        Err(refused) => Outcome {
+            refused: Some(refused),
+            ..Outcome::default()
+        },
+        Ok(setting) => Replay::new(case.at_ms, setting, &mut rest, &mut found).run(),
+    };
+    for (i, exchange) in rest {
+        found.push(Difference::new(
+            format!("/exchanges/{i}"),
+            format!(
+                "`{} {}` was not sent",
+                exchange.request.method, exchange.request.url
+            ),
+        ));
+    }
+    compare::outcome(&case.expect, &outcome, &mut found);
+    Report { differences: found }
+}
+
+/// Chooses the profile and checks the call, as a run would.
+fn prepare(case: &Case, catalogue: &Compiled) -> Result<Setting, Diagnostics> {
+    let ask = Ask {
+        purpose: case.input.purpose.clone(),
+        provider: case.input.provider.clone(),
+        model: case.input.model.clone(),
+        profile_key: case.input.profile_key.clone(),
+        ..Ask::default()
+    };
+    let revision = choose(catalogue, &ask)?.revision;
+    if let Some(refused) = refused_today(&revision, case.at_ms) {
+        return Err(Diagnostics(vec![refused]));
+    }
+    let media = media_of(&case.input.call);
+    // Media that are not here are judged by their number alone.
+    let mut facts = media.facts();
+    facts.retain(|name, _| {
+        media
+            .0
+            .get(name)
+            .is_some_and(|list| list.iter().all(|medium| medium.bytes.is_some()))
+    });
+    let checked = revision.capabilities.check(&case.input.call, &facts)?;
+    Ok(Setting {
+        checked: Arc::new(checked),
+        identity: RunIdentity {
+            run_id: Uuid::from_u128(RUN_ID),
+            token: attempt_token(1),
+            callback_url: None,
+        },
+        secrets: Arc::new(placeholders(revision.auth.as_ref())),
+        media: Arc::new(media),
+        endpoint: None,
+        allow: Allow::default(),
+        revision,
+    })
+}
+
+fn refused_today(revision: &Revision, at_ms: i64) -> Option<diag::Diagnostic> {
+    let today = time::OffsetDateTime::from_unix_timestamp(at_ms / 1_000)
+        .ok()?
+        .date();
+    revision.capabilities.refuse_after_shutdown(today)
+}
+
+fn attempt_token(n: u128) -> Uuid {
+    Uuid::from_u128(RUN_ID + n)
+}
+
+fn media_of(call: &Call) -> Media {
+    let medium = |input: &profile::call::Input| {
+        let data = input.data_url.as_deref().and_then(read_data_url);
+        let (mime, bytes) = data.map_or((None, None), |(mime, bytes)| (Some(mime), Some(bytes)));
+        Medium {
+            bytes,
+            mime,
+            filename: input.filename.clone(),
+            url: input.url.clone(),
+            handle: input.handle.clone(),
+        }
+    };
+    let list = |inputs: &Vec<profile::call::Input>| inputs.iter().map(medium).collect();
+    Media(
+        call.inputs
+            .iter()
+            .map(|(name, inputs)| (name.clone(), list(inputs)))
+            .collect(),
+    )
+}
+
+/// One replay on its way.
+struct Replay<'a, 'c> {
+    begun_ms: i64,
+    now_ms: i64,
+    setting: Setting,
+    rest: &'a mut VecDeque<(usize, &'c CaseExchange)>,
+    found: &'a mut Vec<Difference>,
+    attempts: u128,
+    requests: u128,
+    submitted: Option<Drawn>,
+    deadline_ms: Option<i64>,
+    artifacts: Vec<ArtifactFacts>,
+}
+
+impl<'a, 'c> Replay<'a, 'c> {
+    fn new(
+        at_ms: i64,
+        setting: Setting,
+        rest: &'a mut VecDeque<(usize, &'c CaseExchange)>,
+        found: &'a mut Vec<Difference>,
+    ) -> Self {
+        Self {
+            begun_ms: at_ms,
+            now_ms: at_ms,
+            setting,
+            rest,
+            found,
+            attempts: 0,
+            requests: 0,
+            submitted: None,
+            deadline_ms: None,
+            artifacts: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> Outcome {
+        let mut flow = Flow::new(self.setting.clone());
+        let ending = self.drive(&mut flow);
+        let outcome = Outcome {
+            overdue: self
+                .deadline_ms
+                .is_some_and(|deadline| self.now_ms >= deadline),
+            elapsed_ms: self.now_ms - self.begun_ms,
+            ..Outcome::default()
+        };
+        if matches!(ending, Some(Ending::Succeeded { .. })) {
+            let resume = Resume {
+                captured: Some(flow.captured()),
+                ..Resume::default()
+            };
+            if let Ok(mut cleanup) = Flow::cleanup(self.setting.clone(), resume) {
+                let _ = self.drive(&mut cleanup);
+            }
+        }
+        Outcome {
+            ending,
+            artifacts: self.artifacts,
+            ..outcome
+        }
+    }
+
+    /// `None`: it could not be brought to an end.
+    fn drive(&mut self, flow: &mut Flow) -> Option<Ending> {
+        for _ in 0..STEPS_MAX {
+            flow.set_token(attempt_token(self.attempts + 1));
+            let drawn = Drawn {
+                unix_ms: self.now_ms,
+                seed: Uuid::from_u128(self.requests),
+            };
+            let event = match flow.next(self.now_ms, drawn) {
+                Action::Ended(ending) => return Some(ending),
+                Action::Wait { until_ms, .. } => {
+                    self.now_ms = until_ms;
+                    continue;
+                }
+                Action::Submit(request) => {
+                    self.attempts += 1;
+                    self.submitted = Some(request.drawn);
+                    self.exchange(&request)?
+                }
+                Action::Replay => {
+                    flow.set_token(attempt_token(self.attempts));
+                    let request = flow.render_submit(self.submitted?).ok()?;
+                    self.exchange(&request)?
+                }
+                Action::Exchange { request, .. } => self.exchange(&request)?,
+                Action::Fetch { files, .. } => self.fetch(&files)?,
+            };
+            self.tell(flow, event);
+        }
+        self.found.push(Difference::new(
+            "/exchanges",
+            "the run does not come to an end",
+        ));
+        None
+    }
+
+    fn tell(&mut self, flow: &mut Flow, event: Event) {
+        let verdict = flow.on(event, self.now_ms, NO_JITTER);
+        match verdict {
+            Verdict::Candidates(ids) => self.tell(flow, Event::Candidates(ids)),
+            Verdict::Accepted(accepted) => self.deadline_ms = Some(accepted.deadline_at_ms),
+            _ => {}
+        }
+    }
+
+    /// `None`: there is no recorded answer for it.
+    fn exchange(&mut self, request: &Request) -> Option<Event> {
+        let answer = self.answer(request)?;
+        Some(match answer {
+            Some(received) => Event::Answered(received),
+            None => Event::Broken(cut()),
+        })
+    }
+
+    /// The recorded answer, `Some(None)` for a cut connection.
+    fn answer(&mut self, request: &Request) -> Option<Option<Received>> {
+        self.requests += 1;
+        let Some((i, exchange)) = self.rest.pop_front() else {
+            let sent = format!(
+                "`{} {}` was sent, and no exchange is left for it",
+                request.method, request.url
+            );
+            self.found.push(Difference::new("/exchanges", sent));
+            return None;
+        };
+        compare::request(i, &exchange.request, request, self.found);
+        Some(exchange.answer.as_ref().map(received))
+    }
+
+    fn fetch(&mut self, files: &[FileTask]) -> Option<Event> {
+        let mut facts = Vec::with_capacity(files.len());
+        for task in files {
+            match self.file(task)? {
+                Ok(fact) => facts.push(fact),
+                Err(fault) => return Some(Event::FetchFailed(fault)),
+            }
+        }
+        self.artifacts.retain(|have| {
+            !facts
+                .iter()
+                .any(|fact| (&fact.name, fact.idx) == (&have.name, have.idx))
+        });
+        self.artifacts.extend(facts.iter().cloned());
+        Some(Event::Fetched(facts))
+    }
+
+    fn file(&mut self, task: &FileTask) -> Option<Result<ArtifactFacts, FetchFault>> {
+        let request = match &task.source {
+            FileSource::Bytes(bytes) => {
+                let checked =
+                    check(task, None, bytes).map(|content_type| facts(task, content_type, bytes));
+                return Some(checked.map_err(FetchFault::Final));
+            }
+            FileSource::Request(request) => request,
+        };
+        let Some(received) = self.answer(request)? else {
+            return Some(Err(FetchFault::Broken(cut())));
+        };
+        let checked = if (200..300).contains(&received.status) {
+            check(task, received.header("content-type"), &received.body)
+        } else {
+            Err(no_file(received.status))
+        };
+        Some(match checked {
+            Ok(content_type) => Ok(facts(task, content_type, &received.body)),
+            Err(fault) => Err(FetchFault::Answer {
+                received,
+                trusted: request.trusted,
+                fault,
+            }),
+        })
+    }
+}
+
+fn received(answer: &CaseAnswer) -> Received {
+    Received {
+        status: answer.status,
+        headers: answer.headers.clone(),
+        body: Bytes::from(answer.body.clone()),
+        trusted: true,
+    }
+}
+
+fn cut() -> Fault {
+    Fault::new(
+        Kind::Class(profile::revision::Class::Transient),
+        "the connection was cut",
+    )
+}
+
+fn facts(task: &FileTask, content_type: String, bytes: &Bytes) -> ArtifactFacts {
+    let digest = Sha256::digest(bytes);
+    let data_url = task
+        .wants_data_url
+        .then(|| format!("data:{content_type};base64,{}", STANDARD.encode(bytes)));
+    ArtifactFacts {
+        name: task.artifact.clone(),
+        idx: task.idx,
+        url: format!("artifact:{}/{}", task.artifact, task.idx),
+        content_type,
+        bytes: bytes.len() as u64,
+        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        filename: task.filename.clone(),
+        data_url,
+    }
+}
+
+#[cfg(test)]
+mod tests;
