@@ -1,1 +1,53 @@
-//! runtime
+//! `run_profile(...)`: call any provider that rows describe, durably.
+//!
+//! [`Modelrow`] is what a backend embeds: it takes calls, and unless told
+//! otherwise it works: claims runs, submits each once, follows their jobs,
+//! fetches their files. Any number of processes share one database.
+//!
+//! A *fact* (what a provider said or gave) is written until it stands; a
+//! *decision* (ours) is one guarded statement, and a stale actor lets go.
+
+mod catalogue;
+mod claim;
+mod clock;
+mod core;
+mod cost;
+mod drive;
+mod error;
+mod events;
+mod export;
+mod facts;
+mod fetch;
+mod follow;
+mod handle;
+mod inputs;
+mod intake;
+mod lease;
+mod library;
+mod live;
+mod objects;
+mod options;
+mod outbox;
+mod plan;
+mod prepare;
+mod read;
+mod request;
+mod rows;
+mod secrets;
+mod sender;
+mod setting;
+mod tasks;
+mod view;
+mod watches;
+mod worker;
+
+pub use engine::egress::Allow;
+pub use error::{RunError, StartError};
+pub use events::{Progress, RunEvent};
+pub use handle::RunHandle;
+pub use library::{Artifact, Modelrow, Readiness, Stopped};
+pub use objects::ObjectsError;
+pub use options::{Concurrency, LeaseTimes, Options, Work};
+pub use request::{InputMedium, RunRequest};
+pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
+pub use view::{ArtifactView, AttemptView, Cost, RunView, Status};

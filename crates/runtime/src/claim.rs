@@ -1,0 +1,330 @@
+//! Claiming queued runs: who may send, rendered and intended in one
+//! transaction, sent only after its commit has answered.
+
+use crate::clock::boot_ms;
+use crate::core::Core;
+use crate::lease::millis;
+use crate::live::Live;
+use crate::prepare;
+use crate::sender::{self, Sending};
+use crate::setting::{Recorded, Unready};
+use crate::tasks::Until;
+use diag::Code;
+use engine::request::{Drawn, Request};
+use engine::{Action, Ending, Fault};
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use store::claim::{Claim, Intent, Picked};
+use store::credentials::Credential;
+use store::work::WorkRow;
+use store::{State, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+/// Runs claimed in one transaction: it holds the credential's lock.
+const BATCH: usize = 16;
+/// A commit in doubt may land so long afterwards.
+const DOUBT: Duration = Duration::from_secs(60);
+
+/// Claims until the library stops. Never dropped in the middle of a claim.
+pub(crate) async fn serve(core: Arc<Core>) {
+    while !core.tasks.stop.is_cancelled() {
+        if let Some(held) = core.lease.current()
+            && let Err(error) = all(&core, held.worker).await
+        {
+            tracing::warn!(%error, "claiming waits for the database");
+        }
+        if let Some(held) = core.lease.current()
+            && let Err(error) = forgotten(&core, held.worker).await
+        {
+            tracing::warn!(%error, "what memory does not hold is looked for later");
+        }
+        let due = core.store.next_due_ms().await.ok().flatten();
+        wait(&core, due).await;
+    }
+}
+
+/// Cancel safety: holds nothing.
+async fn wait(core: &Core, due_ms: Option<i64>) {
+    // What is due and was not taken waits for a place or a pause, not for time.
+    let due = due_ms
+        .filter(|ms| *ms > 0)
+        .and_then(|ms| u64::try_from(ms).ok())
+        .map(Duration::from_millis);
+    let limit = due.map_or(core.options.tick, |due| due.min(core.options.tick));
+    tokio::select! {
+        () = core.queue.notified() => {}
+        () = core.tasks.stop.cancelled() => {}
+        () = tokio::time::sleep(limit.max(Duration::from_millis(5))) => {}
+    }
+}
+
+/// A row `submitting` under our id that memory does not hold goes the way of the dead. Asked between two claims.
+async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
+    let Some(shard) = core.own_shard(Uuid::now_v7()) else {
+        return Ok(());
+    };
+    let mut known: Vec<Uuid> = {
+        let sending = core.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        sending.keys().copied().collect()
+    };
+    {
+        // Asked about as certainly not sent, which is more than unknown.
+        let doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(doubted.iter().map(|(run, _, _)| *run));
+    }
+    let lost = core.store.claim_forgotten(worker, &known, shard).await?;
+    if !lost.is_empty() {
+        tracing::error!(
+            runs = lost.len(),
+            "runs were submitting under our id, and memory did not hold them"
+        );
+        core.follow.look(lost);
+    }
+    Ok(())
+}
+
+async fn all(core: &Arc<Core>, worker: Uuid) -> Result<(), StoreError> {
+    for credential in core.store.credentials_due().await? {
+        while one(core, worker, credential).await? == BATCH {}
+    }
+    Ok(())
+}
+
+/// Claims from one credential; how many runs moved.
+async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<usize, StoreError> {
+    let free = core.submits.available_permits().min(BATCH);
+    let Some(credential) = core.store.credential(id).await?.filter(|row| row.active) else {
+        return Ok(0);
+    };
+    let free = within_limits(core, &credential, free).await?;
+    if free == 0 || core.tasks.stop.is_cancelled() {
+        return Ok(0);
+    }
+    let Some(mut claim) = core.store.claim(worker, id).await? else {
+        return Ok(0);
+    };
+    let picked = claim.pick(i32::try_from(free).unwrap_or(1)).await?;
+    if picked.is_empty() {
+        return Ok(0);
+    }
+    let batch = sort(core, &mut claim, &picked).await?;
+    // Those that are left alone come again with the next tick, not at once.
+    let moved = picked.len() - batch.left;
+    settle(core, claim, batch, worker).await?;
+    Ok(moved)
+}
+
+/// One request at a time of a credential with limits: each is leased before it is picked.
+async fn within_limits(
+    core: &Core,
+    credential: &Credential,
+    free: usize,
+) -> Result<usize, StoreError> {
+    if credential.rate_limit_per_minute.is_none() && credential.rate_limit_per_day.is_none() {
+        return Ok(free);
+    }
+    // Without a limit a minute, the day's is leased at a pace that no minute would refuse.
+    let (minute, day) = (
+        credential.rate_limit_per_minute.unwrap_or(60_000),
+        credential.rate_limit_per_day.unwrap_or(0),
+    );
+    let leased = free > 0
+        && core
+            .store
+            .requests_lease(credential.id, 1, minute, day)
+            .await?;
+    Ok(usize::from(leased))
+}
+
+/// What is to become of each picked run.
+#[derive(Default)]
+struct Batch {
+    send: Vec<Ready>,
+    prepare: Vec<Uuid>,
+    cancel: Vec<(Uuid, Uuid)>,
+    left: usize,
+}
+
+/// A run that is rendered.
+pub(crate) struct Ready {
+    pub(crate) live: Live,
+    pub(crate) request: Request,
+    pub(crate) intent: Intent,
+}
+
+async fn sort(core: &Core, claim: &mut Claim, picked: &[Picked]) -> Result<Batch, StoreError> {
+    let ids: Vec<Uuid> = picked.iter().map(|pick| pick.run_id).collect();
+    let rows = claim.work(&ids).await?;
+    let mut batch = Batch::default();
+    for pick in picked {
+        let Some(row) = rows.iter().find(|row| row.run_id == pick.run_id) else {
+            continue;
+        };
+        if row.cancel_requested {
+            batch.cancel.push((row.tenant_id, row.run_id));
+        } else if pick.too_late {
+            claim.refuse(pick.run_id, &not_started()).await?;
+        } else {
+            match ready(core, row).await {
+                Sorted::Send(ready) => batch.send.push(*ready),
+                Sorted::Prepare => batch.prepare.push(pick.run_id),
+                Sorted::Refuse(fault) => drop(claim.refuse(pick.run_id, &fault.to_json()).await?),
+                Sorted::Leave => batch.left += 1,
+            }
+        }
+    }
+    Ok(batch)
+}
+
+enum Sorted {
+    Send(Box<Ready>),
+    /// It has steps before the submit, or media to be read.
+    Prepare,
+    Refuse(Fault),
+    Leave,
+}
+
+async fn ready(core: &Core, row: &WorkRow) -> Sorted {
+    match Recorded::read(&row.request) {
+        Ok(recorded) if !recorded.call.inputs.is_empty() => return Sorted::Prepare,
+        Ok(_) => {}
+        Err(fault) => return Sorted::Refuse(fault),
+    }
+    let mut live = match Live::read(core, row).await {
+        Ok(live) => live,
+        Err(why) => return unready(row.run_id, why),
+    };
+    let n = row.attempt + 1;
+    live.flow.set_token(engine::flow::token(row.run_id, n));
+    let drawn = core.drawn();
+    match live.flow.next(drawn.unix_ms, drawn) {
+        Action::Submit(request) => Sorted::Send(Box::new(intended(live, n, request, drawn))),
+        Action::Exchange { .. } => Sorted::Prepare,
+        Action::Ended(Ending::Failed(fault)) => Sorted::Refuse(fault),
+        other => {
+            tracing::error!(run.id = %row.run_id, ?other, "a queued run asks for something else than to be sent");
+            Sorted::Leave
+        }
+    }
+}
+
+fn unready(run: Uuid, why: Unready) -> Sorted {
+    match why {
+        Unready::Fault(fault) => Sorted::Refuse(fault),
+        Unready::Later(why) | Unready::NotOurs(why) => {
+            tracing::warn!(run.id = %run, why, "a queued run is left alone");
+            Sorted::Leave
+        }
+    }
+}
+
+/// The intent of a rendered submit.
+pub(crate) fn intended(mut live: Live, n: i32, request: Request, drawn: Drawn) -> Ready {
+    live.n = n;
+    let intent = Intent {
+        run_id: live.run,
+        n,
+        token: engine::flow::token(live.run, n),
+        request_sha256: request.sha256().to_vec(),
+        endpoint: request.origin(),
+        drawn: serde_json::to_value(drawn).unwrap_or(Value::Null),
+    };
+    Ready {
+        live,
+        request,
+        intent,
+    }
+}
+
+/// Writes the intents and commits; what stands is sent.
+async fn settle(
+    core: &Arc<Core>,
+    mut claim: Claim,
+    batch: Batch,
+    worker: Uuid,
+) -> Result<(), StoreError> {
+    let intents: Vec<Intent> = batch
+        .send
+        .iter()
+        .map(|ready| ready.intent.clone())
+        .collect();
+    let intended = if intents.is_empty() {
+        Vec::new()
+    } else {
+        claim.intend(&intents).await?
+    };
+    let prepared = if batch.prepare.is_empty() {
+        Vec::new()
+    } else {
+        claim.prepare(&batch.prepare).await?
+    };
+    let mut sending = Vec::new();
+    for mut ready in batch.send {
+        let Some(stands) = intended
+            .iter()
+            .find(|one| one.run_id == ready.intent.run_id)
+        else {
+            tracing::error!(run.id = %ready.intent.run_id, "the run has an attempt that may be paid for; it is not sent");
+            continue;
+        };
+        ready.live.ver = stands.ver;
+        hold(core, &ready);
+        sending.push(ready);
+    }
+    if let Err(error) = claim.commit().await {
+        sending.iter().for_each(|ready| doubt(core, ready));
+        return Err(error);
+    }
+    for ready in sending {
+        if let Ok(permit) = Arc::clone(&core.submits).acquire_owned().await {
+            start(core, ready, worker, permit);
+        }
+    }
+    for one in prepared {
+        prepare::start(core, one.run_id, worker);
+    }
+    for (tenant, run) in batch.cancel {
+        core.store.run_cancel(tenant, run).await?;
+        core.watches.state(run, State::Canceled.as_str());
+    }
+    Ok(())
+}
+
+/// Memory holds the attempt from before its commit until its fact is written.
+pub(crate) fn hold(core: &Core, ready: &Ready) {
+    let mut sending = core.sending.lock().unwrap_or_else(PoisonError::into_inner);
+    sending.insert(ready.intent.run_id, ready.intent.n);
+}
+
+/// The commit was not answered: it was not sent, and is asked about for a minute.
+pub(crate) fn doubt(core: &Core, ready: &Ready) {
+    let until = boot_ms().saturating_add(millis(DOUBT));
+    let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+    doubted.push((ready.intent.run_id, ready.intent.n, until));
+    drop(doubted);
+    sender::forget(core, ready.intent.run_id);
+}
+
+/// Sends on a task of its own, which only death ends.
+pub(crate) fn start(core: &Arc<Core>, ready: Ready, worker: Uuid, permit: OwnedSemaphorePermit) {
+    let sending = Sending {
+        core: Arc::clone(core),
+        worker,
+        live: ready.live,
+        request: ready.request,
+        endpoint: ready.intent.endpoint,
+        permit,
+    };
+    core.tasks
+        .spawn("send", Until::Death, Box::pin(sending.send()));
+}
+
+fn not_started() -> Value {
+    json!({
+        "code": "not_started", "diagnostic": Code::R163.as_str(), "class": "not_started",
+        "message": "the run was not started before its `start_by`",
+        "help": "start a new run, with a later `start_by` if it may wait",
+    })
+}

@@ -1,0 +1,90 @@
+//! What every part of one library holds.
+
+use crate::catalogue::Catalogue;
+use crate::clock::DbClock;
+use crate::follow::Follow;
+use crate::lease::Lease;
+use crate::objects::Objects;
+use crate::options::Options;
+use crate::tasks::Tasks;
+use crate::watches::Watches;
+use engine::http::Http;
+use engine::request::Drawn;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{Store, StoreError};
+use tokio::sync::{Notify, Semaphore};
+use uuid::Uuid;
+
+/// One library's parts.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) options: Options,
+    pub(crate) store: Store,
+    pub(crate) objects: Objects,
+    pub(crate) http: Http,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) clock: DbClock,
+    pub(crate) watches: Watches,
+    pub(crate) tasks: Tasks,
+    pub(crate) lease: Lease,
+    pub(crate) follow: Follow,
+    /// Something may be due for sending.
+    pub(crate) queue: Notify,
+    /// Something may have changed that the tick looks at.
+    pub(crate) tick: Notify,
+    pub(crate) submits: Arc<Semaphore>,
+    pub(crate) polls: Arc<Semaphore>,
+    pub(crate) fetches: Arc<Semaphore>,
+    /// Shards that this worker owned at the last look.
+    pub(crate) shards: Mutex<Vec<i16>>,
+    /// Attempts that this worker holds: intended, and not written as a fact yet.
+    pub(crate) sending: Mutex<HashMap<Uuid, i32>>,
+    /// Claims whose commit was not answered, and until when they are asked about (boot clock).
+    pub(crate) doubted: Mutex<Vec<(Uuid, i32, i64)>>,
+}
+
+impl Core {
+    pub(crate) fn drawn(&self) -> Drawn {
+        Drawn {
+            unix_ms: self.clock.now_ms(),
+            seed: Uuid::now_v7(),
+        }
+    }
+
+    /// A shard of ours for this run, else of any living worker.
+    pub(crate) async fn shard_for(&self, run: Uuid) -> Result<i16, StoreError> {
+        if let Some(shard) = self.own_shard(run) {
+            return Ok(shard);
+        }
+        Ok(self.store.shard_of_anyone().await?.unwrap_or(0))
+    }
+
+    pub(crate) fn own_shard(&self, run: Uuid) -> Option<i16> {
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = u128::try_from(shards.len())
+            .ok()
+            .filter(|count| *count > 0)?;
+        shards
+            .get(usize::try_from(run.as_u128() % count).ok()?)
+            .copied()
+    }
+
+    pub(crate) fn owns(&self, shard: i16) -> bool {
+        self.shards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&shard)
+    }
+
+    /// Where callers get a file.
+    pub(crate) fn artifact_url(&self, run: Uuid, name: &str, idx: i64) -> String {
+        let base = self
+            .options
+            .public_url
+            .as_deref()
+            .unwrap_or_default()
+            .trim_end_matches('/');
+        format!("{base}/v1/runs/{run}/artifacts/{name}/{idx}")
+    }
+}

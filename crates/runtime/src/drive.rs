@@ -1,0 +1,443 @@
+//! Drives a followed run from one wait to the next: exchanges, files, its end.
+//! Written is only what changed; a decision that finds itself stale lets go.
+
+use crate::core::Core;
+use crate::fetch;
+use crate::live::Live;
+use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
+use crate::sender::Written;
+use engine::flow::Pending;
+use engine::{Action, Ending, Event, Fault, Kind, Verdict};
+use profile::revision::{Class, Settle};
+use serde_json::{Value, json};
+use std::time::Duration;
+use store::decisions::{Ended, JobFailed};
+use store::{State, StoreError};
+
+/// The largest output that is kept in the run's row, in bytes of text.
+const OUTPUT_MAX: usize = 24 * 1024;
+/// A credential that was refused is asked again after so long.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// Progress of a run is written down at most so often.
+const PROGRESS_EVERY_MS: i64 = 30_000;
+
+/// What becomes of a driven run.
+#[derive(Debug)]
+pub(crate) enum Driven {
+    /// Nothing before then, milliseconds since 1970.
+    Wait(Box<Live>, i64),
+    /// It ended, or went back to the queue.
+    Gone,
+    /// What we know of it is stale: to be read again.
+    Stale,
+}
+
+/// Goes on, or not.
+enum Step {
+    Go,
+    Leave(Driven),
+}
+
+/// Drives until there is nothing to do.
+///
+/// Cancel safety: dropped, the process is dying; what was written stands, and the next owner repeats what was not.
+pub(crate) async fn drive(core: &Core, mut live: Box<Live>) -> Driven {
+    match steps(core, &mut live).await {
+        Ok(Step::Leave(driven)) => driven,
+        Ok(Step::Go) => Driven::Stale,
+        Err(Trouble::Wait(until_ms)) => Driven::Wait(live, until_ms),
+        Err(Trouble::Store(error)) => {
+            tracing::warn!(run.id = %live.run, %error, "following waits for the database");
+            Driven::Stale
+        }
+    }
+}
+
+enum Trouble {
+    Wait(i64),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
+    if live.cancel {
+        let verdict = live
+            .flow
+            .on(Event::CancelAsked, core.clock.now_ms(), rand::random());
+        if let Step::Leave(driven) = heed(core, live, verdict).await? {
+            return Ok(Step::Leave(driven));
+        }
+    }
+    while !core.tasks.stop.is_cancelled() {
+        tell_overdue(core, live).await?;
+        let drawn = core.drawn();
+        let verdict = match live.flow.next(drawn.unix_ms, drawn) {
+            Action::Wait { until_ms, .. } => {
+                return Err(Trouble::Wait(next_look(core, live, until_ms)));
+            }
+            Action::Exchange { request, .. } => {
+                let outcome = core.http.send(&request).await;
+                live.flow
+                    .on(outcome.into(), core.clock.now_ms(), rand::random())
+            }
+            Action::Fetch { files, .. } => match fetch::all(core, live, files).await? {
+                Some(event) => live.flow.on(event, core.clock.now_ms(), rand::random()),
+                None => return Ok(Step::Leave(Driven::Stale)),
+            },
+            Action::Replay => match replay(core, live).await? {
+                Some(verdict) => verdict,
+                None => return Ok(Step::Leave(Driven::Stale)),
+            },
+            Action::Ended(ending) => return ended(core, live, ending).await,
+            // Proved absent: whoever claims it sends it.
+            Action::Submit(_) => return Ok(Step::Leave(Driven::Gone)),
+        };
+        if let Step::Leave(driven) = heed(core, live, verdict).await? {
+            return Ok(Step::Leave(driven));
+        }
+    }
+    Ok(Step::Leave(Driven::Gone))
+}
+
+/// The flow's next moment, or the deadline when that comes first.
+fn next_look(core: &Core, live: &Live, until_ms: i64) -> i64 {
+    let now = core.clock.now_ms();
+    match live.deadline_ms.filter(|_| !live.overdue) {
+        Some(deadline) => until_ms.min(deadline.max(now) + 20),
+        None => until_ms,
+    }
+}
+
+/// Tells the caller, once, that the job is late. It is followed on.
+async fn tell_overdue(core: &Core, live: &mut Live) -> Result<(), StoreError> {
+    let late = live
+        .deadline_ms
+        .is_some_and(|deadline| deadline <= core.clock.now_ms());
+    if live.overdue || !late || live.state != State::Polling {
+        return Ok(());
+    }
+    if core.store.mark_overdue(live.run).await? {
+        live.overdue = true;
+        tracing::info!(run.id = %live.run, "overdue, and followed on");
+        core.watches
+            .tell(live.run, |progress| progress.overdue = true);
+    }
+    Ok(())
+}
+
+/// Writes what an answer came to.
+async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Trouble> {
+    match verdict {
+        Verdict::Continue | Verdict::NotSettled => Ok(Step::Go),
+        Verdict::Pending(pending) => {
+            told(core, live, &pending);
+            Ok(Step::Go)
+        }
+        Verdict::JobDone => {
+            live.done = true;
+            core.watches
+                .tell(live.run, |progress| progress.percent = Some(100));
+            Ok(Step::Go)
+        }
+        Verdict::CredentialRefused(fault) => {
+            core.store
+                .credential_pause(live.credential, REFUSED_PAUSE, fault.class_word())
+                .await?;
+            tracing::error!(run.id = %live.run, credential = %live.credential, class = fault.class_word(), "the credential is refused; its submits are paused");
+            Ok(Step::Go)
+        }
+        Verdict::AskAgain => ask_again(core, live).await,
+        Verdict::Candidates(ids) => candidates(core, live, ids).await,
+        Verdict::Accepted(job) => {
+            let origin = endpoint(core, live).await?;
+            let written = Written {
+                core,
+                endpoint: &origin,
+                http_status: None,
+            };
+            let follows = written.accepted(live, &job).await?;
+            Ok(if follows {
+                Step::Go
+            } else {
+                Step::Leave(Driven::Stale)
+            })
+        }
+        Verdict::Answered => {
+            let origin = endpoint(core, live).await?;
+            let follows = Written {
+                core,
+                endpoint: &origin,
+                http_status: None,
+            }
+            .answered(live)
+            .await?;
+            Ok(if follows {
+                Step::Go
+            } else {
+                Step::Leave(Driven::Stale)
+            })
+        }
+        Verdict::Absent => absent(core, live).await,
+        Verdict::JobFailed(fault) => job_failed(core, live, &fault).await,
+        Verdict::Failed(fault)
+        | Verdict::Refused { fault, .. }
+        | Verdict::NotSent { fault, .. }
+        | Verdict::Unknown { fault, .. } => failed(core, live, &fault).await,
+        Verdict::Canceled => canceled(core, live).await,
+    }
+}
+
+/// Where the attempt went.
+async fn endpoint(core: &Core, live: &Live) -> Result<String, StoreError> {
+    let attempts = core.store.attempts(live.run).await?;
+    Ok(attempts
+        .into_iter()
+        .find(|sent| sent.n == live.n)
+        .map(|sent| sent.endpoint)
+        .unwrap_or_default())
+}
+
+/// Tells the watchers. Written down only for those of other processes, and seldom.
+fn told(core: &Core, live: &mut Live, pending: &Pending) {
+    if pending.drift && !live.drifted {
+        live.drifted = true;
+        tracing::warn!(
+            profile = live.revision.profile_key,
+            word = pending.provider_status,
+            "the provider uses a word that the profile does not list"
+        );
+    }
+    let watched = core.watches.tell(live.run, |progress| {
+        progress.percent = pending.progress.or(progress.percent);
+        progress
+            .provider_status
+            .clone_from(&pending.provider_status);
+        progress.overdue |= pending.overdue;
+    });
+    let now = core.clock.now_ms();
+    if let Some(percent) = pending
+        .progress
+        .filter(|_| watched && now - live.written_ms >= PROGRESS_EVERY_MS)
+    {
+        live.written_ms = now;
+        core.follow.progress(live.run, i16::from(percent));
+    }
+}
+
+async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
+    if live.state == State::Fetching {
+        let Some(ver) = core.store.poll_again(live.run, live.ver).await? else {
+            return Ok(Step::Leave(Driven::Stale));
+        };
+        (live.ver, live.state, live.done) = (ver, State::Polling, false);
+        core.watches.state(live.run, State::Polling.as_str());
+    }
+    Ok(Step::Go)
+}
+
+/// A candidate of a list may be adopted when no attempt ever had it.
+async fn candidates(core: &Core, live: &mut Live, ids: Vec<String>) -> Result<Step, Trouble> {
+    let mut free = Vec::new();
+    for id in ids {
+        if core
+            .store
+            .settle_candidate_free(live.credential, &id)
+            .await?
+        {
+            free.push(id);
+        }
+    }
+    let verdict = live
+        .flow
+        .on(Event::Candidates(free), core.clock.now_ms(), rand::random());
+    Box::pin(heed(core, live, verdict)).await
+}
+
+/// The provider does not have the job, and had the time to show it.
+async fn absent(core: &Core, live: &Live) -> Result<Step, Trouble> {
+    let visible_after = match &live.revision.settle {
+        Some(Settle::Lookup {
+            visible_after_ms, ..
+        }) => Duration::from_millis(*visible_after_ms),
+        _ => Duration::from_secs(60),
+    };
+    let captured = live.flow.captured();
+    core.store.captured_put(live.run, live.n, &captured).await?;
+    let freed = core
+        .store
+        .settle_absent(live.run, live.n, live.ver, visible_after)
+        .await?;
+    if freed.is_none() {
+        return Ok(Step::Leave(Driven::Stale));
+    }
+    tracing::info!(run.id = %live.run, attempt = live.n, "proved absent; queued again");
+    core.watches.state(live.run, State::Queued.as_str());
+    core.queue.notify_one();
+    Ok(Step::Leave(Driven::Gone))
+}
+
+async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdict>, StoreError> {
+    let retention = live
+        .revision
+        .idempotency
+        .as_ref()
+        .map_or(0, |place| place.retention_s);
+    // Within the key's life less a tenth.
+    let life = Duration::from_millis(retention.saturating_mul(900));
+    let Some(replay) = core.store.replay_intend(live.run, live.n, life).await? else {
+        return Ok(None);
+    };
+    let rendered = serde_json::from_value(replay.drawn)
+        .ok()
+        .and_then(|drawn| live.flow.render_submit(drawn).ok());
+    let same = rendered.filter(|request| request.sha256().as_slice() == replay.request_sha256);
+    let event = match same {
+        Some(request) => core.http.send(&request).await.into(),
+        None => {
+            tracing::error!(run.id = %live.run, "the attempt cannot be rendered to the same bytes; it is not sent again");
+            Event::Broken(Fault::new(
+                Kind::BadRecord,
+                "the replay would not send the same bytes",
+            ))
+        }
+    };
+    Ok(Some(live.flow.on(
+        event,
+        core.clock.now_ms(),
+        rand::random(),
+    )))
+}
+
+async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
+    let written = if fault.kind == Kind::DeadlineExceeded {
+        core.store
+            .run_gave_up(live.run, live.ver, Some(Duration::ZERO))
+            .await?
+    } else if matches!(live.state, State::Polling | State::Fetching) {
+        let failed = JobFailed {
+            run_id: live.run,
+            n: live.n,
+            ver: live.ver,
+            failure: fault.to_json(),
+            fallback: None,
+        };
+        core.store.job_failed(&failed).await?
+    } else {
+        return failed(core, live, fault).await;
+    };
+    Ok(gone(core, live, State::Failed, written))
+}
+
+/// A failure of ours, after the submit.
+async fn failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
+    if live.state == State::SubmitUnknown {
+        return unsettled(core, live, fault).await;
+    }
+    let written = core
+        .store
+        .run_ended(&end(live, State::Failed, None, Some(fault.to_json())))
+        .await?;
+    Ok(gone(core, live, State::Failed, written))
+}
+
+async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
+    if fault.class() == Some(Class::Transient) {
+        // Every try was absent: nothing was spent.
+        if let Step::Leave(Driven::Gone) = absent(core, live).await? {
+            let written = core.store.run_not_sent(live.run, &fault.to_json()).await?;
+            return Ok(gone(core, live, State::Failed, written));
+        }
+        return Ok(Step::Leave(Driven::Stale));
+    }
+    let written = core
+        .store
+        .settle_gave_up(live.run, live.ver, &fault.to_json())
+        .await?;
+    Ok(gone(core, live, State::Failed, written))
+}
+
+async fn canceled(core: &Core, live: &Live) -> Result<Step, Trouble> {
+    let written = core
+        .store
+        .run_ended(&end(live, State::Canceled, None, None))
+        .await?;
+    Ok(gone(core, live, State::Canceled, written))
+}
+
+async fn ended(core: &Core, live: &mut Live, ending: Ending) -> Result<Step, Trouble> {
+    match ending {
+        Ending::Canceled => canceled(core, live).await,
+        // The submit's own answer said that the job failed.
+        Ending::Failed(fault)
+            if !live.done && fault.class().is_some() && live.state == State::Polling =>
+        {
+            job_failed(core, live, &fault).await
+        }
+        Ending::Failed(fault) => failed(core, live, &fault).await,
+        Ending::Succeeded { output, warnings } => {
+            let captured = with_output(core, live, output, &warnings).await?;
+            let written = core
+                .store
+                .run_ended(&end(live, State::Succeeded, Some(captured), None))
+                .await?;
+            Ok(gone(core, live, State::Succeeded, written))
+        }
+    }
+}
+
+/// The record with its output, which goes to the artifact store when it is large.
+async fn with_output(
+    core: &Core,
+    live: &Live,
+    output: Value,
+    warnings: &[String],
+) -> Result<Value, Trouble> {
+    let mut captured = live.flow.captured();
+    let text = output.to_string();
+    let (name, value) = if text.len() <= OUTPUT_MAX {
+        (OUTPUT, output)
+    } else {
+        let key = format!("{}/output/{}", live.run, live.ver);
+        if let Err(error) = core.objects.put(&key, text.into()).await {
+            tracing::error!(run.id = %live.run, %error, "the output is not stored yet");
+            return Err(Trouble::Wait(core.clock.now_ms() + 5_000));
+        }
+        (OUTPUT_OBJECT, json!(key))
+    };
+    if let Value::Object(members) = &mut captured {
+        members.remove("answer");
+        members.insert(name.to_owned(), value);
+        if !warnings.is_empty() {
+            members.insert(WARNINGS.to_owned(), json!(warnings));
+        }
+    }
+    Ok(captured)
+}
+
+fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) -> Ended {
+    let cleans = !live.revision.workflow.cleanup.is_empty() && live.flow.job_id().is_some();
+    Ended {
+        run_id: live.run,
+        from: live.state,
+        to,
+        captured,
+        failure,
+        cleanup: (cleans && to == State::Succeeded).then(|| json!({})),
+    }
+}
+
+/// After the statement that ended it: no row means that somebody else was first.
+fn gone(core: &Core, live: &Live, to: State, written: Option<i64>) -> Step {
+    if written.is_none() {
+        return Step::Leave(Driven::Stale);
+    }
+    tracing::info!(run.id = %live.run, state = to.as_str(), "ended");
+    core.watches.state(live.run, to.as_str());
+    core.tick.notify_one();
+    Step::Leave(Driven::Gone)
+}

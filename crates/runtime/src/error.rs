@@ -1,0 +1,103 @@
+//! Why a call, a run or a start was not possible.
+
+use diag::{Code, Diagnostic, Diagnostics, Place};
+use store::StoreError;
+use uuid::Uuid;
+
+/// The program could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database: away, not migrated, or the wrong role.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The folder of the artifacts cannot be used.
+    #[error("the folder of the artifacts `{folder}` cannot be used")]
+    Artifacts {
+        /// Which.
+        folder: String,
+        /// Why.
+        #[source]
+        why: std::io::Error,
+    },
+    /// The HTTP clients could not be made.
+    #[error("the HTTP clients cannot be made: {0}")]
+    Http(engine::Fault),
+    /// The thread of the lease could not be started.
+    #[error("the thread of the lease cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+impl StartError {
+    /// Its page.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Artifacts { .. } => Code::S140,
+            Self::Http(fault) => fault.code(),
+            Self::Thread(_) => Code::S141,
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Store(error) => error.help(),
+            Self::Artifacts { .. } => {
+                "make the folder writable for this program, or name another".into()
+            }
+            Self::Http(fault) => fault.help.clone(),
+            Self::Thread(_) => "raise the limit of threads of this process".into(),
+        }
+    }
+}
+
+/// A call that made no run. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The call is wrong, or nothing can serve it: every finding at once.
+    #[error("the call was refused")]
+    Refused(Diagnostics),
+    /// The idempotency key made this run with another body before.
+    #[error("the idempotency key was used with another call, which made run {run_id}")]
+    KeyUsed {
+        /// That run.
+        run_id: Uuid,
+    },
+    /// There is no such run (of this tenant).
+    #[error("there is no run {run_id}")]
+    NoSuchRun {
+        /// What was asked for.
+        run_id: Uuid,
+    },
+    /// The database does not answer, or a statement failed.
+    #[error("the database did not do its part")]
+    Store(#[from] StoreError),
+    /// The artifact store does not answer.
+    #[error("the artifact store did not do its part")]
+    Objects(#[from] crate::objects::ObjectsError),
+}
+
+impl RunError {
+    /// As findings, each with its code, place and remedy.
+    #[must_use]
+    pub fn diagnostics(&self) -> Diagnostics {
+        let one = |code, place, help: &str| {
+            Diagnostics(vec![Diagnostic::error(code, place, self.to_string(), help)])
+        };
+        match self {
+            Self::Refused(found) => found.clone(),
+            Self::KeyUsed { .. } => one(
+                Code::R161,
+                Place::pointer("/idempotency_key"),
+                "give a new key to a new call, or repeat the first one unchanged",
+            ),
+            Self::NoSuchRun { .. } => {
+                one(Code::R162, Place::default(), "check the id and the tenant")
+            }
+            Self::Store(error) => Diagnostics(vec![error.diagnostic("database")]),
+            Self::Objects(error) => one(error.code(), Place::default(), error.help()),
+        }
+    }
+}

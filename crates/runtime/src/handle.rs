@@ -1,0 +1,79 @@
+//! One run in the hands of a program.
+
+use crate::events::{Progress, RunEvent};
+use crate::view::RunView;
+use crate::{Modelrow, RunError};
+use futures_util::stream::BoxStream;
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// A run that was made, or found by its idempotency key.
+#[derive(Debug, Clone)]
+pub struct RunHandle {
+    pub(crate) modelrow: Modelrow,
+    pub(crate) tenant: Uuid,
+    pub(crate) id: Uuid,
+    pub(crate) replayed: bool,
+}
+
+impl RunHandle {
+    /// The run.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether the idempotency key had made it before.
+    #[must_use]
+    pub fn replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// What happens from now on, and what the timeline has already; ends after [`RunEvent::End`].
+    #[must_use]
+    pub fn events(&self) -> BoxStream<'static, RunEvent> {
+        self.modelrow.events(self.tenant, self.id)
+    }
+
+    /// Where it stands, the latest only.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.modelrow.progress(self.id)
+    }
+
+    /// Waits until it has ended, however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`] after the database was away for a minute.
+    pub async fn wait(&self) -> Result<RunView, RunError> {
+        loop {
+            let view = self
+                .modelrow
+                .wait(self.tenant, self.id, Duration::from_secs(3600))
+                .await?;
+            if view.ended() {
+                return Ok(view);
+            }
+        }
+    }
+
+    /// Where it stands now.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`], [`RunError::NoSuchRun`].
+    pub async fn view(&self) -> Result<RunView, RunError> {
+        self.modelrow.run(self.tenant, self.id).await
+    }
+
+    /// Asks to cancel it, at the provider too where the profile can.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`], [`RunError::NoSuchRun`].
+    pub async fn cancel(&self) -> Result<RunView, RunError> {
+        self.modelrow.cancel(self.tenant, self.id).await
+    }
+}

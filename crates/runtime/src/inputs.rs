@@ -1,0 +1,377 @@
+//! Media of a call: read, recognised by their first bytes, stored, and read
+//! again by whoever sends the run.
+
+use crate::catalogue::hex;
+use crate::core::Core;
+use crate::error::RunError;
+use crate::request::{InputMedium, RunRequest};
+use bytes::Bytes;
+use diag::{Code, Diagnostic, Diagnostics, Place};
+use engine::egress::Policy;
+use engine::http::Outcome;
+use engine::media::{Media, Medium, read_data_url};
+use engine::request::{Drawn, Request};
+use profile::call::{Call, Input, MediaFacts};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::inputs::InputRow;
+use url::Url;
+use uuid::Uuid;
+
+/// An input that no run names any more is kept for so long.
+const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// The largest medium fetched from an address.
+const FETCH_MAX_BYTES: u64 = 64 * 1024 * 1024;
+const FETCH_TIMEOUT_MS: u64 = 60_000;
+
+/// The media of one call, before anything of it is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// What the call names, in place of what the caller gave.
+    pub(crate) inputs: BTreeMap<String, Vec<Input>>,
+    pub(crate) media: Media,
+    /// Digest of each medium, for the call's identity.
+    pub(crate) digests: Vec<String>,
+    /// Addresses by upload, for profiles that hand them on.
+    pub(crate) urls: BTreeMap<Uuid, String>,
+    new: Vec<(InputRow, Bytes)>,
+}
+
+impl Given {
+    /// What limits and rules ask; a provider's own reference has no facts.
+    pub(crate) fn facts(&self) -> BTreeMap<String, Vec<MediaFacts>> {
+        let fact = |medium: &Medium| {
+            medium.bytes.as_ref().map(|bytes| MediaFacts {
+                mime: medium.mime().to_owned(),
+                bytes: bytes.len() as u64,
+            })
+        };
+        self.media
+            .0
+            .iter()
+            .map(|(name, list)| (name.clone(), list.iter().filter_map(fact).collect()))
+            .collect()
+    }
+
+    /// Every upload that the call names.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.inputs
+            .values()
+            .flatten()
+            .filter_map(|input| input.id)
+            .collect()
+    }
+}
+
+/// Reads all media of a request. Nothing is stored.
+pub(crate) async fn read(core: &Core, request: &RunRequest) -> Result<Given, RunError> {
+    let mut given = Given::default();
+    let mut found = Diagnostics::new();
+    let named = request
+        .call
+        .inputs
+        .iter()
+        .map(|(name, list)| (name, list.iter().map(of_call).collect::<Vec<_>>()));
+    let direct = request
+        .media
+        .iter()
+        .map(|(name, list)| (name, list.iter().cloned().map(Some).collect()));
+    for (name, list) in named.chain(direct) {
+        for medium in list {
+            let index = given.inputs.get(name).map_or(0, Vec::len);
+            let place = Place::pointer("/inputs").child(name).child(index);
+            match medium {
+                // Unclear ones are refused by the call's own check.
+                None => given
+                    .inputs
+                    .entry(name.clone())
+                    .or_default()
+                    .push(Input::default()),
+                Some(medium) => match one(core, request.tenant, medium).await? {
+                    Ok(read) => read.put(name, &mut given),
+                    Err(why) => found.push(refused(place, &why)),
+                },
+            }
+        }
+    }
+    if found.has_errors() {
+        Err(RunError::Refused(found))
+    } else {
+        Ok(given)
+    }
+}
+
+fn of_call(input: &Input) -> Option<InputMedium> {
+    match (&input.id, &input.url, &input.data_url, &input.handle) {
+        (Some(id), None, None, None) => Some(InputMedium::Upload(*id)),
+        (None, Some(url), None, None) => Some(InputMedium::Url(url.clone())),
+        (None, None, Some(data), None) => Some(InputMedium::DataUrl(data.clone())),
+        (None, None, None, Some(handle)) => Some(InputMedium::Handle(handle.clone())),
+        _ => None,
+    }
+}
+
+fn refused(place: Place, why: &str) -> Diagnostic {
+    let help =
+        "give a file, a `data:` address with base64, or an address that answers with the file";
+    Diagnostic::error(Code::R164, place, why, help)
+}
+
+/// One medium that was read.
+struct Read {
+    medium: Medium,
+    input: Input,
+    digest: String,
+    new: Option<(InputRow, Bytes)>,
+}
+
+impl Read {
+    fn put(self, name: &str, given: &mut Given) {
+        if let (Some(id), Some(url)) = (self.input.id, &self.medium.url) {
+            given.urls.insert(id, url.clone());
+        }
+        given
+            .inputs
+            .entry(name.to_owned())
+            .or_default()
+            .push(self.input);
+        given
+            .media
+            .0
+            .entry(name.to_owned())
+            .or_default()
+            .push(self.medium);
+        given.digests.push(format!("{name}:{}", self.digest));
+        given.new.extend(self.new);
+    }
+
+    fn fresh(
+        bytes: Bytes,
+        declared: Option<String>,
+        filename: Option<String>,
+        url: Option<String>,
+    ) -> Self {
+        let mime = recognised(&bytes).map(str::to_owned).or(declared);
+        let content_type = mime.unwrap_or_else(|| "application/octet-stream".to_owned());
+        let id = Uuid::now_v7();
+        let digest = Sha256::digest(&bytes);
+        let row = InputRow {
+            input_id: id,
+            object_key: format!("inputs/{id}"),
+            sha256: digest.to_vec(),
+            bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            content_type: content_type.clone(),
+            filename: filename.clone(),
+        };
+        Self {
+            medium: Medium {
+                bytes: Some(bytes.clone()),
+                mime: Some(content_type),
+                filename: filename.clone(),
+                url,
+                handle: None,
+            },
+            input: Input {
+                id: Some(id),
+                filename,
+                ..Input::default()
+            },
+            digest: hex(&digest),
+            new: Some((row, bytes)),
+        }
+    }
+}
+
+/// The inner error is the caller's: why the medium cannot be read.
+async fn one(
+    core: &Core,
+    tenant: Uuid,
+    medium: InputMedium,
+) -> Result<Result<Read, String>, RunError> {
+    Ok(match medium {
+        InputMedium::Bytes { bytes, filename } => Ok(Read::fresh(bytes, None, filename, None)),
+        InputMedium::DataUrl(text) => match read_data_url(&text) {
+            Some((mime, bytes)) => Ok(Read::fresh(bytes, Some(mime), None, None)),
+            None => Err("the `data:` address cannot be read".to_owned()),
+        },
+        InputMedium::Handle(handle) => Ok(Read {
+            digest: handle.clone(),
+            medium: Medium {
+                handle: Some(handle.clone()),
+                ..Medium::default()
+            },
+            input: Input {
+                handle: Some(handle),
+                ..Input::default()
+            },
+            new: None,
+        }),
+        InputMedium::Url(url) => fetched(core, &url).await,
+        InputMedium::Upload(id) => uploaded(core, tenant, id).await?,
+    })
+}
+
+async fn uploaded(core: &Core, tenant: Uuid, id: Uuid) -> Result<Result<Read, String>, RunError> {
+    let rows = core.store.inputs(tenant, &[id]).await?;
+    let Some(row) = rows.into_iter().next() else {
+        return Ok(Err(format!("there is no upload {id}")));
+    };
+    let bytes = core.objects.read(&row.object_key).await?;
+    Ok(Ok(Read {
+        medium: Medium {
+            bytes: Some(bytes),
+            mime: Some(row.content_type),
+            filename: row.filename.clone(),
+            url: None,
+            handle: None,
+        },
+        input: Input {
+            id: Some(id),
+            filename: row.filename,
+            ..Input::default()
+        },
+        digest: hex(&row.sha256),
+        new: None,
+    }))
+}
+
+async fn fetched(core: &Core, address: &str) -> Result<Read, String> {
+    let url = Url::parse(address).map_err(|_| "the address is none".to_owned())?;
+    let filename = url
+        .path_segments()
+        .and_then(|mut all| all.next_back())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned);
+    let request = Request {
+        step: "input".into(),
+        method: "GET".into(),
+        url,
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: FETCH_TIMEOUT_MS,
+        max_bytes: FETCH_MAX_BYTES,
+        submit: false,
+        trusted: false,
+        policy: Arc::new(Policy::public(core.options.allow)),
+        drawn: Drawn {
+            unix_ms: core.clock.now_ms(),
+            seed: Uuid::nil(),
+        },
+    };
+    match core.http.send(&request).await {
+        Outcome::Answered(answer) if (200..300).contains(&answer.status) => {
+            let mime = answer
+                .header("content-type")
+                .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+            Ok(Read::fresh(
+                answer.body,
+                mime,
+                filename,
+                Some(address.to_owned()),
+            ))
+        }
+        Outcome::Answered(answer) => Err(format!(
+            "the address answered with HTTP status {}",
+            answer.status
+        )),
+        Outcome::NotSent(fault) | Outcome::Broken(fault) => Err(fault.message),
+    }
+}
+
+/// Stores what is new. Called once the call was found good.
+pub(crate) async fn keep(core: &Core, tenant: Uuid, given: &mut Given) -> Result<(), RunError> {
+    let new = std::mem::take(&mut given.new);
+    if new.is_empty() {
+        return Ok(());
+    }
+    for (row, bytes) in &new {
+        core.objects.put(&row.object_key, bytes.clone()).await?;
+    }
+    let rows: Vec<InputRow> = new.into_iter().map(|(row, _)| row).collect();
+    Ok(core.store.inputs_put(tenant, &rows, KEEP).await?)
+}
+
+/// The media that a recorded call names, for whoever sends it.
+pub(crate) async fn load(
+    core: &Core,
+    tenant: Uuid,
+    call: &Call,
+    urls: &BTreeMap<Uuid, String>,
+) -> Result<Media, RunError> {
+    let mut media = Media::default();
+    for (name, list) in &call.inputs {
+        for input in list {
+            let medium = match input.id {
+                Some(id) => match uploaded(core, tenant, id).await? {
+                    Ok(read) => Medium {
+                        url: urls.get(&id).cloned(),
+                        ..read.medium
+                    },
+                    Err(why) => {
+                        return Err(RunError::Refused(Diagnostics(vec![refused(
+                            Place::default(),
+                            &why,
+                        )])));
+                    }
+                },
+                None => Medium {
+                    handle: input.handle.clone(),
+                    ..Medium::default()
+                },
+            };
+            media.0.entry(name.clone()).or_default().push(medium);
+        }
+    }
+    Ok(media)
+}
+
+/// The media type by the first bytes; `None`: not one that we know.
+///
+/// Source: the formats' own specifications; the list is the WHATWG's MIME Sniffing, shortened.
+fn recognised(bytes: &[u8]) -> Option<&'static str> {
+    let starts = |start: &[u8]| bytes.starts_with(start);
+    let at = |from: usize, what: &[u8]| bytes.get(from..from + what.len()) == Some(what);
+    Some(match () {
+        () if starts(b"\x89PNG\r\n\x1a\n") => "image/png",
+        () if starts(b"\xff\xd8\xff") => "image/jpeg",
+        () if starts(b"GIF87a") || starts(b"GIF89a") => "image/gif",
+        () if starts(b"RIFF") && at(8, b"WEBP") => "image/webp",
+        () if starts(b"RIFF") && at(8, b"WAVE") => "audio/wav",
+        () if at(4, b"ftypavif") => "image/avif",
+        () if at(4, b"ftypM4A") => "audio/mp4",
+        () if at(4, b"ftypqt") => "video/quicktime",
+        () if at(4, b"ftyp") => "video/mp4",
+        () if starts(b"\x1a\x45\xdf\xa3") => "video/webm",
+        () if starts(b"ID3") || starts(b"\xff\xfb") || starts(b"\xff\xf3") => "audio/mpeg",
+        () if starts(b"OggS") => "audio/ogg",
+        () if starts(b"fLaC") => "audio/flac",
+        () if starts(b"%PDF-") => "application/pdf",
+        () if starts(b"glTF") => "model/gltf-binary",
+        () => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_medium_is_what_its_first_bytes_say() {
+        let cases: [(&[u8], Option<&str>); 6] = [
+            (b"\x89PNG\r\n\x1a\n....",   Some("image/png")),
+            (b"\xff\xd8\xff\xe0",        Some("image/jpeg")),
+            (b"RIFF....WEBPVP8 ",        Some("image/webp")),
+            (b"\0\0\0\x20ftypisom",      Some("video/mp4")),
+            (b"{\"error\": 1}",          None),
+            (b"",                        None),
+        ];
+        for (bytes, want) in cases {
+            assert_eq!(recognised(bytes), want, "{bytes:?}");
+        }
+        let renamed = Read::fresh(Bytes::from_static(b"\xff\xd8\xff\xe0"), Some("image/png".into()), Some("cat.png".into()), None);
+        assert_eq!(renamed.medium.mime(), "image/jpeg");
+    }
+}

@@ -1,0 +1,214 @@
+//! A call becomes a run: chosen, checked, written down. Nothing is sent here.
+
+use crate::catalogue::Snapshot;
+use crate::core::Core;
+use crate::cost;
+use crate::error::RunError;
+use crate::inputs::{self, Given};
+use crate::options::Work;
+use crate::request::RunRequest;
+use crate::setting::Recorded;
+use diag::{Code, Diagnostic, Diagnostics, Place};
+use profile::call::{Call, Checked};
+use profile::catalogue::{Ask, choose};
+use profile::content::canonical;
+use profile::revision::Revision;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use store::catalogue::CredentialRow;
+use store::runs::{Inserted, NewRun};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A run that waits longer than a day was forgotten by its caller.
+const START_WITHIN: Duration = Duration::from_secs(86_400);
+
+/// What a call was found to mean.
+pub(crate) struct Understood {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) checked: Checked,
+    pub(crate) given: Given,
+}
+
+/// A run that was made, or that the key had made before.
+pub(crate) struct Made {
+    pub(crate) run: Uuid,
+    pub(crate) replayed: bool,
+}
+
+/// Chooses the profile and checks the call, all findings at once.
+pub(crate) async fn understand(core: &Core, request: &RunRequest) -> Result<Understood, RunError> {
+    let snapshot = core.catalogue.now();
+    let choice = choose(&snapshot.compiled, &ask(request)).map_err(RunError::Refused)?;
+    let revision = choice.revision;
+    let given = inputs::read(core, request).await?;
+    let call = Call {
+        inputs: given.inputs.clone(),
+        ..request.call.clone()
+    };
+    let mut found = Diagnostics::new();
+    found.extend(
+        revision
+            .capabilities
+            .refuse_after_shutdown(now(core).date()),
+    );
+    match revision.capabilities.check(&call, &given.facts()) {
+        Ok(checked) if !found.has_errors() => Ok(Understood {
+            snapshot,
+            revision,
+            checked,
+            given,
+        }),
+        Ok(_) => Err(RunError::Refused(found)),
+        Err(more) => {
+            found.extend(more);
+            Err(RunError::Refused(found))
+        }
+    }
+}
+
+/// Makes the run, or finds the one that its idempotency key made.
+pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunError> {
+    let mut understood = understand(core, &request).await?;
+    let credential = credential(core, &understood, request.tenant)?;
+    inputs::keep(core, request.tenant, &mut understood.given).await?;
+    let run_id = Uuid::now_v7();
+    let new = NewRun {
+        run_id,
+        tenant_id: request.tenant,
+        api_key_id: request.api_key_id,
+        idempotency_key: request.idempotency_key.clone(),
+        request_sha256: identity(&request, &understood.given),
+        purpose: request.purpose.clone(),
+        revision_id: understood.revision.id.0.to_vec(),
+        credential_id: credential,
+        request: recorded(&request, &understood, core.clock.now_ms())?,
+        start_by: Some(request.start_by.unwrap_or_else(|| now(core) + START_WITHIN)),
+        priority: request.priority,
+    };
+    let made = match core.store.run_insert(&new).await? {
+        Inserted::New(run) => Made {
+            run,
+            replayed: false,
+        },
+        Inserted::Same(run) => Made {
+            run,
+            replayed: true,
+        },
+        Inserted::OtherBody(run_id) => return Err(RunError::KeyUsed { run_id }),
+    };
+    let named = understood.given.ids();
+    if !made.replayed && !named.is_empty() {
+        core.store.run_inputs_put(made.run, &named).await?;
+    }
+    core.queue.notify_one();
+    tracing::info!(run.id = %made.run, profile = understood.revision.profile_key, replayed = made.replayed, "run made");
+    Ok(made)
+}
+
+/// The database's time.
+fn now(core: &Core) -> OffsetDateTime {
+    let nanos = i128::from(core.clock.now_ms()) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn ask(request: &RunRequest) -> Ask {
+    let mut facts = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            facts.insert(name.to_owned(), value);
+        }
+    };
+    put("feature", request.feature.as_ref().map(|text| json!(text)));
+    put(
+        "language",
+        request.call.language.as_ref().map(|text| json!(text)),
+    );
+    put(
+        "max_tokens",
+        request.call.max_tokens.map(|most| json!(most)),
+    );
+    put("metadata", Some(Value::Object(request.metadata.clone())));
+    Ask {
+        purpose: request.purpose.clone(),
+        provider: request.provider.clone(),
+        model: request.model.clone(),
+        profile_key: request.profile_key.clone(),
+        tenant: Some(request.tenant),
+        facts,
+    }
+}
+
+/// The credential, whose secret must be there when this process is to use it.
+fn credential(core: &Core, understood: &Understood, tenant: Uuid) -> Result<Uuid, RunError> {
+    let row = understood
+        .snapshot
+        .credential(&understood.revision, tenant)
+        .map_err(RunError::Refused)?;
+    let opened = match &row.secret_ref {
+        Some(reference) if core.options.work == Work::Yes => {
+            core.options.secrets.open(reference).map(drop).err()
+        }
+        _ => None,
+    };
+    if let Some(missing) = opened {
+        let help = format!(
+            "{}; or write another reference into the row's `secret_ref`",
+            missing.help
+        );
+        let found = Diagnostic::error(Code::R160, place_of(row), missing.why, help);
+        return Err(RunError::Refused(Diagnostics(vec![found])));
+    }
+    row.id.ok_or(RunError::NoSuchRun {
+        run_id: Uuid::nil(),
+    })
+}
+
+fn place_of(row: &CredentialRow) -> Place {
+    Place {
+        source: Some(format!(
+            "provider_api_credentials/{}/{}",
+            row.provider, row.name
+        )),
+        pointer: "/secret_ref".into(),
+        ..Place::default()
+    }
+}
+
+/// What makes two calls the same: all that was asked, media by their digests.
+fn identity(request: &RunRequest, given: &Given) -> Vec<u8> {
+    let mut call = request.call.clone();
+    call.inputs.clear();
+    let body = json!({
+        "purpose": request.purpose, "provider": request.provider, "model": request.model,
+        "profile_key": request.profile_key, "feature": request.feature, "call": call,
+        "inputs": given.digests, "metadata": request.metadata, "callback": request.callback,
+    });
+    Sha256::digest(canonical(&body)).to_vec()
+}
+
+fn recorded(request: &RunRequest, understood: &Understood, now_ms: i64) -> Result<Value, RunError> {
+    let revision = &understood.revision;
+    let recorded = Recorded {
+        call: understood.checked.call.clone(),
+        provider: Some(revision.provider.clone()),
+        model: revision.model.clone(),
+        profile_key: Some(revision.profile_key.clone()),
+        metadata: request.metadata.clone(),
+        callback: request.callback.clone(),
+        urls: understood.given.urls.clone(),
+        cost: cost::estimate(
+            revision,
+            &understood.checked.call,
+            &understood.given.media,
+            now_ms,
+        ),
+    };
+    serde_json::to_value(&recorded).map_err(|error| {
+        let found = Diagnostic::error(Code::R129, Place::default(), error.to_string(), "report it");
+        RunError::Refused(Diagnostics(vec![found]))
+    })
+}

@@ -1,0 +1,368 @@
+//! [`Modelrow`]: what a backend holds.
+
+use crate::catalogue::Catalogue;
+use crate::clock::DbClock;
+use crate::core::Core;
+use crate::error::{RunError, StartError};
+use crate::events::{Progress, RunEvent, stream};
+use crate::follow::{self, Follow};
+use crate::handle::RunHandle;
+use crate::lease::{Keeper, Lease};
+use crate::objects::{Objects, ObjectsError};
+use crate::options::{Options, Work};
+use crate::request::RunRequest;
+use crate::tasks::{Tasks, Until};
+use crate::view::{ArtifactView, RunView};
+use crate::watches::Watches;
+use crate::{claim, intake, plan, read, rows, worker};
+use bytes::Bytes;
+use diag::ExposeSecret as _;
+use engine::http::Http;
+use futures_util::stream::BoxStream;
+use std::sync::Arc;
+use std::time::Duration;
+use store::catalogue::Applied;
+use store::revisions::ProfileStatus;
+use store::runs::Cancel;
+use store::{ConnectOptions, Store};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Between two looks at a run that another process follows.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The library. Cheap to clone; when the last clone is dropped without [`Modelrow::shutdown`], its work stops where it is,
+/// as if the process had died, and another worker takes it over.
+#[derive(Debug, Clone)]
+pub struct Modelrow {
+    core: Arc<Core>,
+    life: Arc<Life>,
+}
+
+/// Ends everything with the last handle.
+#[derive(Debug)]
+struct Life {
+    tasks: Tasks,
+    release: CancellationToken,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.tasks.death.cancel();
+    }
+}
+
+/// A stored file.
+pub struct Artifact {
+    /// What is known of it.
+    pub view: ArtifactView,
+    /// Its bytes.
+    pub bytes: BoxStream<'static, Result<Bytes, ObjectsError>>,
+}
+
+impl std::fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Artifact")
+            .field("view", &self.view)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a shutdown ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Exchanges that were cut when the grace was over: what their submits came to is unknown until it is settled.
+    pub cut: usize,
+}
+
+/// For `/readyz`: each reason why not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Readiness {
+    /// Empty: ready.
+    pub reasons: Vec<String>,
+}
+
+impl Modelrow {
+    /// Connects, checks that every migration has run, loads the catalogue, and starts to work unless told not to.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: nothing runs then.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let store = Store::connect(
+            options.database_url.expose_secret(),
+            ConnectOptions::default(),
+        )
+        .await?;
+        let objects = Objects::folder(&options.artifacts).map_err(|why| StartError::Artifacts {
+            folder: options.artifacts.display().to_string(),
+            why,
+        })?;
+        let tasks = Tasks::default();
+        let release = CancellationToken::new();
+        // From here on a failure ends what was begun.
+        let life = Arc::new(Life {
+            tasks: tasks.clone(),
+            release: release.clone(),
+        });
+        let lease = match options.work {
+            Work::Yes => Lease::keep(Keeper {
+                store: store.clone(),
+                times: options.lease,
+                build: options.build.clone(),
+                host: options.host.clone(),
+                release,
+                death: tasks.death.clone(),
+            })
+            .map_err(StartError::Thread)?,
+            Work::No => Lease::none(),
+        };
+        let places = options.concurrency;
+        let core = Arc::new(Core {
+            http: Http::new().map_err(StartError::Http)?,
+            catalogue: Catalogue::new(options.build.clone()),
+            clock: DbClock::default(),
+            watches: Watches::default(),
+            follow: Follow::default(),
+            queue: Notify::new(),
+            tick: Notify::new(),
+            submits: Arc::new(Semaphore::new(places.submits)),
+            polls: Arc::new(Semaphore::new(places.polls)),
+            fetches: Arc::new(Semaphore::new(places.fetches)),
+            shards: std::sync::Mutex::default(),
+            sending: std::sync::Mutex::default(),
+            doubted: std::sync::Mutex::default(),
+            options,
+            store,
+            objects,
+            tasks,
+            lease,
+        });
+        worker::read_clock(&core).await?;
+        core.catalogue.load(&core.store).await?;
+        let modelrow = Self { core, life };
+        modelrow.begin();
+        Ok(modelrow)
+    }
+
+    fn begin(&self) {
+        if self.core.options.work == Work::Yes {
+            follow::start(&self.core);
+            let claims = claim::serve(Arc::clone(&self.core));
+            self.core
+                .tasks
+                .spawn("claim", Until::Death, Box::pin(claims));
+        }
+        worker::start(&self.core);
+    }
+
+    /// Makes a run: chooses a profile by purpose, checks the call, writes it down. Nothing is sent for a refused call.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Refused`] with every finding at once; [`RunError::KeyUsed`]; [`RunError::Store`].
+    pub async fn run_profile(&self, request: RunRequest) -> Result<RunHandle, RunError> {
+        let tenant = request.tenant;
+        let made = intake::run(&self.core, request).await?;
+        Ok(RunHandle {
+            modelrow: self.clone(),
+            tenant,
+            id: made.run,
+            replayed: made.replayed,
+        })
+    }
+
+    /// What a run would send: every step's request, secrets masked. Nothing is sent, and nothing written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modelrow::run_profile`].
+    pub async fn plan(&self, request: &RunRequest) -> Result<Vec<engine::plan::Planned>, RunError> {
+        plan::plan(&self.core, request).await
+    }
+
+    /// A handle on a run that is there.
+    #[must_use]
+    pub fn handle(&self, tenant: Uuid, run: Uuid) -> RunHandle {
+        RunHandle {
+            modelrow: self.clone(),
+            tenant,
+            id: run,
+            replayed: false,
+        }
+    }
+
+    /// Where a run stands.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoSuchRun`], [`RunError::Store`].
+    pub async fn run(&self, tenant: Uuid, run: Uuid) -> Result<RunView, RunError> {
+        read::view(&self.core, tenant, run).await
+    }
+
+    /// The same, once it has ended or `limit` is over. Sees what other processes do, too.
+    ///
+    /// Cancel safety: may be dropped at any point.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoSuchRun`], [`RunError::Store`].
+    pub async fn wait(
+        &self,
+        tenant: Uuid,
+        run: Uuid,
+        limit: Duration,
+    ) -> Result<RunView, RunError> {
+        let mut watcher = self.core.watches.watch(run);
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            let view = self.run(tenant, run).await?;
+            let now = tokio::time::Instant::now();
+            if view.ended() || now >= until {
+                return Ok(view);
+            }
+            let wait = LOOK_EVERY.min(until - now);
+            let _ = tokio::time::timeout(wait, watcher.changed()).await;
+        }
+    }
+
+    /// Asks to cancel a run, at the provider too where the profile can; what stands afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoSuchRun`], [`RunError::Store`]: ask again.
+    pub async fn cancel(&self, tenant: Uuid, run: Uuid) -> Result<RunView, RunError> {
+        match self.core.store.run_cancel(tenant, run).await? {
+            None => return Err(RunError::NoSuchRun { run_id: run }),
+            Some(Cancel::Canceled) => self.core.watches.state(run, "canceled"),
+            Some(Cancel::Asked(_)) => self.core.follow.cancel(run),
+            Some(Cancel::Ended(_)) => {}
+        }
+        self.run(tenant, run).await
+    }
+
+    /// What happens to a run, its timeline from the beginning; ends after [`RunEvent::End`].
+    #[must_use]
+    pub fn events(&self, tenant: Uuid, run: Uuid) -> BoxStream<'static, RunEvent> {
+        stream(self.clone(), tenant, run)
+    }
+
+    /// Where a run stands, the latest only, as far as this process follows it.
+    #[must_use]
+    pub fn progress(&self, run: Uuid) -> watch::Receiver<Progress> {
+        self.core.watches.watch(run)
+    }
+
+    /// A stored file of a run; `None`: not there (yet), or past its retention.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`], [`RunError::Objects`].
+    pub async fn artifact(
+        &self,
+        tenant: Uuid,
+        run: Uuid,
+        name: &str,
+        idx: i32,
+    ) -> Result<Option<Artifact>, RunError> {
+        let Some(row) = self.core.store.artifact(tenant, run, name, idx).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Artifact {
+            bytes: self.core.objects.stream(&row.object_key).await?,
+            view: read::artifact_of(&self.core, run, &row),
+        }))
+    }
+
+    /// Applies a bundle's rows, checked before, to a tenant; this process uses them when it answers.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`]: nothing was applied, or, in doubt, all of it: apply again.
+    pub async fn apply(
+        &self,
+        tenant: Uuid,
+        bundle: &profile::rows::Rows,
+    ) -> Result<Applied, RunError> {
+        let mut tables = rows::to_tables(bundle);
+        let there = self.core.store.catalogue(Some(tenant)).await?;
+        rows::add_credentials(&mut tables, &there);
+        let applied = self.core.store.bundle_apply(tenant, &tables).await?;
+        self.core.catalogue.load(&self.core.store).await?;
+        Ok(applied)
+    }
+
+    /// What became of each profile row that a tenant sees.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`].
+    pub async fn profile_statuses(&self, tenant: Uuid) -> Result<Vec<ProfileStatus>, RunError> {
+        Ok(self.core.store.profile_statuses(tenant).await?)
+    }
+
+    /// What serves now.
+    #[must_use]
+    pub fn catalogue(&self) -> Arc<profile::catalogue::Compiled> {
+        Arc::clone(&self.core.catalogue.now().compiled)
+    }
+
+    /// The database, for what this library does not do: exports, operators' statements.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.core.store
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Whether it can do its part.
+    pub async fn readiness(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if let Err(error) = self.core.store.ping().await {
+            reasons.push(error.to_string());
+        }
+        if self.core.options.work == Work::Yes && self.core.lease.current().is_none() {
+            reasons.push("the worker's lease is not held".to_owned());
+        }
+        Readiness { reasons }
+    }
+
+    /// Gives its shards away, claims no more, awaits exchanges in flight for `grace`, then releases its lease.
+    pub async fn shutdown(self, grace: Duration) -> Stopped {
+        let core = &self.core;
+        core.tasks.stop.cancel();
+        core.tasks.loops_ended().await;
+        if let Some(held) = core.lease.current()
+            && let Err(error) = core.store.shards_give_all(held.worker).await
+        {
+            tracing::warn!(%error, "the shards are free when the lease ends");
+        }
+        let ended = tokio::time::timeout(grace, core.tasks.exchanges_ended()).await;
+        let cut = if ended.is_ok() {
+            0
+        } else {
+            core.tasks.in_flight()
+        };
+        if cut > 0 {
+            tracing::warn!(
+                cut,
+                "exchanges were cut; what their submits came to is unknown until it is settled"
+            );
+        }
+        self.life.release.cancel();
+        self.released().await;
+        core.tasks.death.cancel();
+        Stopped { cut }
+    }
+
+    /// Waits until the lease's thread has said goodbye.
+    async fn released(&self) {
+        let mut changes = self.core.lease.changes();
+        let gone = changes.wait_for(Option::is_none);
+        let _ = tokio::time::timeout(Duration::from_secs(2), gone).await;
+    }
+}

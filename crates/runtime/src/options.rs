@@ -1,0 +1,110 @@
+//! How a process takes part: where the database and the artifacts are, how much
+//! it does at once, and who opens secret references.
+
+use crate::secrets::{EnvironmentSecrets, Secrets};
+use diag::Secret;
+use engine::egress::Allow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything [`crate::Modelrow::start`] needs. [`Options::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `postgres://user:password@host:port/database` of the program's login role.
+    pub database_url: Secret,
+    /// Folder of the artifacts; made when it is missing.
+    pub artifacts: PathBuf,
+    /// Whether this process sends and follows runs, or only takes calls.
+    pub work: Work,
+    /// How long a worker is believed to live, and how often it says so.
+    pub lease: LeaseTimes,
+    /// Between two looks at the database.
+    pub tick: Duration,
+    /// How much is done at once.
+    pub concurrency: Concurrency,
+    /// What the operator allows beside the providers' `egress`.
+    pub allow: Allow,
+    /// Opens the references that credentials hold.
+    pub secrets: Arc<dyn Secrets>,
+    /// Where callers reach us, `https://host`: artifacts in outputs get whole addresses. Absent: paths.
+    pub public_url: Option<String>,
+    /// The standby is synchronous: after a failover nothing is held.
+    pub failover_is_lossless: bool,
+    /// Version of the program, for people.
+    pub build: String,
+    /// Name of the machine, for people.
+    pub host: String,
+}
+
+/// Whether a process works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// It sends, follows and fetches.
+    Yes,
+    /// It takes calls; other processes do the work.
+    No,
+}
+
+/// Times of a worker's lease, by the database's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseTimes {
+    /// Without a renewal for so long a worker is dead.
+    pub ttl: Duration,
+    /// Between two renewals.
+    pub renew: Duration,
+    /// A renewal that takes longer has failed.
+    pub statement_timeout: Duration,
+}
+
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(5),
+            renew: Duration::from_secs(1),
+            statement_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Bounds of one process.
+#[derive(Debug, Clone, Copy)]
+pub struct Concurrency {
+    /// Submits on the wire.
+    pub submits: usize,
+    /// Polls and other exchanges on the wire.
+    pub polls: usize,
+    /// Files on their way.
+    pub fetches: usize,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self {
+            submits: 64,
+            polls: 64,
+            fetches: 8,
+        }
+    }
+}
+
+impl Options {
+    /// Defaults for everything else; secret references are read from the environment and from files.
+    #[must_use]
+    pub fn new(database_url: impl Into<String>, artifacts: impl Into<PathBuf>) -> Self {
+        Self {
+            database_url: Secret::from(database_url.into()),
+            artifacts: artifacts.into(),
+            work: Work::Yes,
+            lease: LeaseTimes::default(),
+            tick: Duration::from_secs(1),
+            concurrency: Concurrency::default(),
+            allow: Allow::default(),
+            secrets: Arc::new(EnvironmentSecrets),
+            public_url: None,
+            failover_is_lossless: false,
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            host: String::new(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Steps before the submit: they cost nothing and may be repeated. Then the
+//! intent, and the submit.
+
+use crate::claim::{self, Ready, intended};
+use crate::core::Core;
+use crate::facts::written;
+use crate::live::Live;
+use crate::setting::Unready;
+use crate::tasks::Until;
+use engine::{Action, Ending, Fault, Verdict};
+use std::sync::Arc;
+use std::time::Duration;
+use store::StoreError;
+use uuid::Uuid;
+
+/// A step that cannot be done now is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Prepares a claimed run on a task of its own.
+pub(crate) fn start(core: &Arc<Core>, run: Uuid, worker: Uuid) {
+    let work = prepared(Arc::clone(core), run, worker);
+    core.tasks.spawn("prepare", Until::Death, Box::pin(work));
+}
+
+async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid) {
+    let Ok(permit) = Arc::clone(&core.submits).acquire_owned().await else {
+        return;
+    };
+    match rendered(&core, run).await {
+        Ok(Some(ready)) => match intend(&core, &ready, worker).await {
+            Ok(Some(ver)) => {
+                let mut ready = ready;
+                ready.live.ver = ver;
+                claim::start(&core, ready, worker, permit);
+            }
+            Ok(None) => {
+                crate::sender::forget(&core, run);
+                tracing::warn!(run.id = %run, "the prepared run is no longer ours");
+            }
+            Err(error) => {
+                claim::doubt(&core, &ready);
+                tracing::warn!(run.id = %run, %error, "the intent is in doubt; nothing is sent");
+            }
+        },
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(run.id = %run, %error, "preparing waits for the database; the run is queued again when the lease ends")
+        }
+    }
+}
+
+async fn intend(core: &Core, ready: &Ready, worker: Uuid) -> Result<Option<i64>, StoreError> {
+    claim::hold(core, ready);
+    let stands = core.store.intend_prepared(worker, &ready.intent).await?;
+    if stands.is_some() {
+        let (run, n, captured) = (ready.live.run, ready.live.n, ready.live.flow.captured());
+        written("captured", || core.store.captured_put(run, n, &captured)).await?;
+    }
+    Ok(stands.map(|stands| stands.ver))
+}
+
+/// Does the steps and renders the submit; `None`: the run went elsewhere.
+async fn rendered(core: &Core, run: Uuid) -> Result<Option<Ready>, StoreError> {
+    let Some(row) = core.store.work(&[run]).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let mut live = match Live::read(core, &row).await {
+        Ok(live) => live,
+        Err(Unready::Fault(fault)) => return refused(core, run, &fault).await,
+        Err(why) => {
+            tracing::warn!(run.id = %run, %why, "preparing is put off");
+            core.store.unprepare(run, row.ver, AGAIN).await?;
+            return Ok(None);
+        }
+    };
+    let n = row.attempt + 1;
+    live.flow.set_token(engine::flow::token(run, n));
+    loop {
+        let drawn = core.drawn();
+        let verdict = match live.flow.next(drawn.unix_ms, drawn) {
+            Action::Submit(request) => return Ok(Some(intended(live, n, request, drawn))),
+            Action::Exchange { request, .. } => {
+                let outcome = core.http.send(&request).await;
+                live.flow
+                    .on(outcome.into(), core.clock.now_ms(), rand::random())
+            }
+            Action::Wait { until_ms, .. } => {
+                let ms = u64::try_from(until_ms.saturating_sub(core.clock.now_ms())).unwrap_or(0);
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Verdict::Continue
+            }
+            Action::Ended(Ending::Failed(fault)) => return refused(core, run, &fault).await,
+            other => {
+                tracing::error!(run.id = %run, ?other, "a run that prepares asks for something else");
+                core.store.unprepare(run, row.ver, AGAIN).await?;
+                return Ok(None);
+            }
+        };
+        if let Verdict::Failed(fault) = verdict {
+            return refused(core, run, &fault).await;
+        }
+    }
+}
+
+async fn refused(core: &Core, run: Uuid, fault: &Fault) -> Result<Option<Ready>, StoreError> {
+    core.store.run_not_sent(run, &fault.to_json()).await?;
+    core.watches.state(run, "failed");
+    Ok(None)
+}

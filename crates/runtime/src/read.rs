@@ -1,0 +1,137 @@
+//! A run's rows as its caller sees them.
+
+use crate::catalogue::hex;
+use crate::core::Core;
+use crate::error::RunError;
+use crate::setting::Recorded;
+use crate::view::{ArtifactView, AttemptView, RunView, Status};
+use serde_json::Value;
+use store::State;
+use store::artifacts::ArtifactRow;
+use store::runs::{AttemptRow, RunDetails};
+use uuid::Uuid;
+
+/// Member of `captured` with the output of a run that succeeded.
+pub(crate) const OUTPUT: &str = "output";
+/// Member of `captured` with the key of an output too large for it.
+pub(crate) const OUTPUT_OBJECT: &str = "output_object";
+/// Member of `captured` with the mismatches of a schema that is not strict.
+pub(crate) const WARNINGS: &str = "warnings";
+
+/// Reads a run, with what this process knows beyond the rows.
+pub(crate) async fn view(core: &Core, tenant: Uuid, run: Uuid) -> Result<RunView, RunError> {
+    let details = core.store.run(tenant, run).await?;
+    let details = details.ok_or(RunError::NoSuchRun { run_id: run })?;
+    let mut view = of(core, &details);
+    if let Some(key) = object_of(&details) {
+        let bytes = core.objects.read(&key).await?;
+        view.output = serde_json::from_slice(&bytes).ok();
+    }
+    if !view.ended()
+        && let Some(known) = core.watches.known(run)
+    {
+        view.progress = known.percent.or(view.progress);
+    }
+    Ok(view)
+}
+
+fn object_of(details: &RunDetails) -> Option<String> {
+    let captured = details.run.captured.as_ref()?;
+    Some(captured.get(OUTPUT_OBJECT)?.as_str()?.to_owned())
+}
+
+fn of(core: &Core, details: &RunDetails) -> RunView {
+    let row = &details.run;
+    let recorded = Recorded::read(&row.request).unwrap_or_default();
+    let succeeded = row.state == State::Succeeded;
+    let captured = |name: &str| {
+        row.captured
+            .as_ref()
+            .filter(|_| succeeded)
+            .and_then(|captured| captured.get(name))
+            .cloned()
+    };
+    let progress = row.progress.and_then(|percent| u8::try_from(percent).ok());
+    RunView {
+        id: row.run_id,
+        status: status_of(row.state),
+        state: row.state.as_str().to_owned(),
+        purpose: row.purpose.clone(),
+        provider: recorded.provider,
+        model: recorded.model,
+        profile_key: recorded.profile_key,
+        revision: hex(&row.revision_id),
+        progress: if succeeded { Some(100) } else { progress },
+        output: captured(OUTPUT),
+        warnings: captured(WARNINGS).map(texts).unwrap_or_default(),
+        artifacts: details
+            .artifacts
+            .iter()
+            .map(|artifact| artifact_of(core, row.run_id, artifact))
+            .collect(),
+        failure: row.failure.clone().filter(|_| row.state == State::Failed),
+        spent: row.spent.clone(),
+        overdue: row.overdue,
+        cancel_requested: row.cancel_requested,
+        held: row.held,
+        cost: recorded.cost,
+        provider_job_id: row.provider_job_id.clone(),
+        attempts: details.attempts.iter().map(attempt_of).collect(),
+        metadata: recorded.metadata,
+        seq: row.event_seq,
+        created_at: row.created_at,
+        accepted_at: row.accepted_at,
+        deadline_at: row.deadline_at,
+        ended_at: row.ended_at,
+    }
+}
+
+fn texts(value: Value) -> Vec<String> {
+    let Value::Array(items) = value else {
+        return Vec::new();
+    };
+    items
+        .into_iter()
+        .filter_map(|item| item.as_str().map(str::to_owned))
+        .collect()
+}
+
+fn status_of(state: State) -> Status {
+    match state {
+        State::Queued => Status::Queued,
+        State::Succeeded => Status::Succeeded,
+        State::Failed => Status::Failed,
+        State::Canceled => Status::Canceled,
+        State::Preparing
+        | State::Submitting
+        | State::SubmitUnknown
+        | State::Polling
+        | State::Fetching
+        | State::Validating => Status::Running,
+    }
+}
+
+pub(crate) fn artifact_of(core: &Core, run: Uuid, row: &ArtifactRow) -> ArtifactView {
+    ArtifactView {
+        url: core.artifact_url(run, &row.name, i64::from(row.idx)),
+        name: row.name.clone(),
+        idx: row.idx,
+        content_type: row.content_type.clone(),
+        bytes: u64::try_from(row.bytes).unwrap_or(0),
+        sha256: hex(&row.sha256),
+        expires_at: row.delete_after,
+    }
+}
+
+fn attempt_of(row: &AttemptRow) -> AttemptView {
+    AttemptView {
+        n: row.n,
+        outcome: row.outcome.as_str().to_owned(),
+        http_status: row.http_status,
+        provider_job_id: row.provider_job_id.clone(),
+        replays: row.replays,
+        adopted: row.adopted,
+        sent_at: row.sent_at,
+        ended_at: row.ended_at,
+    }
+}

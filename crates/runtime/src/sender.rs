@@ -1,0 +1,335 @@
+//! The one send of an attempt, and the fact of what came of it.
+
+use crate::core::Core;
+use crate::facts::written;
+use crate::live::Live;
+use crate::setting::{StoredAnswer, answer_key};
+use engine::flow::{Accepted as Job, Retry, Then as Next};
+use engine::request::Request;
+use engine::{Event, Fault, Kind, Verdict};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
+use store::{Rule, State, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+/// What is kept of an answer that refused, in characters.
+const EXCERPT: usize = 2_000;
+
+/// An attempt whose intent is committed.
+pub(crate) struct Sending {
+    pub(crate) core: Arc<Core>,
+    pub(crate) worker: Uuid,
+    pub(crate) live: Live,
+    pub(crate) request: Request,
+    pub(crate) endpoint: String,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// The fact is written; memory need not hold the attempt any more.
+pub(crate) fn forget(core: &Core, run: Uuid) {
+    core.sending
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&run);
+}
+
+impl Sending {
+    /// Proves the lease, sends once, and writes what came until it stands.
+    ///
+    /// Cancel safety: dropped, the process is dying; the row says `submitting` and is swept to `submit_unknown`.
+    pub(crate) async fn send(mut self) {
+        self.core
+            .watches
+            .state(self.live.run, State::Submitting.as_str());
+        let run = self.live.run;
+        if !self.core.lease.proves(self.worker) {
+            tracing::warn!(run.id = %run, "the lease is not proved; nothing is sent");
+            return self.not_ours().await;
+        }
+        let event: Event = self.core.http.send(&self.request).await.into();
+        drop(self.permit);
+        let sent = Written {
+            core: &self.core,
+            endpoint: &self.endpoint,
+            http_status: status_of(&event),
+        };
+        let follows = sent.event(&mut self.live, event).await;
+        forget(&self.core, run);
+        match follows {
+            Ok(true) => self.core.follow.adopt(self.live),
+            Ok(false) => self.core.queue.notify_one(),
+            Err(error) => {
+                tracing::error!(run.id = %run, %error, "what the provider answered cannot be written")
+            }
+        }
+    }
+
+    /// The lease was lost between the commit and the first byte.
+    async fn not_ours(self) {
+        let fact = Closed {
+            run_id: self.live.run,
+            n: self.live.n,
+            how: ClosedHow::NotSent,
+            http_status: None,
+            answer: None,
+            then: Then::Again(Duration::ZERO),
+        };
+        if let Err(error) = written("not sent", || self.core.store.fact_closed(&fact)).await {
+            tracing::error!(run.id = %fact.run_id, %error, "that nothing was sent cannot be written");
+        }
+        forget(&self.core, fact.run_id);
+        self.core.queue.notify_one();
+    }
+}
+
+/// Writes facts of an attempt, from the sender's own answer or from settling.
+pub(crate) struct Written<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) endpoint: &'a str,
+    /// Of the sender's own answer; absent for a job that was found.
+    pub(crate) http_status: Option<i16>,
+}
+
+impl Written<'_> {
+    /// Judges what came of the submit and writes it. `true`: the run is to be followed.
+    async fn event(&self, live: &mut Live, event: Event) -> Result<bool, StoreError> {
+        let now = self.core.clock.now_ms();
+        match live.flow.on(event, now, rand::random()) {
+            Verdict::Accepted(job) => self.accepted(live, &job).await,
+            Verdict::Answered => self.answered(live).await,
+            Verdict::Refused { fault, retry } => {
+                self.closed(live, ClosedHow::Refused, &fault, retry).await
+            }
+            Verdict::NotSent { fault, retry } => {
+                self.closed(live, ClosedHow::NotSent, &fault, retry).await
+            }
+            Verdict::Unknown { fault, then } => self.unknown(live, &fault, then).await,
+            // An answer that nobody can read says nothing about the job.
+            Verdict::Failed(fault) => self.unknown(live, &fault, Next::Fail).await,
+            other => {
+                tracing::error!(run.id = %live.run, ?other, "a submit came to a verdict that is none");
+                let fault = Fault::new(Kind::BadRecord, "the submit came to no verdict");
+                self.unknown(live, &fault, Next::Fail).await
+            }
+        }
+    }
+
+    /// The provider has the job.
+    pub(crate) async fn accepted(&self, live: &mut Live, job: &Job) -> Result<bool, StoreError> {
+        let now = self.core.clock.now_ms();
+        let from_now =
+            |at: i64| Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0));
+        let fact = Accepted {
+            run_id: live.run,
+            n: live.n,
+            job: job.job_id.clone(),
+            shard: written("shard", || self.core.shard_for(live.run)).await?,
+            endpoint: self.endpoint.to_owned(),
+            captured: Some(live.flow.captured()),
+            deadline: Some(from_now(job.deadline_at_ms)),
+            give_up: from_now(job.give_up_at_ms),
+            http_status: self.http_status,
+            adopted: job.found,
+        };
+        live.shard = fact.shard;
+        live.deadline_ms = Some(job.deadline_at_ms);
+        tracing::info!(run.id = %live.run, attempt = live.n, found = job.found, "accepted");
+        match self.acceptance(live, fact).await? {
+            Acceptance::Follows { ver, cancel } => {
+                (live.ver, live.state, live.cancel) = (ver, State::Polling, cancel);
+                self.core.watches.state(live.run, State::Polling.as_str());
+                Ok(true)
+            }
+            Acceptance::Contradicts(outcome) => {
+                tracing::error!(run.id = %live.run, job = job.job_id, ?outcome, "the provider has a job for an attempt that was closed");
+                Ok(false)
+            }
+            Acceptance::CancelOnly | Acceptance::Already | Acceptance::JobTaken => Ok(false),
+        }
+    }
+
+    /// Writes an acceptance; what does not fit into the row is left out rather than lost.
+    async fn acceptance(&self, live: &Live, mut fact: Accepted) -> Result<Acceptance, StoreError> {
+        let store = &self.core.store;
+        let first = match written("accepted", || store.fact_accepted(&fact)).await {
+            Err(StoreError::Broken(Rule::CapturedTooLarge)) => {
+                fact.captured = None;
+                written("accepted", || store.fact_accepted(&fact)).await?
+            }
+            other => other?,
+        };
+        if first != Acceptance::JobTaken || fact.adopted {
+            return Ok(first);
+        }
+        // The sender's own answer beats what another run had only found in a list.
+        let disowned = written("disown", || {
+            store.disown_adopted(live.credential, &fact.job, live.run)
+        })
+        .await?;
+        if let Some(other) = disowned {
+            tracing::warn!(run.id = %live.run, other = %other, "another run had adopted this job; it is unknown again");
+            self.core.follow.look(vec![other]);
+            return written("accepted", || store.fact_accepted(&fact)).await;
+        }
+        tracing::error!(run.id = %live.run, job = fact.job, "another run follows this job");
+        let message = format!("another run follows the job `{}`", fact.job);
+        let failure = Fault::new(Kind::DuplicateJob, message).to_json();
+        written("duplicate", || {
+            store.duplicate_job(live.run, live.n, &fact.job, &failure)
+        })
+        .await?;
+        Ok(Acceptance::JobTaken)
+    }
+
+    /// A synchronous answer: the only copy, so stored before it is accepted.
+    pub(crate) async fn answered(&self, live: &mut Live) -> Result<bool, StoreError> {
+        if let Some(large) = live.flow.large_answer() {
+            let bytes = serde_json::to_vec(&StoredAnswer::of(large)).unwrap_or_default();
+            let key = answer_key(live.run, live.n);
+            while let Err(error) = self.core.objects.put(&key, bytes.clone().into()).await {
+                tracing::error!(run.id = %live.run, %error, "the only copy of an answer is not stored yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        let fact = Answered {
+            run_id: live.run,
+            n: live.n,
+            shard: written("shard", || self.core.shard_for(live.run)).await?,
+            endpoint: self.endpoint.to_owned(),
+            captured: live.flow.captured(),
+            http_status: self.http_status,
+        };
+        live.shard = fact.shard;
+        let ver = written("answered", || self.core.store.fact_answered(&fact)).await?;
+        let Some(ver) = ver else {
+            return Ok(false);
+        };
+        (live.ver, live.state, live.done) = (ver, State::Validating, true);
+        self.core
+            .watches
+            .state(live.run, State::Validating.as_str());
+        Ok(true)
+    }
+
+    async fn closed(
+        &self,
+        live: &mut Live,
+        how: ClosedHow,
+        fault: &Fault,
+        retry: Option<Retry>,
+    ) -> Result<bool, StoreError> {
+        let now = self.core.clock.now_ms();
+        let then = match retry {
+            Some(retry) => Then::Again(Duration::from_millis(
+                u64::try_from(retry.not_before_ms.saturating_sub(now)).unwrap_or(0),
+            )),
+            None => Then::Fail(fault.to_json()),
+        };
+        tracing::info!(run.id = %live.run, attempt = live.n, class = fault.class_word(), again = retry.is_some(), "not accepted");
+        if let (
+            Some(Retry {
+                pauses_credential: true,
+                ..
+            }),
+            Then::Again(wait),
+        ) = (retry, &then)
+        {
+            let _ = self
+                .core
+                .store
+                .credential_pause(live.credential, *wait, fault.class_word())
+                .await;
+        }
+        if retry.is_some() {
+            let captured = live.flow.captured();
+            written("captured", || {
+                self.core.store.captured_put(live.run, live.n, &captured)
+            })
+            .await?;
+        }
+        let fact = Closed {
+            run_id: live.run,
+            n: live.n,
+            how,
+            http_status: fault
+                .http_status
+                .and_then(|status| i16::try_from(status).ok()),
+            answer: Some(excerpt(fault)),
+            then,
+        };
+        let moved = written("closed", || self.core.store.fact_closed(&fact)).await?;
+        if let Some(moved) = moved {
+            self.core.watches.state(live.run, moved.state.as_str());
+        }
+        Ok(false)
+    }
+
+    async fn unknown(
+        &self,
+        live: &mut Live,
+        fault: &Fault,
+        then: Next,
+    ) -> Result<bool, StoreError> {
+        let fact = Unknown {
+            run_id: live.run,
+            n: live.n,
+            shard: written("shard", || self.core.shard_for(live.run)).await?,
+            http_status: fault
+                .http_status
+                .and_then(|status| i16::try_from(status).ok()),
+            answer: Some(excerpt(fault)),
+        };
+        live.shard = fact.shard;
+        tracing::warn!(run.id = %live.run, attempt = live.n, ?then, "the outcome of the submit is unknown");
+        let ver = written("unknown", || self.core.store.fact_unknown(&fact)).await?;
+        let Some(ver) = ver else {
+            // A sweep was first: its new owner reads it; we may be that.
+            self.core.follow.look(vec![live.run]);
+            return Ok(false);
+        };
+        (live.ver, live.state) = (ver, State::SubmitUnknown);
+        self.core
+            .watches
+            .state(live.run, State::SubmitUnknown.as_str());
+        match then {
+            Next::Settle => Ok(true),
+            Next::Repeat => {
+                let captured = live.flow.captured();
+                written("captured", || {
+                    self.core.store.captured_put(live.run, live.n, &captured)
+                })
+                .await?;
+                self.core
+                    .store
+                    .settle_written_off(live.run, live.n, ver)
+                    .await?;
+                Ok(false)
+            }
+            Next::Fail => {
+                let gone = self
+                    .core
+                    .store
+                    .settle_gave_up(live.run, ver, &fault.to_json())
+                    .await?;
+                if gone.is_some() {
+                    self.core.watches.state(live.run, State::Failed.as_str());
+                }
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn status_of(event: &Event) -> Option<i16> {
+    match event {
+        Event::Answered(received) => i16::try_from(received.status).ok(),
+        _ => None,
+    }
+}
+
+fn excerpt(fault: &Fault) -> String {
+    let text = fault.provider_message.as_deref().unwrap_or(&fault.message);
+    text.chars().take(EXCERPT).collect()
+}

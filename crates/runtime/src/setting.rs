@@ -1,0 +1,276 @@
+//! From a recorded run to the machine that decides it.
+
+use crate::catalogue::RevisionError;
+use crate::core::Core;
+use crate::error::RunError;
+use crate::inputs;
+use crate::view::Cost;
+use diag::Diagnostics;
+use engine::media::Media;
+use engine::{Fault, Flow, Kind, Resume, RunIdentity, RunState, Setting};
+use profile::call::{Call, Checked};
+use profile::lang::Secrets;
+use profile::revision::Revision;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::work::WorkRow;
+use store::{State, StoreError};
+use uuid::Uuid;
+
+/// `runs.request`: what was asked, as it was understood.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Recorded {
+    /// Options normalised, defaults filled in, media by upload.
+    pub(crate) call: Call,
+    /// Of the profile that was chosen.
+    pub(crate) provider: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) profile_key: Option<String>,
+    pub(crate) metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) callback: Option<Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) urls: BTreeMap<Uuid, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cost: Option<Cost>,
+}
+
+impl Recorded {
+    pub(crate) fn read(request: &Value) -> Result<Self, Fault> {
+        serde_json::from_value(request.clone()).map_err(|error| {
+            Fault::new(
+                Kind::BadRecord,
+                format!("the run's request cannot be read: {error}"),
+            )
+        })
+    }
+}
+
+/// Why a run cannot be decided here.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unready {
+    /// The database or the artifact store: later.
+    #[error("not now: {0}")]
+    Later(String),
+    /// A newer program must do it: left alone and reported.
+    #[error("{0}")]
+    NotOurs(String),
+    /// It cannot go on: a secret that is not there, a record that cannot be read.
+    #[error("{0}")]
+    Fault(Fault),
+}
+
+impl From<StoreError> for Unready {
+    fn from(error: StoreError) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+impl From<RevisionError> for Unready {
+    fn from(error: RevisionError) -> Self {
+        match error {
+            RevisionError::Store(error) => error.into(),
+            RevisionError::Unreadable(_) => Self::NotOurs(error.to_string()),
+        }
+    }
+}
+
+impl From<Fault> for Unready {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A machine, and what belongs to its run.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) flow: Flow,
+    pub(crate) revision: Arc<Revision>,
+}
+
+/// Builds the machine of a run as its row has it.
+pub(crate) async fn machine(core: &Core, row: &WorkRow) -> Result<Machine, Unready> {
+    let (setting, resume) = parts(core, row).await?;
+    let revision = Arc::clone(&setting.revision);
+    Ok(Machine {
+        flow: Flow::resume(setting, resume)?,
+        revision,
+    })
+}
+
+/// What a machine is built from.
+pub(crate) async fn parts(core: &Core, row: &WorkRow) -> Result<(Setting, Resume), Unready> {
+    let revision = core
+        .catalogue
+        .revision(&core.store, &row.revision_id)
+        .await?;
+    let recorded = Recorded::read(&row.request)?;
+    let credential = core.store.credential(row.credential_id).await?;
+    let credential =
+        credential.ok_or_else(|| Fault::new(Kind::BadSecret, "the run's credential is gone"))?;
+    let media = media(core, row, &recorded).await?;
+    let setting = Setting {
+        secrets: Arc::new(secrets(core, &revision, credential.secret_ref.as_deref())?),
+        checked: Arc::new(Checked {
+            call: recorded.call,
+        }),
+        identity: RunIdentity {
+            run_id: row.run_id,
+            token: engine::flow::token(row.run_id, row.attempt),
+            callback_url: None,
+        },
+        media: Arc::new(media),
+        endpoint: credential.endpoint_url,
+        allow: core.options.allow,
+        revision,
+    };
+    Ok((setting, resume(core, row).await))
+}
+
+async fn media(core: &Core, row: &WorkRow, recorded: &Recorded) -> Result<Media, Unready> {
+    match inputs::load(core, row.tenant_id, &recorded.call, &recorded.urls).await {
+        Ok(media) => Ok(media),
+        Err(RunError::Refused(Diagnostics(found))) => {
+            let why = found
+                .first()
+                .map_or_else(String::new, |one| one.message.clone());
+            Err(Fault::new(
+                Kind::BadRecord,
+                format!("an input of the run is gone: {why}"),
+            )
+            .into())
+        }
+        Err(error) => Err(Unready::Later(error.to_string())),
+    }
+}
+
+/// Opens the credential's secret.
+pub(crate) fn secrets(
+    core: &Core,
+    revision: &Revision,
+    reference: Option<&str>,
+) -> Result<Secrets, Fault> {
+    let opened = match reference {
+        Some(reference) => Some(core.options.secrets.open(reference).map_err(|missing| {
+            let mut fault = Fault::new(Kind::BadSecret, missing.why);
+            fault.help = missing.help;
+            fault
+        })?),
+        None => None,
+    };
+    engine::auth::secrets(revision.auth.as_ref(), opened.as_ref())
+}
+
+async fn resume(core: &Core, row: &WorkRow) -> Resume {
+    let now = core.clock.now_ms();
+    let sent = row.sent.as_ref();
+    let ago = |ms: Option<i64>| ms.map(|ms| now.saturating_sub(ms));
+    Resume {
+        state: Some(state_of(row.state)),
+        captured: row.captured.clone(),
+        job_id: row.provider_job_id.clone(),
+        accepted_at_ms: ago(row.accepted_ago_ms),
+        sent_at_ms: ago(sent.map(|sent| sent.sent_ago_ms)),
+        sender_ended_at_ms: sent
+            .filter(|sent| sent.sender_ended)
+            .and_then(|sent| ago(sent.ended_ago_ms)),
+        replays: sent.map_or(0, |sent| u32::try_from(sent.replays).unwrap_or(u32::MAX)),
+        answer: large_answer(core, row).await,
+        cancel: row.cancel_requested,
+    }
+}
+
+/// Where a synchronous answer is kept that `captured` cannot hold.
+pub(crate) fn answer_key(run: Uuid, n: i32) -> String {
+    format!("{run}/answer/{n}")
+}
+
+async fn large_answer(core: &Core, row: &WorkRow) -> Option<engine::request::Received> {
+    let inline = row
+        .captured
+        .as_ref()
+        .is_some_and(|captured| captured.get("answer").is_some());
+    if row.state != State::Validating || inline {
+        return None;
+    }
+    let stored = core
+        .objects
+        .read(&answer_key(row.run_id, row.attempt))
+        .await
+        .ok()?;
+    serde_json::from_slice::<StoredAnswer>(&stored)
+        .ok()?
+        .received()
+}
+
+/// A large answer as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredAnswer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    /// Base64.
+    body: String,
+}
+
+impl StoredAnswer {
+    pub(crate) fn of(received: &engine::request::Received) -> Self {
+        use base64::Engine as _;
+        Self {
+            status: received.status,
+            headers: received.headers.clone(),
+            body: base64::engine::general_purpose::STANDARD.encode(&received.body),
+        }
+    }
+
+    fn received(self) -> Option<engine::request::Received> {
+        use base64::Engine as _;
+        Some(engine::request::Received {
+            status: self.status,
+            headers: self.headers,
+            body: base64::engine::general_purpose::STANDARD
+                .decode(self.body)
+                .ok()?
+                .into(),
+            // It was read when it came; what is stored is the provider's own.
+            trusted: true,
+        })
+    }
+}
+
+/// The engine's word for the store's.
+pub(crate) fn state_of(state: State) -> RunState {
+    match state {
+        State::Queued => RunState::Queued,
+        State::Preparing => RunState::Preparing,
+        State::Submitting => RunState::Submitting,
+        State::SubmitUnknown => RunState::SubmitUnknown,
+        State::Polling => RunState::Polling,
+        State::Fetching => RunState::Fetching,
+        State::Validating => RunState::Validating,
+        State::Succeeded => RunState::Succeeded,
+        State::Failed => RunState::Failed,
+        State::Canceled => RunState::Canceled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_lists_of_states_have_the_same_words() {
+        for state in State::ALL {
+            assert_eq!(state.as_str(), state_of(*state).as_str());
+        }
+    }
+
+    #[test]
+    fn a_recorded_call_keeps_the_numbers_of_its_options() {
+        let value = serde_json::json!({"call": {"prompt": "a", "params": {"seconds": 8, "seed": 12345678901234567890_u64}}});
+        let read = Recorded::read(&value).unwrap();
+        assert_eq!(serde_json::to_value(&read.call).unwrap(), value["call"]);
+    }
+}

@@ -1,0 +1,152 @@
+//! A run, as its caller sees it: the JSON of `GET /v1/runs/{id}`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Where a run stands and what it gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The run.
+    pub id: Uuid,
+    /// Enough for a program.
+    pub status: Status,
+    /// The word of the durable record: `polling`, `fetching`, …
+    pub state: String,
+    /// What it makes.
+    pub purpose: String,
+    /// `ai_providers.slug`
+    pub provider: Option<String>,
+    /// `ai_models.model_id`
+    pub model: Option<String>,
+    /// `model_api_profiles.profile_key`
+    pub profile_key: Option<String>,
+    /// What it runs under, in hex.
+    pub revision: String,
+    /// 0 to 100; absent while the provider says nothing.
+    pub progress: Option<u8>,
+    /// Of a run that succeeded.
+    pub output: Option<Value>,
+    /// Mismatches with a response schema that is not strict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Files that are stored.
+    pub artifacts: Vec<ArtifactView>,
+    /// Of a run that failed: `code`, `class`, `message`, `help`, the provider's own `provider_code` and `provider_message`.
+    pub failure: Option<Value>,
+    /// `none`, `maybe`, `yes`.
+    pub spent: String,
+    /// The caller was told that it is late; it is followed on.
+    pub overdue: bool,
+    /// Somebody asked to cancel it.
+    pub cancel_requested: bool,
+    /// No new attempt without an operator.
+    pub held: bool,
+    /// Absent without a price list.
+    pub cost: Option<Cost>,
+    /// The provider's id of the job.
+    pub provider_job_id: Option<String>,
+    /// Oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// The caller's own values.
+    pub metadata: Map<String, Value>,
+    /// Number of the last event.
+    pub seq: i32,
+    /// When it was called.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When the provider took it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub accepted_at: Option<OffsetDateTime>,
+    /// When the caller is told that it is late.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub deadline_at: Option<OffsetDateTime>,
+    /// When it ended.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+impl RunView {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    /// A member of `failure` that is a text: `code`, `provider_message`.
+    #[must_use]
+    pub fn failure_text(&self, member: &str) -> Option<&str> {
+        self.failure.as_ref()?.get(member)?.as_str()
+    }
+}
+
+/// Where a run stands, in the words of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Waits for a place.
+    Queued,
+    /// Prepares, sends, polls or fetches.
+    Running,
+    /// Ended well.
+    Succeeded,
+    /// Ended badly.
+    Failed,
+    /// Ended by the caller.
+    Canceled,
+}
+
+/// A file of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactView {
+    /// Name in the output.
+    pub name: String,
+    /// Number under that name, from 0.
+    pub idx: i32,
+    /// Where it is served.
+    pub url: String,
+    /// As checked.
+    pub content_type: String,
+    /// Length.
+    pub bytes: u64,
+    /// Of its bytes, 64 hexadecimal digits.
+    pub sha256: String,
+    /// When it is no longer served; absent: kept.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// What a run costs, as decimal strings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// ISO 4217.
+    pub currency: String,
+    /// By the model's price list.
+    pub estimate: Option<String>,
+    /// What the provider said; absent: nothing.
+    pub actual: Option<String>,
+}
+
+/// One send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Number, from 1.
+    pub n: i32,
+    /// `pending`, `not_sent`, `refused`, `accepted`, `unknown`, `job_failed`, `written_off`.
+    pub outcome: String,
+    /// Of the answer.
+    pub http_status: Option<i16>,
+    /// The provider's id of the job.
+    pub provider_job_id: Option<String>,
+    /// Times it was sent again under its token.
+    pub replays: i32,
+    /// The job was found, not answered.
+    pub adopted: bool,
+    /// When it was intended.
+    #[serde(with = "time::serde::rfc3339")]
+    pub sent_at: OffsetDateTime,
+    /// When the exchange ended.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+}

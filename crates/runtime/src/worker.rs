@@ -1,0 +1,236 @@
+//! The tick: which shards are ours, what dead senders left, what rows changed.
+
+use crate::clock::boot_ms;
+use crate::core::Core;
+use crate::outbox;
+use crate::tasks::Until;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use store::StoreError;
+use store::identity::Failover;
+use store::listen::Hint;
+use uuid::Uuid;
+
+/// Shards compared in one tick: all of them within 15 ticks.
+const SLICES: usize = 15;
+/// Dead senders' runs taken in one tick.
+const SWEEP: i32 = 200;
+/// Ticks between two looks at what changes seldom.
+const SELDOM: u64 = 30;
+
+/// Starts the tick and, for one that works, everything else.
+pub(crate) fn start(core: &Arc<Core>) {
+    core.tasks
+        .spawn("tick", Until::Stop, Box::pin(tick(Arc::clone(core))));
+    core.tasks
+        .spawn("listen", Until::Stop, Box::pin(listen(Arc::clone(core))));
+}
+
+/// What the tick remembers.
+#[derive(Debug, Default)]
+struct Memory {
+    worker: Option<Uuid>,
+    /// Peers' session locks can be seen: a dead process is found at once.
+    locks_seen: bool,
+    /// Owned shards and how often each changed hands.
+    owned: HashMap<i16, i64>,
+    count: u64,
+    slice: usize,
+}
+
+/// Cancel safety: each statement stands alone; the next owner does what was not done.
+async fn tick(core: Arc<Core>) {
+    let mut memory = Memory::default();
+    let mut lease = core.lease.changes();
+    loop {
+        if let Err(error) = once(&core, &mut memory).await {
+            tracing::warn!(%error, "the tick waits for the database");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(core.options.tick) => {}
+            () = core.tick.notified() => {}
+            Ok(()) = lease.changed() => {}
+        }
+    }
+}
+
+async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
+    read_clock(core).await?;
+    core.catalogue.refresh(&core.store).await?;
+    let progress = core.follow.take_progress();
+    if !progress.is_empty() {
+        core.store.progress_many(&progress).await?;
+    }
+    if memory.count.is_multiple_of(SELDOM) {
+        seldom(core).await?;
+    }
+    memory.count += 1;
+    let Some(held) = core.lease.current() else {
+        lost(core, memory);
+        return Ok(());
+    };
+    if memory.worker != Some(held.worker) {
+        lost(core, memory);
+        memory.worker = Some(held.worker);
+        memory.locks_seen = core.store.lock_is_seen(held.no).await?;
+    }
+    if memory.locks_seen {
+        core.store.workers_expire_dead().await?;
+    }
+    shards(core, memory, held.worker).await?;
+    senders(core, held.worker).await?;
+    doubted(core, held.worker).await?;
+    compare(core, memory).await?;
+    outbox::take(core).await?;
+    core.queue.notify_one();
+    Ok(())
+}
+
+/// Reads the database's clock.
+pub(crate) async fn read_clock(core: &Core) -> Result<(), StoreError> {
+    let before = boot_ms();
+    let said = core.store.now_ms().await?;
+    core.clock.set(before, said, boot_ms());
+    Ok(())
+}
+
+/// Without a lease nothing is followed. Facts and exchanges in flight are not touched.
+fn lost(core: &Core, memory: &mut Memory) {
+    memory.worker = None;
+    memory.owned.clear();
+    show(core, &memory.owned);
+    core.follow.own(Vec::new());
+}
+
+fn show(core: &Core, owned: &HashMap<i16, i64>) {
+    let mut shards: Vec<i16> = owned.keys().copied().collect();
+    shards.sort_unstable();
+    *core.shards.lock().unwrap_or_else(PoisonError::into_inner) = shards;
+}
+
+async fn seldom(core: &Core) -> Result<(), StoreError> {
+    core.store.events_prepare().await?;
+    core.store.workers_forget().await?;
+    let failover = if core.options.failover_is_lossless {
+        Failover::Lossless
+    } else {
+        Failover::MayLose
+    };
+    if let Some(held) = core.store.database_rewound(failover).await? {
+        tracing::error!(
+            runs = held.len(),
+            "the database may have gone back in time; these runs are held until an operator releases them"
+        );
+    }
+    Ok(())
+}
+
+/// Takes a fair share, gives what is above it, and reads the runs of shards that are new.
+async fn shards(core: &Core, memory: &mut Memory, worker: Uuid) -> Result<(), StoreError> {
+    core.store.shards_give_surplus(worker).await?;
+    core.store.shards_take(worker).await?;
+    let mine = core.store.shards_mine(worker).await?;
+    let owned: HashMap<i16, i64> = mine
+        .iter()
+        .map(|shard| (shard.shard, shard.epoch))
+        .collect();
+    if owned == memory.owned {
+        return Ok(());
+    }
+    // Another epoch: it was somebody else's in between.
+    let new: Vec<i16> = owned
+        .iter()
+        .filter(|(shard, epoch)| memory.owned.get(shard) != Some(epoch))
+        .map(|(shard, _)| *shard)
+        .collect();
+    let kept: Vec<i16> = owned
+        .keys()
+        .filter(|shard| !new.contains(shard))
+        .copied()
+        .collect();
+    core.follow.own(kept);
+    memory.owned = owned;
+    show(core, &memory.owned);
+    if !new.is_empty() {
+        let runs = core.store.shard_runs(&new).await?;
+        tracing::info!(shards = new.len(), runs = runs.len(), "shards taken over");
+        core.follow.shards(new, runs);
+    }
+    Ok(())
+}
+
+/// What dead senders left is never sent again blindly.
+async fn senders(core: &Core, worker: Uuid) -> Result<(), StoreError> {
+    let Some(shard) = core.own_shard(Uuid::now_v7()) else {
+        return Ok(());
+    };
+    let swept = core.store.senders_sweep(worker, shard, SWEEP).await?;
+    if !swept.is_empty() {
+        tracing::warn!(runs = swept.len(), "runs of dead senders taken over");
+        core.follow
+            .look(swept.into_iter().map(|run| run.run_id).collect());
+    }
+    Ok(())
+}
+
+/// Claims whose commit was not answered: certainly not sent.
+async fn doubted(core: &Core, worker: Uuid) -> Result<(), StoreError> {
+    let now = boot_ms();
+    let asked: Vec<(Uuid, i32)> = {
+        let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        doubted.retain(|(_, _, until)| *until > now);
+        doubted.iter().map(|(run, n, _)| (*run, *n)).collect()
+    };
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let closed = core.store.claim_doubted(worker, &asked).await?;
+    let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+    doubted.retain(|(run, _, _)| !closed.contains(run));
+    Ok(())
+}
+
+/// A slice of the shards a tick: finds what notifications missed.
+async fn compare(core: &Core, memory: &mut Memory) -> Result<(), StoreError> {
+    let mut shards: Vec<i16> = memory.owned.keys().copied().collect();
+    shards.sort_unstable();
+    let size = shards.len().div_ceil(SLICES).max(1);
+    let slices = shards.len().div_ceil(size).max(1);
+    let slice: Vec<i16> = shards
+        .into_iter()
+        .skip(memory.slice % slices * size)
+        .take(size)
+        .collect();
+    memory.slice = (memory.slice + 1) % slices;
+    if !slice.is_empty() {
+        let runs = core.store.shard_runs(&slice).await?;
+        core.follow.shards(slice, runs);
+    }
+    Ok(())
+}
+
+/// Hints make things sooner; nothing is wrong without them.
+async fn listen(core: Arc<Core>) {
+    loop {
+        if let Err(error) = hints(&core).await {
+            tracing::debug!(%error, "no hints for now");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn hints(core: &Core) -> Result<(), StoreError> {
+    let mut listener = core.store.listen().await?;
+    loop {
+        match listener.hint().await? {
+            Hint::Catalogue => core.tick.notify_one(),
+            Hint::Queue => core.queue.notify_one(),
+            Hint::Run(run) => core.follow.cancel(run),
+            Hint::Missed => {
+                core.tick.notify_one();
+                core.queue.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A run's life, from the call to its file.
+
+use crate::house::{House, LIMIT, cat, convention, ended, quick, quick_polls, until};
+use futures_util::StreamExt as _;
+use runtime::{RunEvent, Status};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use simulator::{Action, Failure, Operation, Rule, Scripted};
+use store::DEFAULT_TENANT;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_row_of_the_seeds_delivers_its_file() {
+    let house = House::new(quick()).await;
+    let modelrow = house.start().await;
+    let view = ended(&modelrow, cat()).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    let output = view.output.clone().unwrap();
+    assert_eq!(output["video"]["status"], "succeeded");
+    assert_eq!(
+        output["video"]["id"].as_str(),
+        view.provider_job_id.as_deref()
+    );
+    let artifact = modelrow
+        .artifact(DEFAULT_TENANT, view.id, "video", 0)
+        .await
+        .unwrap()
+        .unwrap();
+    let bytes: Vec<_> = artifact.bytes.map(|chunk| chunk.unwrap()).collect().await;
+    let digest = Sha256::digest(bytes.concat());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(view.artifacts[0].sha256, hex);
+    assert_eq!(view.artifacts[0].content_type, "video/mp4");
+    assert!(view.artifacts[0].bytes > 1_000);
+    assert_eq!((view.spent.as_str(), view.attempts.len()), ("yes", 1));
+    assert_eq!(house.asked(Operation::Create).len(), 1);
+    let stopped = modelrow.shutdown(LIMIT).await;
+    assert_eq!(stopped.cut, 0);
+    assert_eq!(
+        house.count("select count(*) from workers").await,
+        0,
+        "the lease is released"
+    );
+    assert_eq!(
+        house
+            .count("select count(*) from shards where owner is not null")
+            .await,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_in_order_and_end_with_the_end() {
+    let mut config = quick();
+    config.jobs.run_ms = 3_000;
+    let house = House::new(config).await;
+    let modelrow = house.start().await;
+    let handle = modelrow.run_profile(cat()).await.unwrap();
+    let events: Vec<RunEvent> = handle.events().collect().await;
+    assert!(
+        matches!(events.last(), Some(RunEvent::End(view)) if view.status == Status::Succeeded),
+        "{events:#?}"
+    );
+    let entries: Vec<(i32, String)> = events
+        .iter()
+        .filter_map(|event| match event {
+            RunEvent::Entry { seq, kind, .. } => Some((*seq, kind.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        entries,
+        [(1, "accepted".to_owned()), (2, "succeeded".to_owned())]
+    );
+    let percents: Vec<u8> = events
+        .iter()
+        .filter_map(|event| match event {
+            RunEvent::Progress(now) | RunEvent::State(now) => now.percent,
+            _ => None,
+        })
+        .collect();
+    assert!(
+        percents.is_sorted() && percents.iter().any(|percent| (1..100).contains(percent)),
+        "{percents:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_of_the_provider_keeps_its_words_and_fetches_nothing() {
+    let mut config = quick();
+    config.jobs.fails = Some(Failure {
+        code: "gpu_on_fire".into(),
+        message: "the machine burnt down".into(),
+        at_progress: 50,
+    });
+    let house = House::new(config).await;
+    let modelrow = house.start().await;
+    let view = ended(&modelrow, cat()).await;
+    assert_eq!(view.status, Status::Failed, "{view:#?}");
+    assert_eq!(view.failure_text("provider_code"), Some("gpu_on_fire"));
+    assert_eq!(
+        view.failure_text("provider_message"),
+        Some("the machine burnt down")
+    );
+    assert_eq!(view.failure_text("class"), Some("provider_error"));
+    assert_eq!(house.asked(Operation::Content).len(), 0);
+    assert_eq!(
+        (view.spent.as_str(), view.attempts[0].outcome.as_str()),
+        ("yes", "job_failed")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_late_is_reported_overdue_and_delivered() {
+    let mut config = quick();
+    config.jobs.run_ms = 3_500;
+    let change = |bundle: &mut serde_json::Value| {
+        convention(bundle, "/poll/deadline_ms", json!(1_500));
+        quick_polls(bundle);
+    };
+    let house = House::with(config, change).await;
+    let modelrow = house.start().await;
+    let view = ended(&modelrow, cat()).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert!(view.overdue);
+    let told = house
+        .count(&format!(
+            "select count(*) from run_events where run_id = '{}' and kind = 'overdue'",
+            view.id
+        ))
+        .await;
+    assert_eq!(told, 1, "the caller is told once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_of_a_running_job_ends_the_run() {
+    let mut config = quick();
+    config.jobs.never_ends = true;
+    let house = House::new(config).await;
+    let modelrow = house.start().await;
+    let handle = modelrow.run_profile(cat()).await.unwrap();
+    until("the job is polled", || async {
+        !house.asked(Operation::Retrieve).is_empty()
+    })
+    .await;
+    let asked = handle.cancel().await.unwrap();
+    assert!(asked.cancel_requested);
+    let view = modelrow
+        .wait(DEFAULT_TENANT, handle.id(), LIMIT)
+        .await
+        .unwrap();
+    assert_eq!(view.status, Status::Canceled, "{view:#?}");
+    assert_eq!(house.asked(Operation::Content).len(), 0);
+    assert_eq!(
+        handle.cancel().await.unwrap().status,
+        Status::Canceled,
+        "a cancel may be repeated"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_page_where_the_video_should_be_is_no_video() {
+    let page = Scripted::json(
+        200,
+        json!({"error": {"code": "oops", "message": "no video here"}}),
+    );
+    let mut config = quick();
+    config.rules = vec![Rule::on(Operation::Content, Action::Answer(page)).always()];
+    let house = House::new(config).await;
+    let modelrow = house.start().await;
+    let view = ended(&modelrow, cat()).await;
+    assert_eq!(view.status, Status::Failed, "{view:#?}");
+    assert_eq!(view.failure_text("code"), Some("wrong_content"));
+    assert_eq!(view.failure_text("provider_message"), Some("no video here"));
+    assert!(view.artifacts.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_many_parts_is_stored_whole() {
+    let mut config = quick();
+    let bytes = 12 * 1024 * 1024 + 7;
+    config.jobs.content_bytes = Some(bytes);
+    let house = House::new(config).await;
+    let modelrow = house.start().await;
+    let view = ended(&modelrow, cat()).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!(view.artifacts[0].bytes, bytes);
+    let artifact = modelrow
+        .artifact(DEFAULT_TENANT, view.id, "video", 0)
+        .await
+        .unwrap()
+        .unwrap();
+    let digest = artifact
+        .bytes
+        .fold(Sha256::new(), |hash, chunk| async {
+            hash.chain_update(chunk.unwrap())
+        })
+        .await;
+    let hex: String = digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(view.artifacts[0].sha256, hex);
+}

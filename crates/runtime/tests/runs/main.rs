@@ -1,0 +1,16 @@
+//! Whole runs: a real database, a simulated provider on a real socket.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+mod bundles;
+mod calls;
+mod catalogue;
+mod house;
+mod life;
+mod limits;
+mod submit;
+mod workers;
