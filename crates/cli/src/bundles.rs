@@ -1,0 +1,57 @@
+//! Bundle files: the ones a person names, and the ones the program carries.
+
+use crate::exit::Stop;
+use diag::{Code, Diagnostics};
+use profile::bundle::{self, Bundle};
+use profile::catalogue::Compiled;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The bundles of `profiles/` as they were when the program was built.
+pub(crate) const SHIPPED: &[&str] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// A bundle that was read and checked.
+pub(crate) struct Read {
+    pub(crate) file: PathBuf,
+    pub(crate) bundle: Bundle,
+    pub(crate) compiled: Compiled,
+}
+
+impl Read {
+    /// Everything found in reading and checking, with line and column.
+    pub(crate) fn found(&self) -> &Diagnostics {
+        &self.bundle.diagnostics
+    }
+}
+
+/// Reads and checks the bundle at `path`: a file, or a folder with a `bundle.json`.
+pub(crate) fn read(path: &Path) -> Result<Read, Stop> {
+    let file = if path.is_dir() {
+        path.join("bundle.json")
+    } else {
+        path.to_owned()
+    };
+    let text = fs::read_to_string(&file).map_err(|error| {
+        Stop::house(
+            Code::X102,
+            format!("`{}` cannot be read: {error}", file.display()),
+            "name a bundle file, or a folder that holds a `bundle.json`",
+        )
+    })?;
+    Ok(check(file, &text))
+}
+
+/// Reads and checks several.
+pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Vec<Read>, Stop> {
+    paths.iter().map(|path| read(path)).collect()
+}
+
+/// Checks the text of a bundle.
+pub(crate) fn check(file: PathBuf, text: &str) -> Read {
+    let (bundle, compiled) = bundle::check(&file.display().to_string(), text);
+    Read {
+        file,
+        bundle,
+        compiled,
+    }
+}

@@ -1,0 +1,19 @@
+//! The commands, one file each.
+
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod profile;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod simulate;
+
+use crate::args::HouseArgs;
+use crate::exit::Stop;
+use crate::{house, ui};
+
+/// `modelrow migrate`.
+pub(crate) async fn migrate(args: &HouseArgs) -> Result<(), Stop> {
+    let which = house::migrate(args).await?;
+    ui::done(&format!("{which} has the schema of this build"));
+    Ok(())
+}

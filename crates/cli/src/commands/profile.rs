@@ -1,0 +1,10 @@
+//! `modelrow profile …`: the rows that describe providers.
+
+pub(crate) mod apply;
+pub(crate) mod check;
+pub(crate) mod export;
+pub(crate) mod list;
+pub(crate) mod plan;
+pub(crate) mod schemas;
+pub(crate) mod status;
+pub(crate) mod test;

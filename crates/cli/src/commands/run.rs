@@ -1,0 +1,104 @@
+//! `modelrow run`: one job, its progress, its files.
+
+use crate::args::{CallArgs, HouseArgs, RunArgs};
+use crate::exit::{self, Stop};
+use crate::house::{House, Purpose, run_stop};
+use crate::{params, progress, saved, ui};
+use runtime::{Modelrow, RunHandle, RunRequest, RunView, Status};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long exchanges in flight are awaited when the command ends.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(house: &HouseArgs, args: &RunArgs) -> Result<(), Stop> {
+    let mut request = request(&args.call)?;
+    request.idempotency_key.clone_from(&args.idempotency_key);
+    let house = House::open(house).await?;
+    let modelrow = house.start(Purpose::Work).await?;
+    let ended = one(&modelrow, request, args).await;
+    modelrow.shutdown(GRACE).await;
+    house.close().await?;
+    ended
+}
+
+/// The options of a call as a request of the library.
+pub(crate) fn request(args: &CallArgs) -> Result<RunRequest, Stop> {
+    let mut request = RunRequest::new(args.purpose.clone());
+    request.provider.clone_from(&args.provider);
+    request.model.clone_from(&args.model);
+    request.profile_key.clone_from(&args.profile);
+    request.call = params::call(args)?;
+    request.media = params::media(&args.inputs)?;
+    Ok(request)
+}
+
+async fn one(modelrow: &Modelrow, request: RunRequest, args: &RunArgs) -> Result<(), Stop> {
+    let handle = modelrow
+        .run_profile(request)
+        .await
+        .map_err(|error| run_stop(&error))?;
+    ui::note(&format!("run {}", handle.id()));
+    let view = follow(&handle).await?;
+    finish(modelrow, &view, &args.out, args.json).await
+}
+
+/// Shows progress until the run has ended. The first Ctrl-C asks to cancel it,
+/// for a paid job must not be left by accident; the second leaves it as it is.
+///
+/// Cancel safety: `wait` and `ctrl_c` may be dropped and asked again at any time.
+pub(crate) async fn follow(handle: &RunHandle) -> Result<RunView, Stop> {
+    let bar = progress::Bar::follow(handle);
+    let wait = || async { handle.wait().await.map_err(|error| run_stop(&error)) };
+    let view = tokio::select! {
+        view = wait() => view,
+        _ = tokio::signal::ctrl_c() => {
+            bar.say("canceling; Ctrl-C again leaves the job as it is");
+            handle.cancel().await.map_err(|error| run_stop(&error))?;
+            tokio::select! {
+                view = wait() => view,
+                _ = tokio::signal::ctrl_c() => Err(Stop::Told(exit::INTERRUPTED)),
+            }
+        }
+    };
+    bar.end();
+    view
+}
+
+/// Saves the files and prints what came of the run.
+pub(crate) async fn finish(
+    modelrow: &Modelrow,
+    view: &RunView,
+    out: &Path,
+    json: bool,
+) -> Result<(), Stop> {
+    let files = saved::save(modelrow, view, out).await?;
+    if json {
+        ui::print_json(&saved::with_files(view, &files));
+    } else {
+        tell(view, &files);
+    }
+    match view.status {
+        Status::Succeeded => Ok(()),
+        _ => Err(Stop::Told(exit::FAILED)),
+    }
+}
+
+fn tell(view: &RunView, files: &[saved::File]) {
+    for file in files {
+        ui::done(&format!(
+            "saved {} ({}, {} bytes)",
+            file.path.display(),
+            file.content_type,
+            file.bytes
+        ));
+    }
+    view.warnings
+        .iter()
+        .for_each(|warning| ui::note(&format!("warning: {warning}")));
+    match (&view.output, &view.failure) {
+        (Some(output), _) => ui::print_json(output),
+        (None, Some(failure)) => ui::print_failure(view, failure),
+        (None, None) => ui::note("the run was canceled"),
+    }
+}

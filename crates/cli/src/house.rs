@@ -1,0 +1,215 @@
+//! The house a command works in: a database, artifacts, and the runtime on top.
+
+use crate::args::HouseArgs;
+use crate::exit::{Stop, chain};
+use crate::{bundles, ui};
+use diag::Code;
+use runtime::{Modelrow, Options, Work};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+use store::embedded::{self, Announcement, Embedded, EmbeddedError};
+use store::{SYSTEM_TENANT, Store};
+
+/// How long the private server may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where the database is, and who ends it.
+pub(crate) struct House {
+    /// Of the program's login role.
+    url: String,
+    artifacts: PathBuf,
+    /// The private server, when `DATABASE_URL` is not set.
+    embedded: Option<Embedded>,
+}
+
+/// What a command does in the house.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It reads or writes rows.
+    Rows,
+    /// It sends and follows runs.
+    Work,
+    /// It takes calls and leaves the work to others.
+    Serve,
+}
+
+impl House {
+    /// Finds the database, or starts the private one; the private one is kept
+    /// at the schema of this build, and has the shipped bundles.
+    pub(crate) async fn open(args: &HouseArgs) -> Result<Self, Stop> {
+        let places = places(args)?;
+        let artifacts = places.data_dir.join("artifacts");
+        if let Some(url) = &args.database_url {
+            return Ok(Self {
+                url: url.clone(),
+                artifacts,
+                embedded: None,
+            });
+        }
+        let house = Self::private(places, artifacts).await?;
+        house.fill_catalogue(bundles::SHIPPED).await?;
+        Ok(house)
+    }
+
+    /// A private server in `data` with an empty catalogue, whatever `DATABASE_URL` says.
+    pub(crate) async fn apart(args: &HouseArgs, name: &str) -> Result<Self, Stop> {
+        let mut places = places(args)?;
+        places.data_dir = places.data_dir.join(name);
+        let artifacts = places.data_dir.join("artifacts");
+        Self::private(places, artifacts).await
+    }
+
+    async fn private(places: embedded::Options, artifacts: PathBuf) -> Result<Self, Stop> {
+        let start = move || {
+            Embedded::start(&places, &mut |what: Announcement| {
+                ui::note(&what.to_string())
+            })
+        };
+        let embedded = blocking(start)
+            .await?
+            .map_err(|error| embedded_stop(&error))?;
+        Store::migrate(&embedded.owner_url())
+            .await
+            .map_err(|error| store_stop(&error))?;
+        Ok(Self {
+            url: embedded.url(),
+            artifacts,
+            embedded: Some(embedded),
+        })
+    }
+
+    /// Applies the bundles of providers that the catalogue does not have yet;
+    /// rows that somebody has changed stay as they are.
+    async fn fill_catalogue(&self, shipped: &[&str]) -> Result<(), Stop> {
+        let modelrow = self.start(Purpose::Rows).await?;
+        let compiled = modelrow.catalogue();
+        let known: BTreeSet<&str> = compiled
+            .revisions
+            .iter()
+            .map(|entry| entry.key.provider.as_str())
+            .collect();
+        for text in shipped {
+            let read = bundles::check(PathBuf::from("shipped"), text);
+            let missing = read
+                .bundle
+                .rows
+                .providers
+                .iter()
+                .any(|row| !known.contains(row.slug.as_str()));
+            if missing && !read.found().has_errors() {
+                modelrow
+                    .apply(SYSTEM_TENANT, &read.bundle.rows)
+                    .await
+                    .map_err(|error| run_stop(&error))?;
+            }
+        }
+        modelrow.shutdown(Duration::ZERO).await;
+        Ok(())
+    }
+
+    /// The runtime with its defaults for this house.
+    pub(crate) fn options(&self, purpose: Purpose) -> Options {
+        let mut options = Options::new(self.url.clone(), self.artifacts.clone());
+        options.work = if purpose == Purpose::Work {
+            Work::Yes
+        } else {
+            Work::No
+        };
+        options.build = env!("CARGO_PKG_VERSION").to_owned();
+        options
+    }
+
+    /// Starts the runtime.
+    pub(crate) async fn start(&self, purpose: Purpose) -> Result<Modelrow, Stop> {
+        self.start_with(self.options(purpose)).await
+    }
+
+    /// Starts the runtime with these options.
+    pub(crate) async fn start_with(&self, options: Options) -> Result<Modelrow, Stop> {
+        let started = Modelrow::start(options).await;
+        started.map_err(|error| Stop::house(error.code(), chain(&error), error.help()))
+    }
+
+    /// Stops the private server. Everything that uses the house must have ended.
+    pub(crate) async fn close(self) -> Result<(), Stop> {
+        let Some(embedded) = self.embedded else {
+            return Ok(());
+        };
+        blocking(move || embedded.stop(STOP_LIMIT))
+            .await?
+            .map_err(|error| embedded_stop(&error))
+    }
+
+    /// A private server that ends by itself ends the service with it.
+    pub(crate) async fn server_ended(&self) -> Stop {
+        let Some(embedded) = &self.embedded else {
+            return std::future::pending().await;
+        };
+        let exited = embedded.exited();
+        match blocking(move || exited.wait()).await {
+            Ok(Some(error)) => embedded_stop(&error),
+            Ok(None) => std::future::pending().await,
+            Err(stop) => stop,
+        }
+    }
+}
+
+/// Brings a database to the schema of this build.
+pub(crate) async fn migrate(args: &HouseArgs) -> Result<String, Stop> {
+    let Some(url) = &args.database_url else {
+        let places = places(args)?;
+        let folder = places.data_dir.clone();
+        let artifacts = folder.join("artifacts");
+        House::private(places, artifacts).await?.close().await?;
+        return Ok(format!("the private database in `{}`", folder.display()));
+    };
+    Store::migrate(url)
+        .await
+        .map_err(|error| store_stop(&error))?;
+    Ok("the database of `DATABASE_URL`".to_owned())
+}
+
+fn places(args: &HouseArgs) -> Result<embedded::Options, Stop> {
+    let mut places = embedded::Options::default_for_user(|name| std::env::var_os(name))
+        .map_err(|error| embedded_stop(&error))?;
+    if let Some(data) = &args.data {
+        places.data_dir = std::path::absolute(data).unwrap_or_else(|_| data.clone());
+    }
+    places.bin_dir = args.pg_bin.clone().or(places.bin_dir);
+    places.allow_fetch &= !args.no_fetch;
+    Ok(places)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| {
+        Stop::house(
+            Code::X108,
+            error.to_string(),
+            "report it: a thread of the program ended early",
+        )
+    })
+}
+
+fn embedded_stop(error: &EmbeddedError) -> Stop {
+    Stop::house(error.code(), chain(error), error.help())
+}
+
+fn store_stop(error: &store::StoreError) -> Stop {
+    Stop::house(error.code(), chain(error), error.help())
+}
+
+/// A refused call, or a house that is not in order.
+pub(crate) fn run_stop(error: &runtime::RunError) -> Stop {
+    match error {
+        runtime::RunError::Refused(found) => Stop::Refused(found.clone()),
+        runtime::RunError::KeyUsed { .. } | runtime::RunError::NoSuchRun { .. } => {
+            Stop::Refused(error.diagnostics())
+        }
+        other => match other.diagnostics().into_iter().next() {
+            Some(first) => Stop::house(first.code, chain(other), first.help),
+            None => Stop::house(Code::S120, chain(other), "start again"),
+        },
+    }
+}

@@ -1,0 +1,99 @@
+//! The live bar of one run; on anything but a terminal, one line a change.
+
+use crate::ui;
+use indicatif::{ProgressBar, ProgressStyle};
+use runtime::{Progress, RunHandle};
+use std::io::IsTerminal as _;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Between two turns of the spinner.
+const TURN: Duration = Duration::from_millis(120);
+
+/// A bar that follows a run until it is ended.
+pub(crate) struct Bar {
+    bar: Option<ProgressBar>,
+    task: JoinHandle<()>,
+}
+
+impl Bar {
+    /// Follows the run on standard error.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the bar; the program owns the only runtime"
+    )]
+    pub(crate) fn follow(handle: &RunHandle) -> Self {
+        let bar = std::io::stderr().is_terminal().then(bar);
+        let shown = bar.clone();
+        let mut progress = handle.progress();
+        let task = tokio::spawn(async move {
+            let mut last = String::new();
+            loop {
+                let now = progress.borrow_and_update().clone();
+                show(shown.as_ref(), &now, &mut last);
+                if progress.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { bar, task }
+    }
+
+    /// A line above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => ui::note(line),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(self) {
+        self.task.abort();
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(100);
+    let style =
+        ProgressStyle::with_template("{spinner} {elapsed_precise} [{bar:32}] {pos:>3}% {msg}");
+    bar.set_style(
+        style
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━╸ "),
+    );
+    bar.enable_steady_tick(TURN);
+    bar
+}
+
+fn show(bar: Option<&ProgressBar>, now: &Progress, last: &mut String) {
+    let line = describe(now);
+    let Some(bar) = bar else {
+        if line != *last && !line.is_empty() {
+            ui::note(&line);
+            *last = line;
+        }
+        return;
+    };
+    if let Some(percent) = now.percent {
+        bar.set_position(percent.into());
+    }
+    bar.set_message(line);
+}
+
+fn describe(now: &Progress) -> String {
+    let mut line = now.state.clone();
+    if let Some(word) = &now.provider_status {
+        line += &format!(" ({word})");
+    }
+    if let Some(percent) = now.percent {
+        line += &format!(" {percent} %");
+    }
+    if now.overdue {
+        line += ", overdue and followed on";
+    }
+    line
+}

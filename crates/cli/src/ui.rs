@@ -1,0 +1,86 @@
+//! What people see: colours only on a terminal (`anstream` strips them elsewhere).
+
+use anstream::{eprintln, println};
+use anstyle::{AnsiColor, Style};
+use diag::Diagnostic;
+use runtime::RunView;
+use serde_json::Value;
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const GREEN: Style = AnsiColor::Green.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// One JSON document on standard output.
+pub(crate) fn print_json(value: &Value) {
+    println!("{value:#}");
+}
+
+/// A finding, on standard error.
+pub(crate) fn print_diagnostic(finding: &Diagnostic) {
+    let (style, word) = if finding.is_error() {
+        (RED, "error")
+    } else {
+        (YELLOW, "warning")
+    };
+    eprintln!(
+        "{style}{word}[{}]{style:#}: {}",
+        finding.code, finding.message
+    );
+    eprintln!("  at {}", finding.place);
+    eprintln!("  {DIM}help: {}{DIM:#}", finding.help);
+}
+
+/// An error of the house, on standard error.
+pub(crate) fn print_error(code: &str, message: &str, help: &str) {
+    eprintln!("{RED}error[{code}]{RED:#}: {message}");
+    eprintln!("  {DIM}help: {help}{DIM:#}");
+}
+
+/// A step that was done, on standard error: standard output is for results.
+pub(crate) fn done(what: &str) {
+    eprintln!("{GREEN}✓{GREEN:#} {what}");
+}
+
+/// A remark, on standard error.
+pub(crate) fn note(what: &str) {
+    eprintln!("{DIM}{what}{DIM:#}");
+}
+
+/// Why a run did not succeed, with the provider's own words, on standard error.
+pub(crate) fn print_failure(view: &RunView, failure: &Value) {
+    let text = |member: &str| {
+        failure
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    eprintln!(
+        "{RED}run {} failed[{}]{RED:#}: {}",
+        view.id,
+        text("diagnostic"),
+        text("message")
+    );
+    for (label, member) in [
+        ("provider's code", "provider_code"),
+        ("provider's message", "provider_message"),
+    ] {
+        if !text(member).is_empty() {
+            eprintln!("  {label}: {}", text(member));
+        }
+    }
+    for detail in failure
+        .get("details")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        eprintln!("  {}", detail.as_str().unwrap_or_default());
+    }
+    eprintln!("  spent: {}", view.spent);
+    eprintln!(
+        "  {DIM}help: {}; `modelrow explain {}` says more{DIM:#}",
+        text("help"),
+        text("diagnostic")
+    );
+}

@@ -1,0 +1,155 @@
+//! The body of `POST /v1/runs`: every member read, every mistake found at once.
+
+mod fields;
+mod inputs;
+
+use crate::problem::Violation;
+use diag::{Code, Place};
+use fields::Fields;
+pub(crate) use inputs::LoneInputs;
+use profile::call::Message;
+use runtime::RunRequest;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A call in the words of the library.
+#[derive(Debug)]
+pub(crate) struct ParsedCall {
+    pub(crate) request: RunRequest,
+    /// Inputs that were given without a list around them.
+    pub(crate) lone_inputs: LoneInputs,
+}
+
+/// What the design names and this build does not do: refused, never ignored.
+const NOT_BUILT: &[&str] = &["callback", "cache"];
+
+/// Members of the body, for hints.
+const KNOWN: &[&str] = &[
+    "purpose",
+    "model",
+    "provider",
+    "profile_key",
+    "feature",
+    "prompt",
+    "messages",
+    "params",
+    "inputs",
+    "context",
+    "language",
+    "max_tokens",
+    "short_history",
+    "long_summary",
+    "start_by",
+    "priority",
+    "metadata",
+    "callback",
+    "cache",
+];
+
+/// Reads a body that is JSON, together with the idempotency key of its header.
+///
+/// # Errors
+///
+/// Everything that is wrong with either.
+pub(crate) fn read(
+    body: Value,
+    key: Result<Option<String>, Violation>,
+) -> Result<ParsedCall, Vec<Violation>> {
+    let mut found = Vec::new();
+    let key = key
+        .map_err(|violation| found.push(violation))
+        .unwrap_or_default();
+    let Some(mut fields) = Fields::open(body, Place::default(), &mut found) else {
+        return Err(found);
+    };
+    let (mut request, lone_inputs) = run_request(&mut fields);
+    fields.close(KNOWN);
+    request.idempotency_key = key;
+    if found.is_empty() {
+        return Ok(ParsedCall {
+            request,
+            lone_inputs,
+        });
+    }
+    Err(found)
+}
+
+fn run_request(fields: &mut Fields<'_>) -> (RunRequest, LoneInputs) {
+    let mut request = RunRequest::new(fields.required_text("purpose").unwrap_or_default());
+    request.provider = fields.text("provider");
+    request.model = fields.text("model");
+    request.profile_key = fields.text("profile_key");
+    request.feature = fields.text("feature");
+    request.metadata = fields.object("metadata").unwrap_or_default();
+    request.start_by = start_by(fields);
+    request.priority = fields.integer("priority").unwrap_or_default();
+    read_call(fields, &mut request);
+    let (media, lone_inputs) = inputs::read(fields);
+    request.media = media;
+    for name in NOT_BUILT {
+        not_built(fields, name);
+    }
+    (request, lone_inputs)
+}
+
+fn read_call(fields: &mut Fields<'_>, request: &mut RunRequest) {
+    let call = &mut request.call;
+    call.prompt = fields.text("prompt");
+    call.messages = messages(fields);
+    call.params = fields.object("params").unwrap_or_default();
+    call.context = fields.object("context").unwrap_or_default();
+    call.language = fields.text("language");
+    call.max_tokens = fields.integer("max_tokens");
+    call.short_history = fields.text("short_history");
+    call.long_summary = fields.text("long_summary");
+}
+
+fn messages(fields: &mut Fields<'_>) -> Option<Vec<Message>> {
+    let (place, items) = fields.list("messages")?;
+    let read = |(i, item)| message(item, place.child(i), fields.found());
+    Some(items.into_iter().enumerate().filter_map(read).collect())
+}
+
+fn message(item: Value, place: Place, found: &mut Vec<Violation>) -> Option<Message> {
+    let mut fields = Fields::open(item, place, found)?;
+    let (role, content) = (
+        fields.required_text("role"),
+        fields.required_text("content"),
+    );
+    fields.close(&["role", "content"]);
+    Some(Message {
+        role: role?,
+        content: content?,
+    })
+}
+
+fn start_by(fields: &mut Fields<'_>) -> Option<OffsetDateTime> {
+    let text = fields.text("start_by")?;
+    let time = OffsetDateTime::parse(&text, &Rfc3339).ok();
+    if time.is_none() {
+        let message = "`start_by` is not a time";
+        fields.refuse(
+            "start_by",
+            Code::C154,
+            message,
+            "write it as RFC 3339 does: `2030-01-31T12:00:00Z`",
+        );
+    }
+    time
+}
+
+fn not_built(fields: &mut Fields<'_>, name: &str) {
+    if fields.take(name).is_some() {
+        let message = format!("`{name}` is not built yet");
+        fields.refuse(
+            name,
+            Code::C167,
+            message,
+            "leave it out; this build would not act on it",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The members of one object of the caller's, taken one by one; what is left is unknown.
+
+use crate::problem::Violation;
+use diag::{Code, Place};
+use serde_json::{Map, Number, Value};
+
+/// An object being read. `null` counts as absent.
+pub(super) struct Fields<'f> {
+    place: Place,
+    members: Map<String, Value>,
+    found: &'f mut Vec<Violation>,
+}
+
+impl<'f> Fields<'f> {
+    /// `None`: it is no object, and that is filed.
+    pub(super) fn open(value: Value, place: Place, found: &'f mut Vec<Violation>) -> Option<Self> {
+        match value {
+            Value::Object(members) => Some(Self {
+                place,
+                members,
+                found,
+            }),
+            other => {
+                found.push(wrong_type(&place, "an object", &other));
+                None
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.members
+            .shift_remove(name)
+            .filter(|value| !value.is_null())
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            other => self.wrong(name, "a text", &other),
+        }
+    }
+
+    pub(super) fn required_text(&mut self, name: &str) -> Option<String> {
+        let missing = self.members.get(name).is_none_or(Value::is_null);
+        if missing {
+            let help = format!("add `{name}`, a text");
+            self.refuse(name, Code::C155, format!("`{name}` is missing"), help);
+        }
+        self.text(name)
+    }
+
+    pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.take(name)? {
+            Value::Object(members) => Some(members),
+            other => self.wrong(name, "an object", &other),
+        }
+    }
+
+    pub(super) fn list(&mut self, name: &str) -> Option<(Place, Vec<Value>)> {
+        match self.take(name)? {
+            Value::Array(items) => Some((self.place.child(name), items)),
+            other => self.wrong(name, "a list", &other),
+        }
+    }
+
+    /// A whole number in the bounds of its type.
+    pub(super) fn integer<T: Bounded>(&mut self, name: &str) -> Option<T> {
+        let value = self.take(name)?;
+        let number = value
+            .as_number()
+            .and_then(Number::as_i64)
+            .and_then(|number| T::try_from(number).ok());
+        if number.is_none() {
+            return self.wrong(name, T::WORDS, &value);
+        }
+        number
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn found(&mut self) -> &mut Vec<Violation> {
+        self.found
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        name: &str,
+        code: Code,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let pointer = self.place.child(name).pointer;
+        self.found
+            .push(Violation::new(code, message, help).at(pointer));
+    }
+
+    /// Files what was not taken.
+    pub(super) fn close(self, known: &[&str]) {
+        for name in self.members.keys() {
+            let help = match nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", known.join(", ")),
+            };
+            let message = format!("`{name}` is not a member here");
+            self.found
+                .push(Violation::new(Code::C153, message, help).at(self.place.child(name).pointer));
+        }
+    }
+
+    fn wrong<T>(&mut self, name: &str, wanted: &str, given: &Value) -> Option<T> {
+        self.found
+            .push(wrong_type(&self.place.child(name), wanted, given));
+        None
+    }
+}
+
+/// A whole number that a member may be.
+pub(super) trait Bounded: TryFrom<i64> {
+    const WORDS: &'static str;
+}
+
+impl Bounded for i16 {
+    const WORDS: &'static str = "a whole number from -32768 to 32767";
+}
+
+impl Bounded for u64 {
+    const WORDS: &'static str = "a whole number from 0";
+}
+
+/// The caller's own value is not repeated: it may be long, or a secret in the wrong place.
+pub(super) fn wrong_type(place: &Place, wanted: &str, given: &Value) -> Violation {
+    let given = match given {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    let message = format!("{given} stands where {wanted} belongs");
+    Violation::new(Code::C154, message, format!("give {wanted}")).at(place.pointer.clone())
+}
+
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let likeness = known
+        .iter()
+        .map(|have| (strsim::damerau_levenshtein(name, have), *have));
+    let (distance, near) = likeness.min()?;
+    (distance <= 2.max(near.len() / 3)).then_some(near)
+}

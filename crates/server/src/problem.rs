@@ -1,0 +1,233 @@
+//! What went wrong, as RFC 9457 writes it, with our codes.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use diag::{Code, Diagnostic};
+use runtime::RunError;
+use serde_json::{Map, Value, json};
+use std::error::Error;
+use uuid::Uuid;
+
+/// When a call is worth another try after the database or the artifact store was away.
+const AWAY_SECS: u64 = 5;
+
+/// One thing that is wrong, and what to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) code: Code,
+    /// Where.
+    at: At,
+    message: String,
+    help: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    /// Neither body nor header: the address, the method, our own house.
+    Nowhere,
+    /// JSON Pointer into the caller's body.
+    Body(String),
+    Header(HeaderName),
+}
+
+impl Violation {
+    pub(crate) fn new(code: Code, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            code,
+            at: At::Nowhere,
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+
+    /// The value in the body that is wrong; empty is the whole body.
+    pub(crate) fn at(self, pointer: impl Into<String>) -> Self {
+        let at = At::Body(pointer.into());
+        Self { at, ..self }
+    }
+
+    pub(crate) fn in_header(self, name: HeaderName) -> Self {
+        let at = At::Header(name);
+        Self { at, ..self }
+    }
+
+    /// The pointer, of a violation in the body.
+    #[cfg(test)]
+    pub(crate) fn pointer(&self) -> Option<&str> {
+        match &self.at {
+            At::Body(pointer) => Some(pointer),
+            At::Nowhere | At::Header(_) => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn help(&self) -> &str {
+        &self.help
+    }
+
+    fn to_json(&self) -> Value {
+        let mut members = Map::new();
+        members.insert("code".into(), self.code.as_str().into());
+        match &self.at {
+            At::Nowhere => {}
+            At::Body(pointer) => drop(members.insert("pointer".into(), pointer.as_str().into())),
+            At::Header(name) => drop(members.insert("header".into(), name.as_str().into())),
+        }
+        members.insert("message".into(), self.message.as_str().into());
+        members.insert("help".into(), self.help.as_str().into());
+        Value::Object(members)
+    }
+}
+
+impl From<Diagnostic> for Violation {
+    fn from(found: Diagnostic) -> Self {
+        Self::new(found.code, found.message, found.help).at(found.place.pointer)
+    }
+}
+
+/// An answer that is an error: a status and all that is wrong.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// At least one, except for a bug of ours.
+    violations: Vec<Violation>,
+    run_id: Option<Uuid>,
+    retry_after_secs: Option<u64>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, violation: Violation) -> Self {
+        Self::all(status, vec![violation])
+    }
+
+    pub(crate) fn all(status: StatusCode, violations: Vec<Violation>) -> Self {
+        Self {
+            status,
+            violations,
+            run_id: None,
+            retry_after_secs: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> Option<Code> {
+        self.violations.first().map(|violation| violation.code)
+    }
+
+    pub(crate) fn run(self, run_id: Uuid) -> Self {
+        let run_id = Some(run_id);
+        Self { run_id, ..self }
+    }
+
+    pub(crate) fn retry_after(self, secs: u64) -> Self {
+        let retry_after_secs = Some(secs);
+        Self {
+            retry_after_secs,
+            ..self
+        }
+    }
+
+    fn document(&self) -> Value {
+        let first = self.violations.first();
+        let detail = match self.violations.as_slice() {
+            [] => "the call failed".to_owned(),
+            [one] => one.message.clone(),
+            [first, more @ ..] => {
+                format!("{}; and {} more, see `errors`", first.message, more.len())
+            }
+        };
+        let mut document = json!({
+            "type": first.map_or_else(|| "about:blank".to_owned(), |v| format!("urn:modelrow:code:{}", v.code)),
+            "title": first.map_or("internal error", |v| v.code.title()),
+            "status": self.status.as_u16(),
+            "detail": detail,
+            "code": first.map(|v| v.code.as_str()),
+            "errors": self.violations.iter().map(Violation::to_json).collect::<Vec<_>>(),
+        });
+        if let (Some(run_id), Some(members)) = (self.run_id, document.as_object_mut()) {
+            members.insert("run_id".into(), run_id.to_string().into());
+        }
+        document
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.document())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(RETRY_AFTER, secs.into());
+        }
+        response
+    }
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        let away = is_away(&error);
+        let status = match &error {
+            RunError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            RunError::KeyUsed { .. } => StatusCode::CONFLICT,
+            RunError::NoSuchRun { .. } => StatusCode::NOT_FOUND,
+            _ if away => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        if status.is_server_error() {
+            tracing::error!(error = chain(&error), "a call could not be served");
+        }
+        let problem = Self::all(status, violations(&error));
+        let problem = match error {
+            RunError::KeyUsed { run_id } => problem.run(run_id),
+            _ => problem,
+        };
+        if away {
+            problem.retry_after(AWAY_SECS)
+        } else {
+            problem
+        }
+    }
+}
+
+/// Whether the same call may do better in a moment.
+fn is_away(error: &RunError) -> bool {
+    match error {
+        RunError::Store(error) => error.is_transient(),
+        RunError::Objects(_) => true,
+        _ => false,
+    }
+}
+
+/// Only what the caller sent has a pointer; warnings refuse nothing and stay out.
+fn violations(error: &RunError) -> Vec<Violation> {
+    let found = error.diagnostics();
+    let errors = found.into_iter().filter(Diagnostic::is_error);
+    errors
+        .map(|found| match error {
+            RunError::Refused(_) => Violation::from(found),
+            RunError::KeyUsed { .. } => Violation::new(found.code, found.message, found.help)
+                .in_header(crate::headers::IDEMPOTENCY_KEY),
+            _ => Violation::new(found.code, found.message, found.help),
+        })
+        .collect()
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What stands in the path of a call.
+
+use crate::problem::{Problem, Violation};
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use diag::Code;
+use uuid::Uuid;
+
+/// The run that is called for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunPath(pub(super) Uuid);
+
+/// The file of a run that is called for. Without a number it is the first of its name.
+#[derive(Debug, Clone)]
+pub(super) struct ArtifactPath {
+    pub(super) run: Uuid,
+    pub(super) name: String,
+    /// `None`: what stands there is no number of a file.
+    pub(super) idx: Option<i32>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RunPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = read(parts, state).await?;
+        run_id(&path).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = read(parts, state).await?;
+        Ok(Self {
+            run: run_id(&path)?,
+            name: part(&path, "name").unwrap_or_default().to_owned(),
+            idx: part(&path, "idx").map_or(Some(0), number),
+        })
+    }
+}
+
+async fn read<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {
+    let path = RawPathParams::from_request_parts(parts, state).await;
+    path.map_err(|_| {
+        let violation = Violation::new(
+            Code::C158,
+            "the path is not UTF-8",
+            "correct the percent-encoding",
+        );
+        Problem::new(StatusCode::NOT_FOUND, violation)
+    })
+}
+
+/// A part of the path, decoded. `None`: the route has none of this name.
+fn part<'p>(path: &'p RawPathParams, name: &str) -> Option<&'p str> {
+    path.iter()
+        .find(|(have, _)| *have == name)
+        .map(|(_, value)| value)
+}
+
+fn run_id(path: &RawPathParams) -> Result<Uuid, Problem> {
+    let text = part(path, "id").unwrap_or_default();
+    Uuid::try_parse(text).map_err(|_| {
+        let message = format!("`{text}` is no id of a run");
+        let help = "use the `id` that `POST /v1/runs` answered with";
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            Violation::new(Code::C160, message, help),
+        )
+    })
+}
+
+/// One spelling for one file: digits only, no leading zero.
+fn number(text: &str) -> Option<i32> {
+    let number: i32 = text.parse().ok()?;
+    (number.to_string() == text && number >= 0).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_spelling_of_its_number() {
+        let cases = [
+            ("0", Some(0)),
+            ("12", Some(12)),
+            ("-1", None),
+            ("+1", None),
+            ("01", None),
+            ("x", None),
+            ("9999999999", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(number(text), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A house for the tests of the API: a database of its own, a provider that is simulated, and the router in front.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
+use runtime::{Modelrow, NoSecret, Options, Secrets};
+use serde_json::{Value, json};
+use simulator::{Config, JobPlan, Simulator};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{DEFAULT_TENANT, Store};
+use tower::ServiceExt as _;
+
+const BUNDLE: &str = include_str!("acme.json");
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Everything that a call needs. Jobs of its provider do not end before [`House::finish`].
+pub(crate) struct House {
+    pub(crate) modelrow: Modelrow,
+    pub(crate) provider: Simulator,
+    app: Router,
+    _folder: tempfile::TempDir,
+}
+
+/// Opens every reference.
+#[derive(Debug)]
+struct AnyKey;
+
+impl Secrets for AnyKey {
+    fn open(&self, _reference: &str) -> Result<diag::Secret, NoSecret> {
+        Ok(diag::Secret::from("sk-test".to_owned()))
+    }
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        let jobs = JobPlan {
+            run_ms: 3_600_000,
+            ..JobPlan::default()
+        };
+        let wire = json!({"models": {"reel-1": {"sizes": ["720x1280", "1280x720"], "seconds": ["4", "8", "12"]}}});
+        let provider = Simulator::start(Config {
+            jobs,
+            wire,
+            ..Config::default()
+        })
+        .await
+        .unwrap();
+        let server = tokio::task::spawn_blocking(store::embedded::testing::server)
+            .await
+            .unwrap();
+        let database =
+            server.database(|owner| async move { Store::migrate(&owner).await.unwrap() });
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = Options::new(database.url, folder.path());
+        options.secrets = Arc::new(AnyKey);
+        let modelrow = Modelrow::start(options).await.unwrap();
+        let text = BUNDLE.replace("http://127.0.0.1:1/v1", &provider.base_url());
+        let (bundle, _) = profile::bundle::check("acme.json", &text);
+        assert!(!bundle.diagnostics.has_errors(), "{}", bundle.diagnostics);
+        modelrow.apply(DEFAULT_TENANT, &bundle.rows).await.unwrap();
+        Self {
+            app: server::router(modelrow.clone()),
+            modelrow,
+            provider,
+            _folder: folder,
+        }
+    }
+
+    /// Waits for the first job and lets it end.
+    pub(crate) async fn finish(&self) {
+        let accepted = self
+            .provider
+            .wait_until(LIMIT, |provider| !provider.accepted_jobs().is_empty());
+        assert!(accepted.await, "no job reached the provider");
+        self.provider.advance_to_completion();
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, name: &str, value: &str) -> Answer {
+        self.call(
+            Request::get(path)
+                .header(name, value)
+                .body(Body::empty())
+                .unwrap(),
+        )
+        .await
+    }
+
+    /// `POST /v1/runs` with further headers.
+    pub(crate) async fn create(&self, body: &Value, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::post("/v1/runs").header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.call(request.body(Body::from(body.to_string())).unwrap())
+            .await
+    }
+
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.app.clone().oneshot(request).await.unwrap()).await
+    }
+}
+
+/// `GET` of any router.
+pub(crate) async fn answer(app: &Router, path: &str) -> Answer {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    Answer::read(app.clone().oneshot(request).await.unwrap()).await
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 64 << 20).await.unwrap().to_vec();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// The text of a header; empty when it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!(
+                "{error}: {} {}",
+                self.status,
+                String::from_utf8_lossy(&self.body)
+            )
+        })
+    }
+
+    /// Status and code of a problem document, which it must be.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        let document = self.json();
+        assert_eq!(document["status"], self.status.as_u16());
+        (
+            self.status.as_u16(),
+            document["code"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+}

@@ -1,0 +1,98 @@
+//! The API on a real socket.
+
+use crate::fixture::House;
+use crate::{id, video};
+use server::{Exposure, serve};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// Sends a request; the answer is read by [`answer`].
+async fn send(address: SocketAddr, host: &str, path: &str, headers: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    tcp
+}
+
+async fn answer(mut tcp: TcpStream) -> String {
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+async fn ask(address: SocketAddr, host: &str, path: &str) -> String {
+    answer(send(address, host, path, "").await).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_keys_only_names_of_this_machine_are_served() {
+    let house = House::open().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = serve(
+        house.modelrow.clone(),
+        listener,
+        Exposure::Loopback,
+        async { drop(stopped.await) },
+    );
+    let asking = async {
+        let own = ask(address, "localhost:8080", "/healthz").await;
+        assert!(own.starts_with("HTTP/1.1 200 "), "{own}");
+        let foreign = ask(address, "attacker.example", "/healthz").await;
+        assert!(
+            foreign.starts_with("HTTP/1.1 421 ") && foreign.contains("C170"),
+            "{foreign}"
+        );
+        assert!(foreign.contains("x-request-id: "), "{foreign}");
+        stop.send(()).unwrap();
+    };
+    let (served, ()) = tokio::join!(serving, asking);
+    served.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_answers_those_who_wait_with_the_run_as_it_stands() {
+    let house = House::open().await;
+    let made = house.create(&video("a cat"), &[]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = serve(house.modelrow.clone(), listener, Exposure::Anyone, async {
+        drop(stopped.await)
+    });
+    let path = format!("/v1/runs/{}", id(&made));
+    let asking = async {
+        let held = send(address, "any.example", &path, "Prefer: wait=60\r\n").await;
+        // Connections are taken in their order: once this one is answered, the other is being served.
+        let now = ask(address, "any.example", &path).await;
+        assert!(now.starts_with("HTTP/1.1 200 "), "{now}");
+        stop.send(()).unwrap();
+        answer(held).await
+    };
+    let both = async { tokio::join!(serving, asking) };
+    let (served, held) = tokio::time::timeout(Duration::from_secs(25), both)
+        .await
+        .expect("a stop waits for nobody's `wait`");
+    served.unwrap();
+    assert!(held.contains("\"ended_at\":null"), "{held}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_other_machines_reach_is_refused() {
+    let house = House::open().await;
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let refused = serve(
+        house.modelrow.clone(),
+        listener,
+        Exposure::Loopback,
+        std::future::pending(),
+    )
+    .await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+}

@@ -1,0 +1,47 @@
+//! The API while the database is away.
+
+use crate::fixture::answer;
+use axum::Router;
+use runtime::{Modelrow, Options, Work};
+use std::time::Duration;
+use store::Store;
+use store::embedded::{self, Embedded};
+
+/// A database that this test can take away.
+async fn database(folder: &std::path::Path) -> Embedded {
+    let found = embedded::Options::default_for_user(|name| std::env::var_os(name)).unwrap();
+    let options = embedded::Options {
+        data_dir: folder.join("data"),
+        fsync: false,
+        ..found
+    };
+    tokio::task::spawn_blocking(move || Embedded::start(&options, &mut |_| {}).unwrap())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn healthz_never_asks_postgres_and_other_calls_say_that_it_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(folder.path()).await;
+    Store::migrate(&database.owner_url()).await.unwrap();
+    let mut options = Options::new(database.url(), folder.path().join("artifacts"));
+    options.work = Work::No;
+    let app: Router = server::router(Modelrow::start(options).await.unwrap());
+    tokio::task::spawn_blocking(move || database.stop(Duration::from_secs(10)).unwrap())
+        .await
+        .unwrap();
+
+    let health = answer(&app, "/healthz").await;
+    assert_eq!(
+        (health.status.as_u16(), health.body.as_slice()),
+        (200, &b"ok\n"[..])
+    );
+    let run = answer(&app, "/v1/runs/018f0000-0000-7000-8000-000000000000").await;
+    assert_eq!(run.problem(), (503, "S120".to_owned()));
+    assert_eq!(run.header("retry-after"), "5");
+    assert!(
+        run.json()["errors"][0].get("pointer").is_none(),
+        "nothing in the call is wrong"
+    );
+}

@@ -1,0 +1,155 @@
+//! The invariants of `ARCHITECTURE.md` that a reader of the sources can check.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may stop at what it did not expect"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every file below `folder` with that ending, target folders left out.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                if entry.file_name() != "target" {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|have| have == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    let found: Vec<_> = files(&top().join("crates"), "rs")
+        .into_iter()
+        .map(read)
+        .collect();
+    assert!(
+        found.len() > 50,
+        "the search found only {} sources",
+        found.len()
+    );
+    found
+}
+
+/// Folder names of `profiles/`, and the names of the hosts in their rows.
+fn provider_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for bundle in files(&top().join("profiles"), "json") {
+        if bundle.file_name().is_none_or(|name| name != "bundle.json") {
+            continue;
+        }
+        let folder = bundle.parent().unwrap().file_name().unwrap();
+        names.insert(folder.to_string_lossy().to_lowercase());
+        let text = fs::read_to_string(&bundle).unwrap();
+        for rest in text.split("://").skip(1) {
+            let host = rest
+                .split(['/', '"', ':', '?', '{'])
+                .next()
+                .unwrap_or_default();
+            names.insert(host.to_lowercase());
+        }
+    }
+    names.retain(|name| {
+        name.len() > 3 && !name.ends_with("example.com") && !name.contains("json-schema")
+    });
+    names
+}
+
+#[test]
+fn no_source_file_contains_the_name_of_a_provider() {
+    let names = provider_names();
+    assert!(names.len() >= 3, "too few names to search for: {names:?}");
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let text = text.to_lowercase();
+        found.extend(
+            names
+                .iter()
+                .filter(|name| text.contains(name.as_str()))
+                .map(|name| format!("{}: {name}", path.display())),
+        );
+    }
+    assert!(
+        found.is_empty(),
+        "a quirk belongs into its rows:\n{}",
+        found.join("\n")
+    );
+}
+
+/// Which crates may say a word, and which file of them, if only one may.
+#[test]
+#[rustfmt::skip]
+fn each_library_stays_in_its_room() {
+    let rooms: &[(&str, &[&str])] = &[
+        ("use sqlx",     &["crates/store/", "/tests/"]),
+        ("sqlx::query",  &["crates/store/", "/tests/"]),
+        ("use axum",     &["crates/server/", "crates/simulator/"]),
+        ("reqwest::",    &["crates/engine/src/http", "crates/engine/src/egress", "crates/engine/src/download", "/tests/", "/tests.rs", "/benches/"]),
+        ("SystemTime::now", &["crates/runtime/", "crates/cli/", "crates/simulator/", "/tests", "crates/store/src/embedded"]),
+        ("unsafe {",     &["crates/store/src/embedded"]),
+    ];
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let place = path.to_string_lossy().replace('\\', "/");
+        for (word, allowed) in rooms {
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            if !allowed.iter().any(|room| place.contains(room)) && code.clone().any(|line| line.contains(word)) {
+                found.push(format!("{place}: `{word}`"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn profile_does_no_io_and_reads_no_clock() {
+    let banned = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "tokio::",
+        "Instant::now",
+        "now_utc",
+        "async fn",
+    ];
+    for (path, text) in sources() {
+        let place = path.to_string_lossy().into_owned();
+        if place.contains("crates/profile/src") {
+            let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for word in banned {
+                assert!(!program.contains(word), "{place}: `{word}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_dependency_is_stated_once_for_the_whole_workspace() {
+    for manifest in files(&top().join("crates"), "toml") {
+        let text = fs::read_to_string(&manifest).unwrap();
+        let own = text
+            .lines()
+            .filter(|line| line.contains("version = \""))
+            .collect::<Vec<_>>();
+        assert!(own.is_empty(), "{}: {own:?}", manifest.display());
+    }
+}

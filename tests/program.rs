@@ -1,0 +1,194 @@
+//! The program as a process: each file of `tests/cases/` is one story.
+//!
+//! A story is a list of commands in one folder with one private database and,
+//! if it says so, one simulated provider. Every command says how it must end,
+//! and what it must and must not print.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
+
+use serde::Deserialize;
+use serde_json::Value;
+use simulator::{Config, Simulator};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Story {
+    /// What it shows.
+    #[serde(rename = "why")]
+    _why: String,
+    /// Script of the simulated provider; its address is `{simulator}` in arguments.
+    #[serde(default)]
+    simulator: Option<Value>,
+    /// Files to write first.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    commands: Vec<Step>,
+    /// Requests that the provider must have received in all, by method and path.
+    #[serde(default)]
+    received: Option<BTreeMap<String, usize>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    args: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    exit: i32,
+    #[serde(default)]
+    stdout_has: Vec<String>,
+    #[serde(default)]
+    stderr_has: Vec<String>,
+    /// In neither of the two.
+    #[serde(default)]
+    never: Vec<String>,
+    /// JSON Pointers into standard output, and what stands there.
+    #[serde(default)]
+    json: BTreeMap<String, Value>,
+    /// Files that must be there afterwards, with their first bytes at an offset.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+}
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn program(folder: &Path, step: &Step, address: &str) -> Output {
+    let fill = |text: &String| {
+        let text = text.replace("{simulator}", address);
+        text.replace("{top}", &top().display().to_string())
+    };
+    Command::new(env!("CARGO_BIN_EXE_modelrow"))
+        .args(step.args.iter().map(fill))
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", folder)
+        .env("MODELROW_DATA", folder.join("data"))
+        .envs(&step.env)
+        .output()
+        .unwrap()
+}
+
+fn check(name: &str, number: usize, step: &Step, output: &Output, folder: &Path) {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let what = format!(
+        "{name}, command {number} {:?}\nstdout: {stdout}\nstderr: {stderr}\n",
+        step.args
+    );
+    assert_eq!(output.status.code(), Some(step.exit), "exit code of {what}");
+    for text in &step.stdout_has {
+        assert!(
+            stdout.contains(text),
+            "no `{text}` on standard output of {what}"
+        );
+    }
+    for text in &step.stderr_has {
+        assert!(
+            stderr.contains(text),
+            "no `{text}` on standard error of {what}"
+        );
+    }
+    for text in &step.never {
+        assert!(
+            !stdout.contains(text) && !stderr.contains(text),
+            "`{text}` was printed by {what}"
+        );
+    }
+    assert!(!stderr.contains("panicked"), "a panic in {what}");
+    if !step.json.is_empty() {
+        let document: Value = serde_json::from_str(&stdout)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {what}"));
+        for (pointer, want) in &step.json {
+            assert_eq!(
+                document.pointer(pointer),
+                Some(want),
+                "at `{pointer}` of {what}"
+            );
+        }
+    }
+    for (file, holds) in &step.files {
+        let bytes =
+            fs::read(folder.join(file)).unwrap_or_else(|error| panic!("`{file}`: {error}: {what}"));
+        let head = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).into_owned();
+        assert!(
+            head.contains(holds),
+            "`{file}` does not begin with `{holds}`: {what}"
+        );
+    }
+}
+
+async fn play(path: &Path) {
+    let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+    let text = fs::read_to_string(path).unwrap();
+    let story: Story =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let folder = tempfile::Builder::new().prefix("mr").tempdir().unwrap();
+    let config = story
+        .simulator
+        .clone()
+        .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let config: Config =
+        serde_json::from_value(config).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let simulator = Simulator::start(config).await.unwrap();
+    for (file, content) in &story.files {
+        fs::write(folder.path().join(file), content).unwrap();
+    }
+    for (number, step) in story.commands.iter().enumerate() {
+        let place = folder.path().to_owned();
+        let address = simulator.base_url();
+        let output = tokio::task::block_in_place(|| program(&place, step, &address));
+        check(&name, number + 1, step, &output, folder.path());
+    }
+    if let Some(want) = &story.received {
+        let mut received: BTreeMap<String, usize> = BTreeMap::new();
+        for entry in simulator.ledger() {
+            *received
+                .entry(format!("{} {}", entry.method, entry.path))
+                .or_default() += 1;
+        }
+        let got: BTreeMap<String, usize> = want
+            .keys()
+            .map(|key| (key.clone(), received.get(key).copied().unwrap_or(0)))
+            .collect();
+        assert_eq!(
+            &got, want,
+            "{name}: what the provider received: {received:?}"
+        );
+    }
+    simulator.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_story_ends_as_its_file_says() {
+    let mut stories: Vec<_> = fs::read_dir(top().join("tests/cases"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    stories.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    stories.sort();
+    assert!(
+        stories.len() >= 5,
+        "only {} stories were found",
+        stories.len()
+    );
+    for story in &stories {
+        eprintln!("story {}", story.display());
+        play(story).await;
+    }
+}
