@@ -340,7 +340,8 @@ fn silent(ms: u64) -> FetchError {
     FetchFault::Broken(fault).into()
 }
 
-fn unopened(outcome: Outcome) -> FetchFault {
+/// What an exchange that gave no body is for the flow.
+pub(crate) fn unopened(outcome: Outcome) -> FetchFault {
     match outcome {
         Outcome::NotSent(fault) if fault.class().is_none() => FetchFault::Final(fault),
         Outcome::NotSent(fault) | Outcome::Broken(fault) => FetchFault::Broken(fault),

@@ -233,6 +233,8 @@ pub enum Event {
     Broken(Fault),
     /// Of the candidates of a look-up, these belong to no attempt.
     Candidates(Vec<String>),
+    /// The one candidate of a list may be another run's: it is looked up again later.
+    Contested,
     /// The files of a [`Action::Fetch`] are stored, in the order of the tasks.
     Fetched(Vec<ArtifactFacts>),
     /// A file could not be fetched.

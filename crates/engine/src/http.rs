@@ -6,23 +6,21 @@
 use crate::egress::{Author, is_public};
 use crate::fault::{Fault, Kind};
 use crate::flow::Event;
+use crate::redirect;
 use crate::request::{Received, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use profile::revision::Class;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::redirect;
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
 
 /// Until the connection and TLS stand.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Redirects of one download or poll.
-const REDIRECTS_MAX: usize = 5;
 /// Bytes of all headers of an answer.
 const HEADERS_MAX: usize = 64 * 1024;
 
@@ -115,42 +113,31 @@ impl Http {
 
     /// Sends it and gives the answer's head.
     pub(crate) async fn open(&self, request: &Request) -> Result<Open, Box<Outcome>> {
-        let not_sent = |fault| Box::new(Outcome::NotSent(fault));
-        let mut headers = header_map(request).map_err(not_sent)?;
-        let mut url = request.url.clone();
-        let mut trusted = request.trusted;
         // The first address was checked with its author when it was rendered.
         request
             .policy
-            .check(&url, Author::Answer)
-            .map_err(not_sent)?;
-        for _ in 0..=REDIRECTS_MAX {
-            let response = self.once(request, &url, &headers).await?;
-            let Some(next) = redirect_of(request, &response, &url) else {
-                return Ok(Open { response, trusted });
+            .check(&request.url, Author::Answer)
+            .map_err(|fault| Box::new(Outcome::NotSent(fault)))?;
+        let mut response = self.once(request).await?;
+        let mut at = Cow::Borrowed(request);
+        for followed in 0.. {
+            let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+            let location = location.map(String::from_utf8_lossy);
+            let status = response.status().as_u16();
+            let Some(next) = redirect::next(&at, status, location.as_deref(), followed)? else {
+                break;
             };
-            let next = next.map_err(|fault| Box::new(Outcome::Broken(fault)))?;
-            request
-                .policy
-                .check(&next, Author::Answer)
-                .map_err(|fault| Box::new(Outcome::NotSent(fault)))?;
-            if next.origin() != url.origin() {
-                trusted = request.policy.may_have_credentials(&next);
-                if !trusted {
-                    headers.clear();
-                }
-            }
-            url = next;
+            response = self.once(&next).await?;
+            at = Cow::Owned(next);
         }
-        Err(Box::new(Outcome::Broken(broken("too many redirects"))))
+        Ok(Open {
+            response,
+            trusted: at.trusted,
+        })
     }
 
-    async fn once(
-        &self,
-        request: &Request,
-        url: &Url,
-        headers: &HeaderMap,
-    ) -> Result<reqwest::Response, Box<Outcome>> {
+    async fn once(&self, request: &Request) -> Result<reqwest::Response, Box<Outcome>> {
+        let headers = header_map(request).map_err(|fault| Box::new(Outcome::NotSent(fault)))?;
         let clients = if request.policy.allows_private() {
             &self.open
         } else {
@@ -167,7 +154,7 @@ impl Http {
                 format!("`{}` is not a method", request.method),
             )))
         })?;
-        let mut builder = client.request(method, url.clone()).headers(headers.clone());
+        let mut builder = client.request(method, request.url.clone()).headers(headers);
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
@@ -215,7 +202,7 @@ impl Clients {
 fn builder(allow_private: bool) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("modelrow/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
+        .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
         .connect_timeout(CONNECT)
@@ -223,23 +210,6 @@ fn builder(allow_private: bool) -> reqwest::ClientBuilder {
         .http2_adaptive_window(true)
         .tcp_nodelay(true)
         .dns_resolver(Arc::new(Guard { allow_private }))
-}
-
-/// Where a redirect leads; `None`: the answer is none, or is not followed.
-fn redirect_of(
-    request: &Request,
-    response: &reqwest::Response,
-    from: &Url,
-) -> Option<Result<Url, Fault>> {
-    let followed = !request.submit
-        && request.method == "GET"
-        && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = response.headers().get(LOCATION).filter(|_| followed)?;
-    let text = String::from_utf8_lossy(location.as_bytes());
-    Some(
-        from.join(&text)
-            .map_err(|_| broken("the redirect leads to no address")),
-    )
 }
 
 fn header_map(request: &Request) -> Result<HeaderMap, Fault> {

@@ -15,6 +15,7 @@ pub mod http;
 pub mod media;
 pub mod output;
 pub mod plan;
+mod redirect;
 pub mod render;
 pub mod replay;
 pub mod request;

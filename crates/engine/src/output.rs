@@ -134,12 +134,12 @@ impl Made<'_> {
     fn usage(&self) -> Option<Value> {
         let last = self.last?;
         let sum = |paths: &Vec<Path>| {
-            let numbers: Vec<u64> = paths
-                .iter()
-                .filter_map(|path| path.first(last)?.as_u64())
+            let found = paths.iter().filter_map(|path| path.first(last));
+            let numbers: Vec<Value> = found
+                .map(std::borrow::Cow::into_owned)
+                .filter(|value| value.as_f64().is_some_and(|number| number >= 0.0))
                 .collect();
-            (!numbers.is_empty())
-                .then(|| Value::from(numbers.into_iter().fold(0, u64::saturating_add)))
+            (!numbers.is_empty()).then(|| total(&numbers))
         };
         let usage = &self.revision.response.usage;
         let usage: Map<String, Value> = usage
@@ -258,6 +258,15 @@ impl Made<'_> {
     fn images(&self) -> Value {
         let image = |artifact: &ArtifactFacts| json!({"url": artifact.url, "mime_type": artifact.content_type});
         self.artifacts.iter().map(image).collect()
+    }
+}
+
+/// The sum, a whole number where all are.
+fn total(numbers: &[Value]) -> Value {
+    let whole: Option<Vec<u64>> = numbers.iter().map(Value::as_u64).collect();
+    match whole {
+        Some(whole) => Value::from(whole.into_iter().fold(0, u64::saturating_add)),
+        None => Value::from(numbers.iter().filter_map(Value::as_f64).sum::<f64>()),
     }
 }
 

@@ -7,7 +7,9 @@ use crate::media::Media;
 use crate::request::{Drawn, Request};
 use bytes::Bytes;
 use profile::lang::{EvalError, Rendered, Root, Scope, Text, Tree, encode};
-use profile::revision::{Address, BodyKind, BodyTemplate, Exchange, Idempotency, TokenPlace};
+use profile::revision::{
+    Address, BodyKind, BodyTemplate, Exchange, Fetch, Idempotency, TokenPlace,
+};
 use serde_json::Value;
 use std::sync::Arc;
 use url::Url;
@@ -59,7 +61,8 @@ impl Renderer<'_> {
         let (query, headers) = if trusted {
             (&exchange.query, &exchange.headers)
         } else {
-            self.no_secret_leaves(exchange)?;
+            let body = exchange.body.as_ref();
+            no_secret_leaves(&exchange.own_headers, &exchange.own_query, body)?;
             (&exchange.own_query, &exchange.own_headers)
         };
         self.add_query(&mut url, query)?;
@@ -92,22 +95,20 @@ impl Renderer<'_> {
         })
     }
 
-    /// A `GET` of an address that an answer gave. `inherited` goes along where
-    /// credentials may go; the address itself is sent as it stands.
-    pub(crate) fn get(
-        &self,
-        step: &str,
-        address: &str,
-        inherited: &[(String, Text)],
-    ) -> Result<Request, Fault> {
-        let url = self.resolve(address)?;
+    /// A `GET` of an address that an answer gave. What is inherited goes along
+    /// where credentials may go; what the address itself says stays.
+    pub(crate) fn get(&self, step: &str, address: &str, fetch: &Fetch) -> Result<Request, Fault> {
+        let mut url = self.resolve(address)?;
         self.policy.check(&url, Author::Answer)?;
         let trusted = self.policy.may_have_credentials(&url);
-        let mut headers = if trusted {
-            self.headers(inherited)?
+        let (query, headers) = if trusted {
+            (&fetch.query, &fetch.headers)
         } else {
-            Vec::new()
+            no_secret_leaves(&fetch.own_headers, &fetch.own_query, None)?;
+            (&fetch.own_query, &fetch.own_headers)
         };
+        self.add_query(&mut url, query)?;
+        let mut headers = self.headers(headers)?;
         set_content_type(&mut headers, None);
         Ok(Request {
             step: step.to_owned(),
@@ -115,7 +116,7 @@ impl Renderer<'_> {
             url,
             headers,
             body: None,
-            timeout_ms: 60_000,
+            timeout_ms: fetch.timeout_ms,
             max_bytes: 16 * 1024 * 1024,
             submit: false,
             trusted,
@@ -164,25 +165,6 @@ impl Renderer<'_> {
             base.set_path(&format!("{}/", base.path()));
         }
         base
-    }
-
-    fn no_secret_leaves(&self, exchange: &Exchange) -> Result<(), Fault> {
-        let header = exchange
-            .own_headers
-            .iter()
-            .any(|(_, text)| text.is_secret());
-        let query = exchange.own_query.iter().any(|(_, tree)| tree.is_secret());
-        let body = exchange
-            .body
-            .as_ref()
-            .is_some_and(|body| body.tree.is_secret());
-        if header || query || body {
-            return Err(Fault::new(
-                Kind::EgressRefused,
-                "the step's secret would leave for a host that may not have it",
-            ));
-        }
-        Ok(())
     }
 
     fn add_query(&self, url: &mut Url, query: &[(String, Tree)]) -> Result<(), Fault> {
@@ -256,6 +238,22 @@ impl Renderer<'_> {
     fn text(&self, text: &Text) -> Result<Option<String>, Fault> {
         text.eval_text(self.scope).map_err(|error| unread(&error))
     }
+}
+
+fn no_secret_leaves(
+    headers: &[(String, Text)],
+    query: &[(String, Tree)],
+    body: Option<&BodyTemplate>,
+) -> Result<(), Fault> {
+    let header = headers.iter().any(|(_, text)| text.is_secret());
+    let query = query.iter().any(|(_, tree)| tree.is_secret());
+    if header || query || body.is_some_and(|body| body.tree.is_secret()) {
+        return Err(Fault::new(
+            Kind::EgressRefused,
+            "the step's secret would leave for a host that may not have it",
+        ));
+    }
+    Ok(())
 }
 
 /// What was read from an answer, or given by the caller, is the answer's

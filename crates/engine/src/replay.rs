@@ -2,14 +2,16 @@
 //! and no network. The format is in `profiles/CASES.md`.
 
 use crate::auth::placeholders;
-use crate::download::{check, no_file};
+use crate::download::{check, no_file, unopened};
 use crate::egress::Allow;
 use crate::fault::{Fault, Kind};
 use crate::flow::{
     Action, ArtifactFacts, Ending, Event, FetchFault, FileSource, FileTask, Flow, Resume,
     RunIdentity, Setting, Verdict,
 };
+use crate::http;
 use crate::media::{Media, Medium, read_data_url};
+use crate::redirect;
 use crate::request::{Drawn, Received, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +22,7 @@ use profile::case::{Case, CaseAnswer, CaseExchange};
 use profile::catalogue::{Ask, Compiled, choose};
 use profile::revision::Revision;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -222,7 +225,8 @@ impl<'a, 'c> Replay<'a, 'c> {
             flow.set_token(attempt_token(self.attempts + 1));
             let drawn = Drawn {
                 unix_ms: self.now_ms,
-                seed: Uuid::from_u128(self.requests),
+                // The uuids of request 1 end with 000100000001, 000100000002, …
+                seed: Uuid::from_u128((self.requests + 1) << 32),
             };
             let event = match flow.next(self.now_ms, drawn) {
                 Action::Ended(ending) => return Some(ending),
@@ -263,16 +267,31 @@ impl<'a, 'c> Replay<'a, 'c> {
 
     /// `None`: there is no recorded answer for it.
     fn exchange(&mut self, request: &Request) -> Option<Event> {
-        let answer = self.answer(request)?;
-        Some(match answer {
-            Some(received) => Event::Answered(received),
-            None => Event::Broken(cut()),
-        })
+        Some(self.answer(request)?.into())
     }
 
-    /// The recorded answer, `Some(None)` for a cut connection.
-    fn answer(&mut self, request: &Request) -> Option<Option<Received>> {
+    /// What comes of a request and of the redirects that follow it.
+    fn answer(&mut self, request: &Request) -> Option<http::Outcome> {
         self.requests += 1;
+        let mut answered = self.once(request)?;
+        let mut at = Cow::Borrowed(request);
+        for followed in 0.. {
+            let http::Outcome::Answered(received) = &answered else {
+                break;
+            };
+            let location = received.header("location");
+            match redirect::next(&at, received.status, location, followed) {
+                Ok(None) => break,
+                Ok(Some(next)) => at = Cow::Owned(next),
+                Err(outcome) => return Some(*outcome),
+            }
+            answered = self.once(&at)?;
+        }
+        Some(answered)
+    }
+
+    /// The next recorded answer; `None`: there is none.
+    fn once(&mut self, request: &Request) -> Option<http::Outcome> {
         let Some((i, exchange)) = self.rest.pop_front() else {
             let sent = format!(
                 "`{} {}` was sent, and no exchange is left for it",
@@ -282,7 +301,10 @@ impl<'a, 'c> Replay<'a, 'c> {
             return None;
         };
         compare::request(i, &exchange.request, request, self.found);
-        Some(exchange.answer.as_ref().map(received))
+        Some(match &exchange.answer {
+            Some(answer) => http::Outcome::Answered(received(answer, request.trusted)),
+            None => http::Outcome::Broken(cut()),
+        })
     }
 
     fn fetch(&mut self, files: &[FileTask]) -> Option<Event> {
@@ -311,8 +333,9 @@ impl<'a, 'c> Replay<'a, 'c> {
             }
             FileSource::Request(request) => request,
         };
-        let Some(received) = self.answer(request)? else {
-            return Some(Err(FetchFault::Broken(cut())));
+        let received = match self.answer(request)? {
+            http::Outcome::Answered(received) => received,
+            outcome => return Some(Err(unopened(outcome))),
         };
         let checked = if (200..300).contains(&received.status) {
             check(task, received.header("content-type"), &received.body)
@@ -322,20 +345,20 @@ impl<'a, 'c> Replay<'a, 'c> {
         Some(match checked {
             Ok(content_type) => Ok(facts(task, content_type, &received.body)),
             Err(fault) => Err(FetchFault::Answer {
+                trusted: received.trusted,
                 received,
-                trusted: request.trusted,
                 fault,
             }),
         })
     }
 }
 
-fn received(answer: &CaseAnswer) -> Received {
+fn received(answer: &CaseAnswer, trusted: bool) -> Received {
     Received {
         status: answer.status,
         headers: answer.headers.clone(),
         body: Bytes::from(answer.body.clone()),
-        trusted: true,
+        trusted,
     }
 }
 

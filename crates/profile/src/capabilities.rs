@@ -8,6 +8,7 @@ mod call;
 mod compile;
 mod limits;
 mod option;
+mod rule;
 mod schema;
 
 pub(crate) use compile::{Declared, compile};

@@ -60,8 +60,10 @@ pub struct CaseRequest {
     pub url: String,
     /// The named ones are compared; `None`: must not be sent.
     pub headers: Vec<(String, Option<String>)>,
-    /// JSON, compared as values; absent with no `multipart`: no body.
+    /// JSON, compared as values; absent with none of the next two: no body.
     pub body: Option<Value>,
+    /// Bytes, instead of `body`, compared one by one.
+    pub body_base64: Option<Vec<u8>>,
     /// Parts, instead of `body`.
     pub multipart: Option<Vec<CasePart>>,
 }
@@ -298,7 +300,14 @@ fn request(fields: Fields<'_>, sink: &Sink) -> Option<CaseRequest> {
             .filter_map(|(i, source)| part(source, &at.child(i), sink))
             .collect()
     });
-    one_of_two(&fields, "body", "multipart", sink);
+    let body_base64 = bytes(&fields, "body_base64", sink);
+    for (one, other) in [
+        ("body", "multipart"),
+        ("body", "body_base64"),
+        ("body_base64", "multipart"),
+    ] {
+        one_of_two(&fields, one, other, sink);
+    }
     let (method, url) = (fields.required_text("method"), fields.required_text("url"));
     fields.finish();
     Some(CaseRequest {
@@ -306,6 +315,7 @@ fn request(fields: Fields<'_>, sink: &Sink) -> Option<CaseRequest> {
         url: url?.to_owned(),
         headers,
         body,
+        body_base64,
         multipart,
     })
 }
@@ -505,6 +515,7 @@ mod tests {
             ("/input/purpose",                        json!(null),          Code::P103),
             ("/exchanges/0/answer/body_base64",       json!("AA="),         Code::P801),
             ("/exchanges/0/request/multipart/1/base64", json!("?"),         Code::P801),
+            ("/exchanges/0/request/body_base64",      json!("AA=="),        Code::P113),
             ("/exchanges/0/answer/stauts",            json!(200),           Code::P101),
             ("/exchanges/0/answer/status",            json!(1000),          Code::P801),
             ("/expect/artifacts/video",               json!({}),            Code::P102),

@@ -474,6 +474,25 @@ pub struct Download {
     pub content_type: Option<Text>,
     /// Milliseconds or a path to when the result is gone.
     pub expires: Option<Expires>,
+    /// What goes with the request for a file at an address of an answer.
+    pub fetch: Fetch,
+}
+
+/// What goes with a request for an address that an answer gave. Headers and
+/// query are as in [`Exchange`]: what is inherited stays away where credentials
+/// may not go.
+#[derive(Debug)]
+pub struct Fetch {
+    /// Inherited headers under the step's own.
+    pub headers: Vec<(String, Text)>,
+    /// The step's own headers alone.
+    pub own_headers: Vec<(String, Text)>,
+    /// The step's own query over the inherited one.
+    pub query: Vec<(String, Tree)>,
+    /// The step's own query alone.
+    pub own_query: Vec<(String, Tree)>,
+    /// Milliseconds of silence.
+    pub timeout_ms: u64,
 }
 
 /// When a result is gone.

@@ -98,7 +98,12 @@ async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<usize, StoreErr
     let Some(credential) = core.store.credential(id).await?.filter(|row| row.active) else {
         return Ok(0);
     };
-    let free = within_limits(core, &credential, free).await?;
+    let limited = credential
+        .rate_limit_per_minute
+        .or(credential.rate_limit_per_day)
+        .is_some();
+    // With limits one at a time: a request is leased for what is picked, not for what only waits.
+    let free = if limited { free.min(1) } else { free };
     if free == 0 || core.tasks.stop.is_cancelled() {
         return Ok(0);
     }
@@ -106,36 +111,24 @@ async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<usize, StoreErr
         return Ok(0);
     };
     let picked = claim.pick(i32::try_from(free).unwrap_or(1)).await?;
-    if picked.is_empty() {
+    if picked.is_empty() || limited && !within_limits(&mut claim, &credential).await? {
         return Ok(0);
     }
     let batch = sort(core, &mut claim, &picked).await?;
     // Those that are left alone come again with the next tick, not at once.
     let moved = picked.len() - batch.left;
     settle(core, claim, batch, worker).await?;
-    Ok(moved)
+    Ok(if limited && moved > 0 { BATCH } else { moved })
 }
 
-/// One request at a time of a credential with limits: each is leased before it is picked.
-async fn within_limits(
-    core: &Core,
-    credential: &Credential,
-    free: usize,
-) -> Result<usize, StoreError> {
-    if credential.rate_limit_per_minute.is_none() && credential.rate_limit_per_day.is_none() {
-        return Ok(free);
-    }
+/// Leases one request, with the claim: rolled back with it, too.
+async fn within_limits(claim: &mut Claim, credential: &Credential) -> Result<bool, StoreError> {
     // Without a limit a minute, the day's is leased at a pace that no minute would refuse.
     let (minute, day) = (
         credential.rate_limit_per_minute.unwrap_or(60_000),
         credential.rate_limit_per_day.unwrap_or(0),
     );
-    let leased = free > 0
-        && core
-            .store
-            .requests_lease(credential.id, 1, minute, day)
-            .await?;
-    Ok(usize::from(leased))
+    claim.lease_request(minute, day).await
 }
 
 /// What is to become of each picked run.

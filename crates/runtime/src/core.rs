@@ -17,7 +17,6 @@ use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 /// One library's parts.
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) store: Store,
@@ -42,6 +41,15 @@ pub(crate) struct Core {
     pub(crate) sending: Mutex<HashMap<Uuid, i32>>,
     /// Claims whose commit was not answered, and until when they are asked about (boot clock).
     pub(crate) doubted: Mutex<Vec<(Uuid, i32, i64)>>,
+}
+
+/// Short: its catalogue alone is a megabyte of text.
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("lease", &self.lease.current())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Core {

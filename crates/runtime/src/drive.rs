@@ -8,11 +8,13 @@ use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::sender::Written;
 use engine::flow::Pending;
 use engine::{Action, Ending, Event, Fault, Kind, Verdict};
-use profile::revision::{Class, Settle};
 use serde_json::{Value, json};
+use settle::{absent, answer_left_behind, candidates, replay, unsettled};
 use std::time::Duration;
 use store::decisions::{Ended, JobFailed};
 use store::{State, StoreError};
+
+mod settle;
 
 /// The largest output that is kept in the run's row, in bytes of text.
 const OUTPUT_MAX: usize = 24 * 1024;
@@ -72,6 +74,9 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
         if let Step::Leave(driven) = heed(core, live, verdict).await? {
             return Ok(Step::Leave(driven));
         }
+    }
+    if let Step::Leave(driven) = answer_left_behind(core, live).await? {
+        return Ok(Step::Leave(driven));
     }
     while !core.tasks.stop.is_cancelled() {
         tell_overdue(core, live).await?;
@@ -219,6 +224,7 @@ fn told(core: &Core, live: &mut Live, pending: &Pending) {
             .clone_from(&pending.provider_status);
         progress.overdue |= pending.overdue;
     });
+    let watched = watched || core.watches.watched_elsewhere(live.run);
     let now = core.clock.now_ms();
     if let Some(percent) = pending
         .progress
@@ -238,79 +244,6 @@ async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
         core.watches.state(live.run, State::Polling.as_str());
     }
     Ok(Step::Go)
-}
-
-/// A candidate of a list may be adopted when no attempt ever had it.
-async fn candidates(core: &Core, live: &mut Live, ids: Vec<String>) -> Result<Step, Trouble> {
-    let mut free = Vec::new();
-    for id in ids {
-        if core
-            .store
-            .settle_candidate_free(live.credential, &id)
-            .await?
-        {
-            free.push(id);
-        }
-    }
-    let verdict = live
-        .flow
-        .on(Event::Candidates(free), core.clock.now_ms(), rand::random());
-    Box::pin(heed(core, live, verdict)).await
-}
-
-/// The provider does not have the job, and had the time to show it.
-async fn absent(core: &Core, live: &Live) -> Result<Step, Trouble> {
-    let visible_after = match &live.revision.settle {
-        Some(Settle::Lookup {
-            visible_after_ms, ..
-        }) => Duration::from_millis(*visible_after_ms),
-        _ => Duration::from_secs(60),
-    };
-    let captured = live.flow.captured();
-    core.store.captured_put(live.run, live.n, &captured).await?;
-    let freed = core
-        .store
-        .settle_absent(live.run, live.n, live.ver, visible_after)
-        .await?;
-    if freed.is_none() {
-        return Ok(Step::Leave(Driven::Stale));
-    }
-    tracing::info!(run.id = %live.run, attempt = live.n, "proved absent; queued again");
-    core.watches.state(live.run, State::Queued.as_str());
-    core.queue.notify_one();
-    Ok(Step::Leave(Driven::Gone))
-}
-
-async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdict>, StoreError> {
-    let retention = live
-        .revision
-        .idempotency
-        .as_ref()
-        .map_or(0, |place| place.retention_s);
-    // Within the key's life less a tenth.
-    let life = Duration::from_millis(retention.saturating_mul(900));
-    let Some(replay) = core.store.replay_intend(live.run, live.n, life).await? else {
-        return Ok(None);
-    };
-    let rendered = serde_json::from_value(replay.drawn)
-        .ok()
-        .and_then(|drawn| live.flow.render_submit(drawn).ok());
-    let same = rendered.filter(|request| request.sha256().as_slice() == replay.request_sha256);
-    let event = match same {
-        Some(request) => core.http.send(&request).await.into(),
-        None => {
-            tracing::error!(run.id = %live.run, "the attempt cannot be rendered to the same bytes; it is not sent again");
-            Event::Broken(Fault::new(
-                Kind::BadRecord,
-                "the replay would not send the same bytes",
-            ))
-        }
-    };
-    Ok(Some(live.flow.on(
-        event,
-        core.clock.now_ms(),
-        rand::random(),
-    )))
 }
 
 async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
@@ -341,22 +274,6 @@ async fn failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble
     let written = core
         .store
         .run_ended(&end(live, State::Failed, None, Some(fault.to_json())))
-        .await?;
-    Ok(gone(core, live, State::Failed, written))
-}
-
-async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
-    if fault.class() == Some(Class::Transient) {
-        // Every try was absent: nothing was spent.
-        if let Step::Leave(Driven::Gone) = absent(core, live).await? {
-            let written = core.store.run_not_sent(live.run, &fault.to_json()).await?;
-            return Ok(gone(core, live, State::Failed, written));
-        }
-        return Ok(Step::Leave(Driven::Stale));
-    }
-    let written = core
-        .store
-        .settle_gave_up(live.run, live.ver, &fault.to_json())
         .await?;
     Ok(gone(core, live, State::Failed, written))
 }

@@ -139,7 +139,7 @@ impl Listening {
         let heard = self.watcher.borrow_and_update().clone();
         let now = Progress {
             state: view.state.clone(),
-            percent: view.progress.or(heard.percent),
+            percent: view.progress.max(heard.percent),
             provider_status: heard.provider_status,
             overdue: view.overdue || heard.overdue,
         };

@@ -4,6 +4,7 @@ use crate::error::RunError;
 use crate::{Modelrow, rows};
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use serde_json::Value;
+use store::StoreError;
 use uuid::Uuid;
 
 impl Modelrow {
@@ -13,10 +14,12 @@ impl Modelrow {
     ///
     /// [`RunError::Refused`] when the tenant has no such provider, [`RunError::Store`].
     pub async fn export(&self, tenant: Uuid, provider: &str) -> Result<Value, RunError> {
-        let tables = self.store().catalogue_export(tenant, provider).await?;
-        if tables.providers.is_empty() {
-            return Err(RunError::Refused(self.no_such_provider(provider)));
-        }
+        let tables = match self.store().catalogue_export(tenant, provider).await {
+            Err(StoreError::NoSuchRow { .. }) => {
+                return Err(RunError::Refused(self.no_such_provider(provider)));
+            }
+            other => other?,
+        };
         Ok(profile::bundle::write(&rows::to_language(&tables)))
     }
 

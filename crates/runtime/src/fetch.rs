@@ -45,7 +45,10 @@ pub(crate) async fn all(
 
 /// Starting a fetch is a decision: it bumps `ver`, and the objects' keys carry it.
 async fn begun(core: &Core, live: &mut Live, files: &[FileTask]) -> Result<bool, StoreError> {
-    if !matches!(live.state, State::Polling | State::Fetching) {
+    if !matches!(
+        live.state,
+        State::Polling | State::Fetching | State::Validating
+    ) {
         return Ok(true);
     }
     let now = core.clock.now_ms();

@@ -27,6 +27,8 @@ pub(crate) struct Held {
 pub(crate) struct Lease {
     held: Arc<Mutex<Option<Held>>>,
     changed: watch::Sender<Option<Uuid>>,
+    /// The thread is gone, and its connection with it.
+    ended: CancellationToken,
 }
 
 /// What a thread needs.
@@ -44,22 +46,38 @@ pub(crate) struct Keeper {
 impl Lease {
     /// A lease that nobody keeps: of a process that does not work.
     pub(crate) fn none() -> Self {
+        let lease = Self::unkept();
+        lease.ended.cancel();
+        lease
+    }
+
+    fn unkept() -> Self {
         Self {
             held: Arc::default(),
             changed: watch::Sender::new(None),
+            ended: CancellationToken::new(),
         }
+    }
+
+    /// Waits until nobody keeps it any more.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Starts the thread.
     pub(crate) fn keep(keeper: Keeper) -> io::Result<Self> {
-        let lease = Self::none();
+        let lease = Self::unkept();
         let shown = lease.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         std::thread::Builder::new()
             .name("modelrow-lease".into())
-            .spawn(move || runtime.block_on(keeper.run(&shown)))?;
+            .spawn(move || {
+                runtime.block_on(keeper.run(&shown));
+                drop(runtime);
+                shown.ended.cancel();
+            })?;
         Ok(lease)
     }
 
@@ -95,8 +113,12 @@ impl Keeper {
     async fn run(self, lease: &Lease) {
         let life = async {
             while !self.release.is_cancelled() {
-                if let Err(error) = self.hold(lease).await {
-                    tracing::warn!(%error, "the worker's lease is lost");
+                match self.hold(lease).await {
+                    Err(error) if self.release.is_cancelled() => {
+                        tracing::info!(%error, "the worker's lease ends by itself");
+                    }
+                    Err(error) => tracing::warn!(%error, "the worker's lease is lost"),
+                    Ok(()) => {}
                 }
                 lease.show(None);
                 self.pause().await;

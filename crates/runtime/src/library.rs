@@ -31,6 +31,8 @@ use uuid::Uuid;
 
 /// Between two looks at a run that another process follows.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The lease's release, and the pool's close, may take so long each.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// The library. Cheap to clone; when the last clone is dropped without [`Modelrow::shutdown`], its work stops where it is,
 /// as if the process had died, and another worker takes it over.
@@ -331,7 +333,8 @@ impl Modelrow {
         Readiness { reasons }
     }
 
-    /// Gives its shards away, claims no more, awaits exchanges in flight for `grace`, then releases its lease.
+    /// Gives its shards away, claims no more, awaits exchanges in flight for `grace`, then releases its lease and closes
+    /// every connection to the database: other clones can do nothing any more.
     pub async fn shutdown(self, grace: Duration) -> Stopped {
         let core = &self.core;
         core.tasks.stop.cancel();
@@ -354,15 +357,21 @@ impl Modelrow {
             );
         }
         self.life.release.cancel();
-        self.released().await;
+        let _ = tokio::time::timeout(GOODBYE, core.lease.ended()).await;
         core.tasks.death.cancel();
+        self.closed().await;
         Stopped { cut }
     }
 
-    /// Waits until the lease's thread has said goodbye.
-    async fn released(&self) {
-        let mut changes = self.core.lease.changes();
-        let gone = changes.wait_for(Option::is_none);
-        let _ = tokio::time::timeout(Duration::from_secs(2), gone).await;
+    /// After it nothing of ours speaks to the database, so that a private server may be stopped.
+    async fn closed(&self) {
+        let all = async {
+            self.core.tasks.exchanges_ended().await;
+            self.core.lease.ended().await;
+            self.core.store.close().await;
+        };
+        if tokio::time::timeout(GOODBYE, all).await.is_err() {
+            tracing::warn!("connections to the database end with the process");
+        }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Live {
     /// Missing from the last look at its shard.
     pub(crate) missing: bool,
     pub(crate) cancel: bool,
+    /// The one job that a list showed for it, and since when (boot clock).
+    pub(crate) sighted: Option<(String, i64)>,
 }
 
 impl Live {
@@ -59,6 +61,7 @@ impl Live {
             drifted: false,
             missing: false,
             cancel: row.cancel_requested,
+            sighted: None,
         })
     }
 }

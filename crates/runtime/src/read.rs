@@ -27,12 +27,24 @@ pub(crate) async fn view(core: &Core, tenant: Uuid, run: Uuid) -> Result<RunView
         let bytes = core.objects.read(&key).await?;
         view.output = serde_json::from_slice(&bytes).ok();
     }
-    if !view.ended()
-        && let Some(known) = core.watches.known(run)
-    {
-        view.progress = known.percent.or(view.progress);
+    if view.ended() {
+        return Ok(view);
+    }
+    match core.watches.known(run).and_then(|known| known.percent) {
+        Some(percent) => view.progress = Some(percent),
+        None if details.run.state == State::Polling => ask_for_progress(core, run).await,
+        None => {}
     }
     Ok(view)
+}
+
+/// Progress is written down only for runs that somebody watches: whoever follows this one elsewhere is told that somebody does.
+async fn ask_for_progress(core: &Core, run: Uuid) {
+    if core.watches.to_be_said(run)
+        && let Err(error) = core.store.watch_hint(run).await
+    {
+        tracing::debug!(run.id = %run, %error, "progress stays where it is known");
+    }
 }
 
 fn object_of(details: &RunDetails) -> Option<String> {

@@ -193,14 +193,25 @@ async fn large_answer(core: &Core, row: &WorkRow) -> Option<engine::request::Rec
         .captured
         .as_ref()
         .is_some_and(|captured| captured.get("answer").is_some());
-    if row.state != State::Validating || inline {
+    // A job that is followed has no answer of its own kept here.
+    let kept = match row.state {
+        State::Validating => true,
+        State::Fetching => row.provider_job_id.is_none(),
+        _ => false,
+    };
+    if !kept || inline {
         return None;
     }
-    let stored = core
-        .objects
-        .read(&answer_key(row.run_id, row.attempt))
-        .await
-        .ok()?;
+    stored_answer(core, row.run_id, row.attempt).await
+}
+
+/// A large answer that was stored, whether or not its acceptance was written.
+pub(crate) async fn stored_answer(
+    core: &Core,
+    run: Uuid,
+    n: i32,
+) -> Option<engine::request::Received> {
+    let stored = core.objects.read(&answer_key(run, n)).await.ok()?;
     serde_json::from_slice::<StoredAnswer>(&stored)
         .ok()?
         .received()

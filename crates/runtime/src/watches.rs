@@ -1,14 +1,35 @@
 //! Who watches which run in this process. A run that nobody watches costs nothing.
 
+use crate::clock::boot_ms;
 use crate::events::Progress;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+/// Another process is told so often that a run of its is watched here.
+const TELL_EVERY_MS: i64 = 30_000;
+/// What was heard of watchers elsewhere holds so long.
+const HEARD_FOR_MS: i64 = 2 * TELL_EVERY_MS + 10_000;
+
 /// The watched runs.
 #[derive(Debug, Default)]
-pub(crate) struct Watches(Mutex<HashMap<Uuid, watch::Sender<Progress>>>);
+pub(crate) struct Watches {
+    here: Mutex<HashMap<Uuid, watch::Sender<Progress>>>,
+    /// Runs that others watch, and until when (boot clock).
+    elsewhere: Mutex<HashMap<Uuid, i64>>,
+    /// Runs of others that are watched here, and when that is to be said again (boot clock).
+    said: Mutex<HashMap<Uuid, i64>>,
+}
+
+/// Puts a run down until `until`; those whose time is over go now and then.
+fn note(times: &mut HashMap<Uuid, i64>, run: Uuid, until: i64) {
+    if times.len() > 64 && times.len().is_power_of_two() {
+        let now = boot_ms();
+        times.retain(|_, until| *until > now);
+    }
+    times.insert(run, until);
+}
 
 impl Watches {
     /// Watches a run from now on.
@@ -49,8 +70,37 @@ impl Watches {
         self.lock().get(&run).map(|sender| sender.borrow().clone())
     }
 
+    /// Another process watches this run.
+    pub(crate) fn elsewhere(&self, run: Uuid) {
+        let mut heard = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        note(&mut heard, run, boot_ms().saturating_add(HEARD_FOR_MS));
+    }
+
+    /// Whether another process watches this run.
+    pub(crate) fn watched_elsewhere(&self, run: Uuid) -> bool {
+        let heard = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        heard.get(&run).is_some_and(|until| *until > boot_ms())
+    }
+
+    /// Whether its owner is to be told, now and for the next 30 s, that a run is watched here.
+    pub(crate) fn to_be_said(&self, run: Uuid) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = boot_ms();
+        if said.get(&run).is_some_and(|again| *again > now) {
+            return false;
+        }
+        note(&mut said, run, now.saturating_add(TELL_EVERY_MS));
+        true
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, watch::Sender<Progress>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,5 +119,14 @@ mod tests {
         drop(watcher);
         assert!(!watches.tell(run, |_| {}));
         assert_eq!(watches.known(run), None);
+    }
+
+    #[test]
+    fn an_owner_elsewhere_is_told_once_in_a_while_that_its_run_is_watched() {
+        let (watches, run) = (Watches::default(), Uuid::from_u128(1));
+        assert!(watches.to_be_said(run) && !watches.to_be_said(run));
+        assert!(!watches.watched_elsewhere(run));
+        watches.elsewhere(run);
+        assert!(watches.watched_elsewhere(run) && !watches.watched_elsewhere(Uuid::from_u128(2)));
     }
 }

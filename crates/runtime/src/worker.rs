@@ -72,6 +72,7 @@ async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
     };
     if memory.worker != Some(held.worker) {
         lost(core, memory);
+        rewound(core).await?;
         memory.worker = Some(held.worker);
         memory.locks_seen = core.store.lock_is_seen(held.no).await?;
     }
@@ -112,6 +113,11 @@ fn show(core: &Core, owned: &HashMap<i16, i64>) {
 async fn seldom(core: &Core) -> Result<(), StoreError> {
     core.store.events_prepare().await?;
     core.store.workers_forget().await?;
+    rewound(core).await
+}
+
+/// Asked with every new lease, for a new connection may be another server. Nothing is claimed on one that was not looked at.
+async fn rewound(core: &Core) -> Result<(), StoreError> {
     let failover = if core.options.failover_is_lossless {
         Failover::Lossless
     } else {
@@ -227,6 +233,8 @@ async fn hints(core: &Core) -> Result<(), StoreError> {
             Hint::Catalogue => core.tick.notify_one(),
             Hint::Queue => core.queue.notify_one(),
             Hint::Run(run) => core.follow.cancel(run),
+            Hint::Watched(run) if core.lease.current().is_some() => core.watches.elsewhere(run),
+            Hint::Watched(_) => {}
             Hint::Missed => {
                 core.tick.notify_one();
                 core.queue.notify_one();

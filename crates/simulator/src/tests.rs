@@ -125,7 +125,9 @@ pub(crate) async fn send(request: RequestBuilder) -> reqwest::Result<Got> {
 fn client() -> Client {
     // The second test finds it installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().build().unwrap()
+    // What an answer says of elsewhere is looked at, not followed.
+    let none = reqwest::redirect::Policy::none();
+    Client::builder().no_proxy().redirect(none).build().unwrap()
 }
 
 pub(crate) fn wire() -> Wire {

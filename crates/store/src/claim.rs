@@ -4,7 +4,7 @@
 use crate::work::WorkRow;
 use crate::{State, Store, StoreError};
 use serde_json::Value;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 /// A run picked to be sent, locked until its transaction ends.
@@ -65,8 +65,8 @@ pub struct Claim {
 }
 
 impl Store {
-    /// Opens a claim on a credential. `None`: paused, locked by another worker at this moment, or this worker's lease
-    /// is over; go on to the next credential.
+    /// Opens a claim on a credential. `None`: paused, locked by another worker at this moment, this worker's lease is
+    /// over, or the database may have gone back in time and [`Store::database_rewound`] has not looked yet; go on to the next credential.
     ///
     /// # Errors
     ///
@@ -80,6 +80,9 @@ impl Store {
             select c.credential_id from credential_limits c
             where c.credential_id = $2 and coalesce(c.paused_until <= now(), true)
               and exists (select 1 from workers where worker_id = $1 and expires_at > now())
+              and not exists (select 1 from database_identity d, database_identity_now() i
+                              where (i.timeline <> 'unknown' and i.timeline <> d.timeline)
+                                 or (i.system_identifier <> 'unknown' and i.system_identifier <> d.system_identifier))
             for no key update skip locked
             "#,
             worker,
@@ -190,6 +193,11 @@ impl Store {
 }
 
 impl Claim {
+    /// For the statements on the row that the claim locks.
+    pub(crate) fn parts(&mut self) -> (&mut PgConnection, Uuid) {
+        (&mut self.tx, self.credential)
+    }
+
     /// The due runs that may be sent now, at most `free`: within the credential's limit of jobs in flight, tenants in
     /// turns, one over its own limit hiding nobody behind it. Their rows are locked.
     ///
@@ -350,7 +358,11 @@ impl Store {
         let mine = sqlx::query_scalar!(
             r#"
             select s.state from run_states s where s.run_id = $1 and s.worker_id = $2 and s.state = 'preparing'
-              and exists (select 1 from workers where worker_id = $2 and expires_at > now()) for update
+              and exists (select 1 from workers where worker_id = $2 and expires_at > now())
+              and not exists (select 1 from database_identity d, database_identity_now() i
+                              where (i.timeline <> 'unknown' and i.timeline <> d.timeline)
+                                 or (i.system_identifier <> 'unknown' and i.system_identifier <> d.system_identifier))
+            for update of s
             "#,
             intent.run_id,
             worker,

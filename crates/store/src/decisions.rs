@@ -169,6 +169,38 @@ impl Store {
         .await?)
     }
 
+    /// Whether another run may have made the job that a list showed, first `sighted_ago`: one of the same credential whose
+    /// attempt is not settled and was sent before that. Held runs count, and so do those that failed or were written off
+    /// without an answer, unless they had ended an hour before this attempt was sent: a list's `select` looks back no
+    /// further. What is sent after the job was seen cannot have made it (a second is left for the clocks).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn settle_contested(
+        &self,
+        run: Uuid,
+        n: i32,
+        sighted_ago: Duration,
+    ) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            select exists (
+                select 1 from submit_attempts mine
+                join submit_attempts other on other.credential_id = mine.credential_id and other.run_id <> mine.run_id
+                join run_states s on s.run_id = other.run_id
+                where mine.run_id = $1 and mine.n = $2 and other.outcome in ('pending', 'unknown', 'written_off')
+                  and other.sent_at <= now() - make_interval(secs => $3) + interval '1 second'
+                  and coalesce(s.ended_at > mine.sent_at - interval '1 hour', true)) as "contested!"
+            "#,
+            run,
+            n,
+            sighted_ago.as_secs_f64(),
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// Counts a replay, durably, before it is sent. `None`: the attempt is settled, or older than `key_life`.
     ///
     /// # Errors
@@ -218,7 +250,7 @@ impl Store {
             r#"
             update run_states set state = 'fetching', ver = ver + 1, captured = coalesce($3, captured),
                 result_expires_at = coalesce(now() + make_interval(secs => $4), result_expires_at)
-            where run_id = $1 and ver = $2 and state in ('polling', 'fetching') returning ver
+            where run_id = $1 and ver = $2 and state in ('polling', 'fetching', 'validating') returning ver
             "#,
             run,
             ver,

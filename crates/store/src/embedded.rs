@@ -128,7 +128,7 @@ impl Embedded {
     ) -> Result<Self, EmbeddedError> {
         let layout = Layout::new(&options.data_dir)?;
         layout.create()?;
-        match lock_or_attach(&layout)? {
+        match lock_or_attach(&layout, ATTACH_LIMIT)? {
             Some(lock) => Self::own(options, layout, lock, announce),
             None => Ok(Self {
                 server: None,
@@ -300,7 +300,7 @@ impl Exited {
 }
 
 /// The lock; `None` when another process has it and its server is ready for us.
-fn lock_or_attach(layout: &Layout) -> Result<Option<Lock>, EmbeddedError> {
+fn lock_or_attach(layout: &Layout, limit: Duration) -> Result<Option<Lock>, EmbeddedError> {
     let start = Instant::now();
     loop {
         if let Some(lock) = layout.try_lock()? {
@@ -309,7 +309,7 @@ fn lock_or_attach(layout: &Layout) -> Result<Option<Lock>, EmbeddedError> {
         if layout.says_ready() && layout.set_up.exists() {
             return Ok(None);
         }
-        if start.elapsed() > ATTACH_LIMIT {
+        if start.elapsed() > limit {
             return Err(EmbeddedError::InUse {
                 dir: layout.data_dir.clone(),
             });

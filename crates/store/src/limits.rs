@@ -1,6 +1,8 @@
 //! Requests per minute and day, leased by workers a few seconds ahead.
 
+use crate::claim::Claim;
 use crate::{Store, StoreError};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 impl Store {
@@ -17,7 +19,33 @@ impl Store {
         per_minute: i32,
         per_day: i32,
     ) -> Result<bool, StoreError> {
-        let leased = sqlx::query_scalar!(
+        let mut connection = self.pool.acquire().await?;
+        lease(&mut connection, credential, (n, per_minute, per_day)).await
+    }
+}
+
+impl Claim {
+    /// The same for one request, under the claim's lock of the row, and undone with it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: nothing is claimed.
+    pub async fn lease_request(
+        &mut self,
+        per_minute: i32,
+        per_day: i32,
+    ) -> Result<bool, StoreError> {
+        let (connection, credential) = self.parts();
+        lease(connection, credential, (1, per_minute, per_day)).await
+    }
+}
+
+async fn lease(
+    connection: &mut PgConnection,
+    credential: Uuid,
+    (n, per_minute, per_day): (i32, i32, i32),
+) -> Result<bool, StoreError> {
+    let leased = sqlx::query_scalar!(
             r#"
             update credential_limits set
                 tat = greatest(tat, now()) + $2::int * interval '1 minute' / $3::int,
@@ -32,8 +60,7 @@ impl Store {
             per_minute.max(1),
             per_day,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(connection)
         .await?;
-        Ok(leased.is_some())
-    }
+    Ok(leased.is_some())
 }

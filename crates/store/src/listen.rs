@@ -13,6 +13,8 @@ pub enum Hint {
     Queue,
     /// This run was marked (a cancel).
     Run(Uuid),
+    /// Somebody in another process watches this run.
+    Watched(Uuid),
     /// The connection was lost and came back: anything may have been missed.
     Missed,
 }
@@ -30,9 +32,26 @@ impl Store {
     pub async fn listen(&self) -> Result<Listener, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener
-            .listen_all(["modelrow_catalogue", "modelrow_queue", "modelrow_run"])
+            .listen_all([
+                "modelrow_catalogue",
+                "modelrow_queue",
+                "modelrow_run",
+                "modelrow_watch",
+            ])
             .await?;
         Ok(Listener(listener))
+    }
+
+    /// Says that somebody watches a run, so that its owner writes its progress down. Nothing is written for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn watch_hint(&self, run: Uuid) -> Result<(), StoreError> {
+        sqlx::query!("select pg_notify('modelrow_watch', $1::uuid::text)", run)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 }
 
@@ -52,6 +71,11 @@ impl Listener {
             match note.channel() {
                 "modelrow_catalogue" => return Ok(Hint::Catalogue),
                 "modelrow_queue" => return Ok(Hint::Queue),
+                "modelrow_watch" => {
+                    if let Ok(run) = note.payload().parse() {
+                        return Ok(Hint::Watched(run));
+                    }
+                }
                 "modelrow_run" => {
                     if let Ok(run) = note.payload().parse() {
                         return Ok(Hint::Run(run));

@@ -37,6 +37,8 @@ fn code_and_message_are_found_in_the_usual_shapes() {
         (json!({"error": "m"}),                                 None, "m"),
         (json!({"code": 7, "message": "m"}),                    Some("7"), "m"),
         (json!({"detail": [{"msg": "m", "loc": ["body"]}]}),    None, "m"),
+        (json!({"error": {"status": "s", "message": "m"}}),     Some("s"), "m"),
+        (json!({"errors": ["m", "n"]}),                         None, "m"),
         (json!({"detail": "m"}),                                None, "m"),
         (json!("  plain text \n"),                              None, "plain text"),
     ];

@@ -10,6 +10,9 @@ const ANY: &str = "application/octet-stream";
 /// A JSON page is no longer than this.
 const PAGE_MAX: usize = 256 * 1024;
 
+/// Bytes of a page that are looked at.
+const MARKUP_HEAD: usize = 512;
+
 /// A container: media types, extension, and how its bytes begin.
 struct Container {
     types: &'static [&'static str],
@@ -21,6 +24,17 @@ struct Container {
 /// The containers we know, by their specifications' signatures. Several lines
 /// of one type are alternatives.
 const CONTAINERS: &[Container] = &[
+    // Brands of the ISO base media format that are pictures, before the general one.
+    Container {
+        types: &["image/avif"],
+        extension: "avif",
+        magic: &[(4, b"ftypavif")],
+    },
+    Container {
+        types: &["image/heic", "image/heif"],
+        extension: "heic",
+        magic: &[(4, b"ftypheic")],
+    },
     Container {
         types: &["video/mp4", "audio/mp4", "video/quicktime", "audio/x-m4a"],
         extension: "mp4",
@@ -233,10 +247,25 @@ fn is_textual(content_type: &str) -> bool {
 fn is_page(first: &[u8]) -> bool {
     let text = first.trim_ascii_start();
     match text.first() {
-        Some(b'<') => true,
+        Some(b'<') => is_markup(text),
         Some(b'{' | b'[') => text.len() < PAGE_MAX && serde_json::from_slice::<Value>(text).is_ok(),
         _ => false,
     }
+}
+
+/// Whether what begins with `<` reads as text: raw samples may begin with any byte.
+fn is_markup(text: &[u8]) -> bool {
+    let opens = text
+        .get(1)
+        .is_some_and(|next| next.is_ascii_alphabetic() || b"!?/".contains(next));
+    let head = text.get(..MARKUP_HEAD).unwrap_or(text);
+    let plain = |byte: &u8| *byte >= b' ' || b"\t\r\n".contains(byte);
+    // A character may be cut at the end of what is looked at, and nowhere else.
+    let whole = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    opens && whole && head.iter().all(plain)
 }
 
 /// The media type without its parameters, in lower case.
@@ -275,6 +304,23 @@ mod tests {
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0";
     const ERROR: &[u8] = br#"{"error":{"message":"task is not completed yet"}}"#;
     const HTML: &[u8] = b"<html><body>502</body></html>";
+
+    #[test]
+    #[rustfmt::skip]
+    fn raw_samples_that_begin_like_markup_and_pictures_in_an_iso_container_are_files() {
+        let cases = [
+            // why                           accept     header                            first                                       saved as
+            ("samples that begin with `<`",  "audio/*", Some("audio/pcm"),                &b"\x3c\x00\x3c\x01\x10\x02"[..],           Some("audio/pcm")),
+            ("the same, and a letter",       "audio/*", Some("audio/pcm"),                &b"<a\x00\x01\xff\xfe"[..],                  Some("audio/pcm")),
+            ("markup all the same",          "audio/*", Some("audio/pcm"),                HTML,                                       None),
+            ("a picture",                    "image/*", Some("application/octet-stream"), &b"\0\0\0\x20ftypavif\0\0\0\0avifmif1"[..],   Some("image/avif")),
+            ("another",                      "image/*", None,                             &b"\0\0\0\x20ftypheic\0\0\0\0heicmif1"[..],   Some("image/heic")),
+        ];
+        for (why, accept, header, first, want) in cases {
+            let found = check(&task(accept, None), header, first).ok();
+            assert_eq!(found.as_deref(), want, "{why}");
+        }
+    }
 
     fn task(accept: &str, content_type: Option<&str>) -> FileTask {
         FileTask {

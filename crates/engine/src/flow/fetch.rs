@@ -10,8 +10,8 @@ use crate::output;
 use crate::request::{Drawn, Received};
 use crate::wait;
 use bytes::Bytes;
-use profile::lang::{Path, View};
-use profile::revision::{Class, Download, Expires, Mode, Step};
+use profile::lang::Path;
+use profile::revision::{Class, Download, Expires, Fetch, Mode, Step};
 use serde_json::Value;
 
 /// How often an expired address makes us ask the poll for a new one.
@@ -89,8 +89,12 @@ impl Flow {
             .map(|path| path.all_text(seen.view()))
             .unwrap_or_default();
         let sources = match (&download.url, &download.value) {
-            (Some(path), _) => self.addressed(step, path, seen.view(), drawn)?,
-            (None, Some(path)) => texts(path, seen.view())
+            (Some(path), _) => {
+                let addresses = path.listed_texts(seen.view());
+                self.addressed(step, &addresses, &download.fetch, drawn)?
+            }
+            (None, Some(path)) => path
+                .listed_texts(seen.view())
                 .iter()
                 .map(|text| decoded(text, download.mode))
                 .collect::<Result<_, _>>()?,
@@ -141,19 +145,12 @@ impl Flow {
     fn addressed(
         &self,
         step: &Step,
-        path: &Path,
-        view: View<'_>,
+        addresses: &[String],
+        fetch: &Fetch,
         drawn: Drawn,
     ) -> Result<Vec<(FileSource, Option<String>)>, Fault> {
         let scope = self.scope(drawn);
         let renderer = self.site()?.renderer(&self.setting, &scope, drawn);
-        // What every exchange inherits is what the transport has of it.
-        let inherited = self
-            .setting
-            .revision
-            .submits
-            .last()
-            .map_or(&[][..], |submit| &submit.exchange.headers);
         let source = |address: &String| {
             if address
                 .get(..5)
@@ -163,10 +160,10 @@ impl Flow {
                     .ok_or_else(|| broken("a `data:` address cannot be read"))?;
                 return Ok((FileSource::Bytes(bytes), Some(mime)));
             }
-            let request = renderer.get(&step.name, address, inherited)?;
+            let request = renderer.get(&step.name, address, fetch)?;
             Ok((FileSource::Request(Box::new(request)), None))
         };
-        texts(path, view).iter().map(source).collect()
+        addresses.iter().map(source).collect()
     }
 
     fn tasks(
@@ -241,7 +238,10 @@ impl Flow {
         };
         match failed {
             FetchFault::Broken(fault) => self.repeat(fault, Some(Class::Transient), None, moment),
-            FetchFault::Final(fault) => self.no_file(i, fault, moment),
+            FetchFault::Final(fault) => {
+                let fault = self.in_words(i, fault);
+                self.no_file(i, fault, moment)
+            }
             FetchFault::Answer {
                 received,
                 trusted,
@@ -250,6 +250,31 @@ impl Flow {
                 self.trusted = trusted;
                 self.on_file_answer(i, &received, fault, moment)
             }
+        }
+    }
+
+    /// Bytes that are no file, where they are the whole of an answer that came
+    /// before: it is read as an answer. Its class was judged when it came.
+    fn in_words(&self, i: usize, fault: Fault) -> Fault {
+        let step = self.setting.revision.workflow.steps.get(i);
+        let from = step.and_then(|step| match &step.action {
+            profile::revision::Action::Download(download) => {
+                let whole = step.exchange.is_none()
+                    && download.url.is_none()
+                    && download.value.is_none()
+                    && fault.kind == Kind::WrongContent;
+                whole.then_some(download.from.as_deref())
+            }
+            _ => None,
+        });
+        let seen = match from {
+            Some(Some(name)) => self.seen.iter().find(|seen| seen.step == name),
+            Some(None) => self.last(),
+            None => None,
+        };
+        match seen {
+            Some(seen) => with_words(fault, &seen.answer, self),
+            None => fault,
         }
     }
 
@@ -368,19 +393,6 @@ fn with_words(fault: Fault, answer: &profile::lang::Answer, flow: &Flow) -> Faul
     let code = json.then(|| words(&errors.code)).flatten();
     let message = json.then(|| words(&errors.message)).flatten();
     fault.with_provider(view.status, code, message)
-}
-
-fn texts(path: &Path, view: View<'_>) -> Vec<String> {
-    let found = path.all(view);
-    let items = found.iter().flat_map(|value| match value.as_ref() {
-        Value::Array(items) => items.as_slice(),
-        one => std::slice::from_ref(one),
-    });
-    items
-        .filter_map(Value::as_str)
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
-        .collect()
 }
 
 fn decoded(text: &str, mode: Mode) -> Result<(FileSource, Option<String>), Fault> {

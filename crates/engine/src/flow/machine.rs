@@ -274,6 +274,7 @@ impl Flow {
                 Verdict::Continue
             }
             Event::Candidates(ids) => self.on_candidates(&ids, moment),
+            Event::Contested => self.on_contested(moment),
             Event::Fetched(facts) => self.on_fetched(facts, moment),
             Event::FetchFailed(fault) => self.on_fetch_failed(fault, moment),
             Event::Answered(received) => self.on_answered(received, moment),
@@ -308,7 +309,7 @@ impl Flow {
     fn on_nothing(&mut self, fault: Fault, not_sent: bool, moment: Moment) -> Verdict {
         match &self.at {
             At::Submit => self.on_submit_nothing(fault, not_sent, moment),
-            At::Settle => self.settle_later(moment, None),
+            At::Settle => self.on_settle_nothing(moment),
             At::Cancel { .. } => self.cancel_later(fault, None, moment),
             At::Finish | At::Ended(_) => Verdict::Continue,
             At::Before(_) | At::Step(_) | At::Cleanup(_) => {

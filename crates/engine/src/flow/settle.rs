@@ -4,7 +4,7 @@ use super::machine::{At, Moment};
 use super::record::Seen;
 use super::submit::is_id;
 use super::{Action, Ending, Event, Flow, Phase, Verdict, Why};
-use crate::answer::{Failure, all_selected, unread};
+use crate::answer::{Failure, all_selected, is_json, unread};
 use crate::fault::{Fault, Kind};
 use crate::request::{Drawn, Received};
 use crate::wait;
@@ -18,8 +18,31 @@ const REPLAYS_MAX: u32 = 3;
 /// Between two look-ups.
 const AGAIN_MS: u64 = 15_000;
 
+/// What a look-up found.
+#[derive(Debug, Default)]
+struct Found {
+    /// Each once.
+    ids: Vec<String>,
+    /// Whether the answer is what was asked for, and every candidate has an id.
+    all: bool,
+}
+
+impl Found {
+    /// `readable`: the answer is what was asked for.
+    fn of(found: Vec<Option<String>>, readable: bool) -> Self {
+        let count = found.len();
+        let ids = found.into_iter().flatten().filter(|id| is_id(id));
+        let mut ids: Vec<String> = ids.collect();
+        let all = readable && ids.len() == count;
+        ids.sort_unstable();
+        ids.dedup();
+        Self { ids, all }
+    }
+}
+
 impl Flow {
     pub(super) fn begin_settling(&mut self) {
+        self.saw_all = false;
         self.at = At::Settle;
         self.tries = 0;
         self.wait = None;
@@ -136,13 +159,21 @@ impl Flow {
         }
     }
 
+    /// A replay that gave no answer may have reached the provider all the same.
+    pub(super) fn on_settle_nothing(&mut self, moment: Moment) -> Verdict {
+        if matches!(self.setting.revision.settle, Some(Settle::Replay)) {
+            self.replays = self.replays.saturating_add(1);
+        }
+        self.settle_later(moment, None)
+    }
+
     fn on_lookup(&mut self, received: Received, moment: Moment) -> Result<Verdict, Fault> {
         let seen = Seen::new("settle", received);
         self.saw_all = false;
         match self.candidates(&seen, moment)? {
-            Ok(ids) => {
-                self.saw_all = self.is_complete(&seen)?;
-                Ok(Verdict::Candidates(ids))
+            Ok(found) => {
+                self.saw_all = self.trusted && found.all && self.is_complete(&seen)?;
+                Ok(Verdict::Candidates(found.ids))
             }
             Err(failure) => Ok(self.settle_later(moment, failure.hint_ms)),
         }
@@ -164,11 +195,7 @@ impl Flow {
     }
 
     /// Every id that may be ours; the failure when the look-up itself failed.
-    fn candidates(
-        &self,
-        seen: &Seen,
-        moment: Moment,
-    ) -> Result<Result<Vec<String>, Failure>, Fault> {
+    fn candidates(&self, seen: &Seen, moment: Moment) -> Result<Result<Found, Failure>, Fault> {
         let Some(Settle::Lookup {
             exchange,
             select,
@@ -176,32 +203,34 @@ impl Flow {
             ..
         }) = &self.setting.revision.settle
         else {
-            return Ok(Ok(Vec::new()));
+            return Ok(Ok(Found::default()));
         };
         let scope = self.scope(self.attempt_drawn());
-        let judge = self.judge(&scope);
-        match judge.failure(seen.view(), &exchange.ok_status, moment.now_ms)? {
+        let view = seen.view();
+        let failure = self
+            .judge(&scope)
+            .failure(view, &exchange.ok_status, moment.now_ms)?;
+        match failure {
             // A look-up by our own tag answers so when there is nothing.
             Some(failure) if failure.fault.class() == Some(Class::NotFound) && select.is_none() => {
-                return Ok(Ok(Vec::new()));
+                return Ok(Ok(Found::of(Vec::new(), true)));
             }
             Some(failure) => return Ok(Err(failure)),
             None => {}
         }
-        let mut ids: Vec<String> = match select {
+        Ok(Ok(match select {
             Some(select) => {
-                let items = all_selected(select, seen.view(), &scope)?;
-                items
-                    .iter()
-                    .filter_map(|item| job_id.first_text(seen.view().with_body(item)))
-                    .collect()
+                let items = all_selected(select, view, &scope)?;
+                let ids = items.iter();
+                let ids = ids.map(|item| job_id.first_text(view.with_body(item)));
+                // Where no list is, nothing is missing from it.
+                Found::of(ids.collect(), !select.list.all(view).is_empty())
             }
-            None => job_id.all_text(seen.view()),
-        };
-        ids.retain(|id| is_id(id));
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(Ok(ids))
+            None => {
+                let ids = job_id.all_text(view).into_iter().map(Some);
+                Found::of(ids.collect(), is_json(&seen.answer) == Some(true))
+            }
+        }))
     }
 
     /// Of the candidates, those that no attempt ever had. One is ours. None is
@@ -222,6 +251,16 @@ impl Flow {
                 Verdict::NotSettled
             }
         }
+    }
+
+    /// Neither ours for certain nor absent.
+    pub(super) fn on_contested(&mut self, moment: Moment) -> Verdict {
+        if !matches!(self.at, At::Settle) {
+            return Verdict::Continue;
+        }
+        self.saw_all = false;
+        let _ = self.settle_later(moment, None);
+        Verdict::NotSettled
     }
 
     fn absent(&mut self, moment: Moment) -> Verdict {
@@ -260,6 +299,28 @@ impl Flow {
         }
         (self.at, self.sender_ended_at_ms, self.record) = (at, ended, record);
         Ok(self.settle_later(moment, None))
+    }
+
+    /// The sender's own answer, found where it was stored before its acceptance could be written: as good as when it came.
+    /// Anything but a job or an answer changes nothing.
+    #[must_use]
+    pub fn found_answer(&mut self, received: Received, now_ms: i64) -> Verdict {
+        if !matches!(self.at, At::Settle) {
+            return Verdict::Continue;
+        }
+        let moment = Moment {
+            now_ms,
+            random: 0.5,
+        };
+        let at = std::mem::replace(&mut self.at, At::Submit);
+        let (ended, record) = (self.sender_ended_at_ms, self.record.clone());
+        match self.on_submit_answer(received, moment) {
+            Ok(verdict @ (Verdict::Accepted(_) | Verdict::Answered)) => verdict,
+            _ => {
+                (self.at, self.sender_ended_at_ms, self.record) = (at, ended, record);
+                Verdict::Continue
+            }
+        }
     }
 
     /// Whether an event would settle an unknown outcome at once: a callback names the job.

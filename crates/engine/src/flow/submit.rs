@@ -27,7 +27,8 @@ impl Flow {
         let request = self.render_submit(drawn)?;
         self.trusted = request.trusted;
         self.in_flight = true;
-        self.sent_at_ms = Some(now_ms);
+        // What is known of an attempt before says nothing about this one.
+        (self.sent_at_ms, self.sender_ended_at_ms, self.replays) = (Some(now_ms), None, 0);
         Ok(Action::Submit(request))
     }
 

@@ -1,6 +1,7 @@
-//! Runs, event by event: the submit and its polls here, the rest in `settle` and `after`.
+//! Runs, event by event: the submit and its polls here, the rest in `settle`, `files` and `after`.
 
 mod after;
+mod files;
 mod settle;
 
 use super::*;
@@ -381,4 +382,46 @@ fn after_an_answer_of_another_host_the_providers_own_is_read_again() {
     let _ = flow.on(Event::Answered(received), now, MID);
     let verdict = say(&mut flow, &mut now, 200, &policy);
     assert_eq!(word(&verdict), "job failed moderated");
+}
+
+#[test]
+#[rustfmt::skip]
+fn in_an_answer_that_is_not_2xx_only_what_reads_the_status_counts() {
+    let by_status = json!({"succeeded": [{"path": "@status", "equals": 303}], "running": [202, {"path": "word", "equals": "x"}], "failed": [{"path": "word", "equals": "no"}]});
+    let cases = [
+        ("status",  303, json!({}),              "done"),
+        ("status",  202, json!({"word": "x"}),   "pending"),
+        ("status",  500, json!({"word": "no"}),  "continue"),
+        ("status",  200, json!({"word": "no"}),  "job failed provider_error"),
+        ("@status", 202, json!({}),              "pending"),
+        ("@status", 303, json!({}),              "done"),
+    ];
+    for (path, status, body, want) in cases {
+        let steps = json!([
+            {"name": "poll", "path": "/jobs/{{job_id}}", "status_path": path, "states": by_status},
+            {"name": "download", "path": "/file", "mode": "binary"},
+        ]);
+        let (mut flow, mut now) = accepted(&json!({"workflow": {"steps": steps}}));
+        let got = say(&mut flow, &mut now, status, &body);
+        assert_eq!(word(&got), want, "{path} {status} {body}");
+    }
+}
+
+#[test]
+fn a_list_without_the_job_is_as_a_job_that_is_not_found() {
+    let steps = json!([
+        {"name": "poll", "path": "/jobs", "select": {"in": "jobs", "where": {"path": "id", "equals": "{{job_id}}"}},
+         "states": {"succeeded": ["done"]}, "not_found_grace_ms": 10_000},
+        {"name": "download", "path": "/file", "mode": "binary"},
+    ]);
+    let (mut flow, mut now) = accepted(&json!({"workflow": {"steps": steps}}));
+    loop {
+        let body = json!({"jobs": [{"id": "other", "status": "done"}]});
+        let verdict = say(&mut flow, &mut now, 200, &body);
+        if now >= 10_000 {
+            assert_eq!(word(&verdict), "job failed expired");
+            break;
+        }
+        assert_eq!(verdict, Verdict::Continue, "at {now}");
+    }
 }

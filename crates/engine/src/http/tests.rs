@@ -64,7 +64,7 @@ pub(crate) fn write(stream: &mut TcpStream, status: &str, headers: &str, body: &
 }
 
 pub(crate) fn request(method: &str, address: &str) -> Request {
-    let url: Url = address.parse().unwrap();
+    let url: url::Url = address.parse().unwrap();
     let operator = Allow {
         http: true,
         private: true,

@@ -53,6 +53,10 @@ pub(super) fn request(i: usize, want: &CaseRequest, got: &Request, found: &mut V
             (None, None) => {}
         }
     }
+    if let Some(want) = &want.body_base64 {
+        raw(at("body_base64"), want, got.body.as_deref(), found);
+        return;
+    }
     match (&want.body, &want.multipart, &got.body) {
         (None, None, None) => {}
         (None, None, Some(_)) => found.push(Difference::new(
@@ -66,6 +70,23 @@ pub(super) fn request(i: usize, want: &CaseRequest, got: &Request, found: &mut V
                 .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()));
             value(&at("body"), want, &sent, found);
         }
+    }
+}
+
+/// Compares two bodies byte by byte.
+fn raw(at: String, want: &[u8], got: Option<&[u8]>, found: &mut Vec<Difference>) {
+    let Some(got) = got else {
+        found.push(Difference::new(at, "no body was sent"));
+        return;
+    };
+    if want != got {
+        let same = want.iter().zip(got).take_while(|(a, b)| a == b).count();
+        let message = format!(
+            "{} bytes are wanted, {} were found; they differ from byte {same} on",
+            want.len(),
+            got.len()
+        );
+        found.push(Difference::new(at, message));
     }
 }
 

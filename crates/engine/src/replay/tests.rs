@@ -29,7 +29,11 @@ fn case() -> Value {
 }
 
 fn replayed(case: &Value) -> Vec<String> {
-    let (_, compiled) = profile::bundle::check("acme", &bundle());
+    replayed_with(&bundle(), case)
+}
+
+fn replayed_with(bundle: &str, case: &Value) -> Vec<String> {
+    let (_, compiled) = profile::bundle::check("acme", bundle);
     assert!(
         !compiled.diagnostics.has_errors(),
         "{}",
@@ -77,6 +81,32 @@ fn every_difference_is_found_at_its_place() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn a_raw_body_is_compared_byte_by_byte() {
+    let mut bundle: Value = serde_json::from_str(&bundle()).unwrap();
+    bundle["models"][0]["capabilities"] = json!({"inputs": {"sound": {"kind": "audio"}}});
+    bundle["profiles"][0]["transport"] = json!({"kind": "http_binary", "path": "/chat", "body": {"$file": "inputs.sound"}});
+    let mut case = case();
+    case["input"] = json!({"purpose": "chat", "inputs": {"sound": [{"data_url": "data:audio/mpeg;base64,/wD+PA=="}]}});
+    let cases = [
+        // recorded                        why                         differs
+        (json!({"body_base64": "/wD+PA=="}), "the same bytes",         None),
+        (json!({"body_base64": "/gD+PA=="}), "one no text tells apart", Some("/exchanges/0/request/body_base64")),
+        (json!({"body_base64": "/wD+"}),     "one byte less",          Some("/exchanges/0/request/body_base64")),
+        (json!({}),                          "no body",                Some("/exchanges/0/request/body")),
+    ];
+    for (recorded, why, differs) in cases {
+        let mut request = json!({"method": "POST", "url": "https://api.acme.ai/v1/chat"});
+        request.as_object_mut().unwrap().extend(recorded.as_object().unwrap().clone());
+        case["exchanges"][0]["request"] = request;
+        assert_eq!(replayed_with(&bundle.to_string(), &case), Vec::from_iter(differs), "{why}");
+    }
+    case["exchanges"][0]["request"]["body_base64"] = json!("AA==");
+    bundle["profiles"][0]["transport"] = json!({"method": "GET", "path": "/chat"});
+    assert_eq!(replayed_with(&bundle.to_string(), &case)[1..], ["/exchanges/0/request/body_base64"], "none was sent");
+}
+
+#[test]
 fn an_exchange_too_many_and_one_too_few_are_found() {
     let mut more = case();
     let extra = more["exchanges"][0].clone();
@@ -85,4 +115,33 @@ fn an_exchange_too_many_and_one_too_few_are_found() {
     let mut fewer = case();
     fewer["exchanges"] = json!([]);
     assert_eq!(replayed(&fewer), ["/exchanges", "/expect"]);
+}
+
+#[test]
+fn the_values_that_a_case_may_count_on_are_those_of_its_page() {
+    let mut bundle: Value = serde_json::from_str(&bundle()).unwrap();
+    let profile = &mut bundle["profiles"][0];
+    profile["transport"]["body"] = json!({"a": "{{uuid}}", "b": "{{uuid}}", "run": "{{run.id}}", "token": "{{run.token}}", "at": "{{json (timestamp \"unix\")}}"});
+    profile["workflow"] = json!({"before": [{"name": "hello", "method": "GET", "path": "/hello", "query": {"id": "{{uuid}}"}}]});
+    let hello = json!({"request": {"method": "GET", "url": "https://api.acme.ai/v1/hello?id=00000000-0000-4000-8000-000100000001"}, "answer": {"body": {}}});
+    let send = |n: u32, at: i64, answer: Value| {
+        json!({"request": {"method": "POST", "url": "https://api.acme.ai/v1/chat", "body": {
+            "a": format!("00000000-0000-4000-8000-{:04x}00000001", n + 1),
+            "b": format!("00000000-0000-4000-8000-{:04x}00000002", n + 1),
+            "run": "00000000-0000-7000-8000-000000000000",
+            "token": format!("00000000-0000-7000-8000-{n:012x}"), "at": at,
+        }}, "answer": answer})
+    };
+    let mut case = case();
+    case["at"] = json!("2026-02-03T04:05:06Z");
+    let slow_down = json!({"status": 429, "headers": {"Retry-After": "7"}});
+    case["exchanges"] = json!([
+        hello,
+        send(1, 1_770_091_506, slow_down),
+        send(2, 1_770_091_513, json!({"body": {"a": "hello"}})),
+    ]);
+    assert_eq!(
+        replayed_with(&bundle.to_string(), &case),
+        Vec::<String>::new()
+    );
 }

@@ -1,7 +1,6 @@
 //! The judgement of a call: all violations at once.
 
-use super::option::Refusal;
-use super::{Capabilities, InputSpec, LimitTarget};
+use super::{Capabilities, InputSpec, LimitTarget, rule};
 use crate::call::{Call, Checked, Input, MediaFacts};
 use crate::check::walk::nearest;
 use diag::{Code, Diagnostic, Diagnostics, Place};
@@ -105,8 +104,11 @@ impl Judge<'_> {
                 Ok(value) => {
                     params.insert(name.to_owned(), value);
                 }
-                Err(Refusal(code, message, help)) => {
-                    self.refuse(code, &["params", name], message, help);
+                Err(refusal) => {
+                    let items: Vec<String> = refusal.items.iter().map(usize::to_string).collect();
+                    let mut at = vec!["params", name];
+                    at.extend(items.iter().map(String::as_str));
+                    self.refuse(refusal.code, &at, refusal.message, refusal.help);
                 }
             }
         }
@@ -307,13 +309,14 @@ impl Judge<'_> {
         }
         let instance = self.rule_instance(params, media);
         for rule in &self.capabilities.rules {
-            if !rule.validator.is_valid(&instance) {
-                self.refuse(
-                    Code::C115,
-                    &["params"],
-                    rule.message.clone(),
-                    "change the options that the message names".to_owned(),
-                );
+            if let Some(broken) = rule::broken(rule, &instance) {
+                let place = Place {
+                    pointer: broken.pointer,
+                    ..Place::default()
+                };
+                let message = rule.message.clone();
+                self.found
+                    .push(Diagnostic::error(Code::C115, place, message, broken.help));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From the `capabilities` of a row to [`Capabilities`].
 
-use super::option::{Case, Kind, Normalize, OptionSpec, Range, Refusal};
+use super::option::{Case, Kind, Normalize, OptionSpec, Range};
 use super::{Capabilities, InputSpec, Lifecycle, Limit, LimitTarget, Rule, limits, schema};
 use crate::check::walk::{Fields, Sink, nearest, wrong_type};
 use crate::check::{bounds, json_schema, names};
@@ -366,12 +366,13 @@ fn defaults(fields: &Fields<'_>, made: &mut Capabilities, sink: &Sink) {
         }
         match option.accept(value) {
             Ok(value) => option.default = Some(value).filter(|_| option.supported),
-            Err(Refusal(_, message, help)) => {
+            Err(refusal) => {
+                let at = refusal.items.iter().fold(at, |at, item| at.child(item));
                 sink.error(
                     Code::P301,
                     &at,
-                    format!("its own option refuses it: {message}"),
-                    help,
+                    format!("its own option refuses it: {}", refusal.message),
+                    refusal.help,
                 );
             }
         }

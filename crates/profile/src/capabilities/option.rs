@@ -71,9 +71,28 @@ pub enum Case {
     Trim,
 }
 
-/// Why a value was refused: a code, what is wrong, what to give.
+/// Why a value was refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal(pub(super) Code, pub(super) String, pub(super) String);
+pub(super) struct Refusal {
+    pub(super) code: Code,
+    /// The items in which it lies, from the outermost list on; empty: the whole.
+    pub(super) items: Vec<usize>,
+    /// What is wrong.
+    pub(super) message: String,
+    /// What to give.
+    pub(super) help: String,
+}
+
+impl Refusal {
+    fn new(code: Code, message: String, help: String) -> Self {
+        Self {
+            code,
+            items: Vec::new(),
+            message,
+            help,
+        }
+    }
+}
 
 impl OptionSpec {
     /// The value that templates read.
@@ -151,7 +170,7 @@ impl Kind {
     fn wrong(&self, given: &Value) -> Refusal {
         let words = self.words();
         let given = crate::check::walk::type_name(given);
-        Refusal(
+        Refusal::new(
             Code::C102,
             format!("{words} is needed, not {given}"),
             format!("give {words}"),
@@ -198,14 +217,14 @@ impl Range {
             .as_ref()
             .is_some_and(|max| lang::compare(number, max).is_gt());
         if low || high {
-            return Err(Refusal(
+            return Err(Refusal::new(
                 Code::C103,
                 format!("{number} is out of range"),
                 self.words(),
             ));
         }
         if !self.on_step(number) {
-            return Err(Refusal(
+            return Err(Refusal::new(
                 Code::C104,
                 format!("{number} is off the step"),
                 self.words(),
@@ -274,14 +293,14 @@ fn text_in(
 ) -> Result<Value, Refusal> {
     let length = text.chars().count() as u64;
     if let Some(most) = most.filter(|most| length > *most) {
-        return Err(Refusal(
+        return Err(Refusal::new(
             Code::C108,
             format!("the text has {length} characters"),
             format!("at most {most}"),
         ));
     }
     if let Some(pattern) = pattern.filter(|pattern| !pattern.is_match(&text)) {
-        return Err(Refusal(
+        return Err(Refusal::new(
             Code::C109,
             "the text does not have the form that the model requires".to_owned(),
             format!("it must match `{pattern}`"),
@@ -309,7 +328,7 @@ fn one_of(values: &[Value], given: Value) -> Result<Value, Refusal> {
         Value::Array(_) | Value::Object(_) => crate::check::walk::type_name(&given).to_owned(),
         scalar => format!("`{}`", plain(scalar)),
     };
-    Err(Refusal(
+    Err(Refusal::new(
         Code::C105,
         format!("{shown} is not one of the values"),
         format!("{start}one of: {}", known.join(", ")),
@@ -325,7 +344,7 @@ fn plain(value: &Value) -> String {
 fn list(items: Option<&Kind>, most: Option<u64>, given: Vec<Value>) -> Result<Value, Refusal> {
     let count = given.len() as u64;
     if let Some(most) = most.filter(|most| count > *most) {
-        return Err(Refusal(
+        return Err(Refusal::new(
             Code::C108,
             format!("the list has {count} items"),
             format!("at most {most}"),
@@ -338,8 +357,9 @@ fn list(items: Option<&Kind>, most: Option<u64>, given: Vec<Value>) -> Result<Va
     for (i, item) in given.into_iter().enumerate() {
         match kind.accept(item) {
             Ok(item) => all.push(item),
-            Err(Refusal(code, message, help)) => {
-                return Err(Refusal(code, format!("item {i}: {message}"), help));
+            Err(mut refusal) => {
+                refusal.items.insert(0, i);
+                return Err(refusal);
             }
         }
     }
@@ -356,7 +376,7 @@ fn object(schema: Option<&(Value, jsonschema::Validator)>, value: Value) -> Resu
         .map(|error| error.instance_path().to_string());
     match place {
         None => Ok(value),
-        Some(place) => Err(Refusal(
+        Some(place) => Err(Refusal::new(
             Code::C102,
             format!("the object does not fit at `{place}`"),
             "give an object as the model's schema says".to_owned(),

@@ -83,8 +83,28 @@ fn a_value_that_the_model_does_not_take_is_refused_at_its_place() {
     for (params, want) in cases {
         let name = params.as_object().unwrap().keys().next().unwrap().clone();
         let got = codes(acme().check(&call(params.clone()), &BTreeMap::new()));
-        let want: Vec<_> = want.iter().map(|code| ((*code).to_owned(), format!("/params/{name}"))).collect();
+        let item = if params == json!({"tags": [1]}) { "/0" } else { "" };
+        let want: Vec<_> = want.iter().map(|code| ((*code).to_owned(), format!("/params/{name}{item}"))).collect();
         assert_eq!(got, want, "{params}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_bad_item_of_a_list_is_refused_at_the_item() {
+    let capabilities = made(&json!({ "options": { "list": {
+        "type": "array", "max_length": 3,
+        "items": { "type": "array", "items": { "type": "enum", "values": ["a", "b"] } },
+    } } }));
+    let cases = [
+        (json!([["a"], ["b", "c"]]),  "C105", "/params/list/1/1"),
+        (json!([["a"], "b"]),         "C102", "/params/list/1"),
+        (json!([[], [], [], []]),     "C108", "/params/list"),
+    ];
+    for (list, code, at) in cases {
+        let asked = Call { params: json!({"list": list}).as_object().unwrap().clone(), ..Call::default() };
+        let got = codes(capabilities.check(&asked, &BTreeMap::new()));
+        assert_eq!(got, [(code.to_owned(), at.to_owned())], "{list}");
     }
 }
 
@@ -149,6 +169,40 @@ fn a_rule_speaks_in_the_models_own_words() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn a_broken_rule_is_reported_where_it_failed_in_the_callers_own_body() {
+    let last_alone = json!({ "properties": { "inputs": { "required": ["last"], "not": { "required": ["first"] } } }, "required": ["inputs"] });
+    let cases = [
+        // the rule                                                                                             at            change
+        (json!({ "not": last_alone }),                                                                          "/inputs",       "the inputs"),
+        (json!({ "properties": { "inputs": { "required": ["first"] } } }),                                      "/inputs",       "the inputs"),
+        (json!({ "properties": { "inputs": { "properties": { "last": { "maxItems": 0 } } } } }),                "/inputs/last",  "the inputs"),
+        (json!({ "properties": { "inputs": { "properties": { "last": { "items": { "required": ["mime"] } } } } } }), "/inputs/last/0", "the inputs"),
+        (json!({ "not": { "required": ["loop", "inputs"] } }),                                                  "/params",       "the options"),
+        (json!({ "not": { "required": ["loop"] } }),                                                            "/params",       "the options"),
+        (json!({ "properties": { "loop": { "const": false } } }),                                               "/params/loop",  "the options"),
+        (json!({ "if": { "required": ["loop"] }, "then": { "properties": { "inputs": { "required": ["first"] } } } }), "/inputs", "the options or inputs"),
+    ];
+    for (schema, at, change) in cases {
+        let capabilities = made(&json!({
+            "options": { "loop": { "type": "bool" } },
+            "inputs": { "first": { "kind": "image" }, "last": { "kind": "image" } },
+            "rules": [ { "schema": schema, "message": "so" } ],
+        }));
+        let last = Input { handle: Some("x".into()), ..Input::default() };
+        let asked = Call {
+            params: json!({"loop": true}).as_object().unwrap().clone(),
+            inputs: [("last".to_owned(), vec![last])].into(),
+            ..Call::default()
+        };
+        let found = capabilities.check(&asked, &BTreeMap::new()).unwrap_err();
+        let [one] = &found.0[..] else { panic!("{schema}: {found}") };
+        assert_eq!((one.code, one.place.pointer.as_str()), (Code::C115, at), "{schema}");
+        assert_eq!(one.help, format!("change {change} that the message names"), "{schema}");
+    }
+}
+
+#[test]
 fn media_are_judged_by_number_type_and_size() {
     let mut asked = call(json!({}));
     let medium = Input {
@@ -192,14 +246,14 @@ fn too_many_media_of_one_input_are_one_finding_and_too_many_of_all_another() {
         "limits": { "max_reference_images": 2 },
         "inputs": { "first": { "kind": "image", "max_count": 1 }, "more": { "kind": "image", "max_count": 5 } },
     }));
-    let cases: [(usize, usize, &[(&str, &str)]); 6] = [
-        (1, 1, &[]),
-        (3, 0, &[("C112", "/inputs/first")]),
-        (3, 1, &[("C112", "/inputs/first")]),
-        (0, 3, &[("C118", "/inputs")]),
-        (1, 2, &[("C118", "/inputs")]),
+    let cases = [
+        (1, 1, &[][..]),
+        (3, 0, &[("C112", "/inputs/first")][..]),
+        (3, 1, &[("C112", "/inputs/first")][..]),
+        (0, 3, &[("C118", "/inputs")][..]),
+        (1, 2, &[("C118", "/inputs")][..]),
         // One of the first too many, and still too many without it.
-        (2, 2, &[("C112", "/inputs/first"), ("C118", "/inputs")]),
+        (2, 2, &[("C112", "/inputs/first"), ("C118", "/inputs")][..]),
     ];
     let media = |count| {
         (0..count).map(|_| Input { handle: Some("x".into()), ..Input::default() }).collect::<Vec<_>>()

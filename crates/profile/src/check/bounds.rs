@@ -19,7 +19,7 @@ const MAX_ROW: usize = 1024 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whole {
     name: &'static str,
-    default: u64,
+    pub(crate) default: u64,
     least: u64,
     most: u64,
 }

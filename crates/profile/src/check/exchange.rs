@@ -4,14 +4,14 @@ use super::bounds::{self, Whole};
 use super::context::{Context, Written};
 use super::walk::{Fields, wrong_type};
 use crate::lang::{Place as Stand, Text, Tree};
-use crate::revision::{Address, BodyKind, BodyTemplate, Exchange};
+use crate::revision::{Address, BodyKind, BodyTemplate, Exchange, Fetch};
 use diag::Code;
 use serde_json::Value;
 
-/// Members of an exchange, for schemas and for steps that have none.
-pub(crate) const MEMBERS: &[&str] = &[
-    "path",
-    "url",
+/// What a file at an address of an answer is not asked for with.
+pub(crate) const NOT_OF_A_FILE: &[&str] = &["base_url", "method", "kind", "body", "ok_status"];
+/// What has no meaning where nothing is asked for: the file is in an answer.
+pub(crate) const NOT_OF_AN_ANSWER: &[&str] = &[
     "base_url",
     "method",
     "kind",
@@ -19,7 +19,6 @@ pub(crate) const MEMBERS: &[&str] = &[
     "headers",
     "body",
     "timeout_ms",
-    "max_bytes",
     "ok_status",
 ];
 
@@ -84,6 +83,27 @@ pub(crate) fn exchange(fields: &Fields<'_>, role: Role<'_>, cx: &Context<'_>) ->
     };
     check_host(fields, &exchange, cx);
     Some(exchange)
+}
+
+/// What goes with a request for a file at an address of an answer. Headers and
+/// query of a step that has an address are those of the address.
+pub(crate) fn fetch(fields: Option<&Fields<'_>>, cx: &Context<'_>) -> Fetch {
+    let own = |name: &'static str| {
+        let fields = fields.filter(|fields| !has_address(fields));
+        fields.map_or_else(Vec::new, |fields| {
+            fields.object(name);
+            Context::written(fields.raw(name), &fields.place(name))
+        })
+    };
+    let (own_headers, own_query) = (own("headers"), own("query"));
+    let timeout_ms = fields.map(|fields| bounds::TIMEOUT.read(fields, cx.sink));
+    Fetch {
+        headers: headers(&[&cx.headers[..], &own_headers].concat(), cx),
+        own_headers: headers(&own_headers, cx),
+        query: query(&[&cx.query[..], &own_query].concat(), cx),
+        own_query: query(&own_query, cx),
+        timeout_ms: timeout_ms.unwrap_or(bounds::TIMEOUT.default),
+    }
 }
 
 fn address(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Address> {

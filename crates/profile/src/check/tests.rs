@@ -93,6 +93,31 @@ fn the_states_are_kept_in_the_order_of_judgement() {
 }
 
 #[test]
+fn a_null_header_of_a_step_removes_the_inherited_one_also_under_a_conventions_poll() {
+    let (revision, found) = with(&[
+        (
+            "/provider/conventions/poll",
+            json!({ "interval_ms": 1_000 }),
+        ),
+        (
+            "/profiles/0/transport/headers",
+            json!({ "X-Async": "enable" }),
+        ),
+        (
+            "/profiles/0/workflow/steps/0/headers",
+            json!({ "x-async": null }),
+        ),
+    ]);
+    assert!(!found.has_errors(), "{found}");
+    let revision = revision.unwrap();
+    let has = |exchange: &crate::revision::Exchange| {
+        exchange.headers.iter().any(|(name, _)| name == "X-Async")
+    };
+    assert!(has(&revision.submits[0].exchange));
+    assert!(!has(revision.workflow.steps[0].exchange.as_ref().unwrap()));
+}
+
+#[test]
 fn headers_are_inherited_by_name_without_regard_to_case() {
     let (revision, found) = with(&[
         (
@@ -199,6 +224,14 @@ fn what_is_not_built_yet_is_refused_and_never_ignored() {
         (
             "/profiles/0/transport/settle",
             json!({ "kind": "callback" }),
+        ),
+        (
+            "/profiles/0/workflow/steps/2",
+            json!({ "name": "download", "url_path": "url", "method": "POST" }),
+        ),
+        (
+            "/profiles/0/workflow/steps/2",
+            json!({ "name": "download", "value_path": "file", "headers": { "Accept": "video/mp4" } }),
         ),
         (
             "/profiles/0/transport/variants",

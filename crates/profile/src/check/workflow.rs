@@ -2,7 +2,7 @@
 
 use super::bounds;
 use super::context::Context;
-use super::exchange::{MEMBERS, Role, exchange, has_address};
+use super::exchange::{NOT_OF_A_FILE, NOT_OF_AN_ANSWER, Role, exchange, fetch, has_address};
 use super::layers::Layers;
 use super::response::{Mapping, mode, step_captures};
 use super::walk::{Fields, Sink, wrong_type};
@@ -181,7 +181,8 @@ impl<'a> Reader<'a> {
             max_attempts: source.get("max_attempts").map(|_| at.child("max_attempts")),
         };
         layers.read(cx.sink, |merged, at, sink| {
-            let fields = Fields::open(merged, at, sink)?;
+            let merged = with_removals(merged.clone(), source);
+            let fields = Fields::open(&merged, at, sink)?;
             let which = Which { kind, own, when };
             let step = self.read(&fields, &which, &cx.with_sink(sink));
             fields.finish();
@@ -208,7 +209,12 @@ impl<'a> Reader<'a> {
         };
         let needed = kind != Kind::Download || has_address(fields);
         if !needed {
-            fields.skip(MEMBERS);
+            let addressed = fields.raw("url_path").is_some();
+            fields.not_built(if addressed {
+                NOT_OF_A_FILE
+            } else {
+                NOT_OF_AN_ANSWER
+            });
         }
         let exchange = if needed {
             exchange(fields, role, &cx)
@@ -317,6 +323,7 @@ impl<'a> Reader<'a> {
             content_type: content_type
                 .and_then(|text| cx.text(text, Stand::Plain, &fields.place("content_type"))),
             expires: expires(fields, cx),
+            fetch: fetch(Some(fields), cx),
         })))
     }
 
@@ -383,6 +390,29 @@ fn bound_answer(step: &mut Step) {
     } else if download.value.is_some() {
         exchange.max_bytes = download.max_bytes.min(MOST);
     }
+}
+
+/// A `null` of the step's own headers or query removes what the exchange
+/// inherits, so it must outlive the merge over the conventions' poll.
+fn with_removals(mut merged: Value, own: &Value) -> Value {
+    for name in ["headers", "query"] {
+        let nulls = own
+            .get(name)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
+        for (key, _) in nulls.filter(|(_, value)| value.is_null()) {
+            if let Some(members) = merged.as_object_mut() {
+                let inherited = members
+                    .entry(name)
+                    .or_insert_with(|| Value::Object(serde_json::Map::new()));
+                if let Some(inherited) = inherited.as_object_mut() {
+                    inherited.insert(key.clone(), Value::Null);
+                }
+            }
+        }
+    }
+    merged
 }
 
 fn paid_twice(fields: &Fields<'_>, method: Option<&str>, sink: &Sink) {
@@ -461,6 +491,7 @@ pub(crate) fn implied_download(
             content_type: content_type
                 .and_then(|text| cx.text(text, Stand::Plain, &Place::default())),
             expires: None,
+            fetch: fetch(None, cx),
         })),
     })
 }

@@ -146,6 +146,27 @@ impl Path {
         self.all_text(subject).into_iter().next()
     }
 
+    /// Texts that are not empty, those among the items of arrays too, of the first
+    /// alternative of an answer that gives one: the addresses of one or several files.
+    #[must_use]
+    pub fn listed_texts(&self, view: View<'_>) -> Vec<String> {
+        let texts = self.routes.iter().map(|route| {
+            let found = route.in_answer(view);
+            let items = found.iter().flat_map(|value| match value.as_ref() {
+                Value::Array(items) => items.as_slice(),
+                one => std::slice::from_ref(one),
+            });
+            let texts = items
+                .filter_map(Value::as_str)
+                .filter(|text| !text.is_empty());
+            texts.map(str::to_owned).collect::<Vec<_>>()
+        });
+        texts
+            .into_iter()
+            .find(|texts| !texts.is_empty())
+            .unwrap_or_default()
+    }
+
     /// All scalars as text, of the first alternative that gives one.
     #[must_use]
     pub fn all_text<'a>(&self, subject: impl Into<Subject<'a>>) -> Vec<String> {

@@ -41,7 +41,8 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// `now_unix_nanos`: nanoseconds since 1970. `seed`: every uuid of the request comes from it.
+    /// `now_unix_nanos`: nanoseconds since 1970. `seed`: the uuids of the request
+    /// are the numbers that follow it, so it must be random.
     #[must_use]
     pub fn new(now_unix_nanos: i128, seed: Uuid) -> Self {
         Self {
@@ -51,12 +52,13 @@ impl Draws {
         }
     }
 
-    /// The next uuid of this request, in the form of version 4.
+    /// The next uuid of this request, in the form of version 4. A replay of a
+    /// recorded case gives a seed that people can count from.
     pub(super) fn uuid(&self) -> String {
-        let drawn = self.drawn.get();
-        self.drawn.set(drawn.wrapping_add(1));
-        let bytes = Uuid::new_v5(&self.seed, &drawn.to_be_bytes()).into_bytes();
-        uuid::Builder::from_random_bytes(bytes)
+        let drawn = self.drawn.get().wrapping_add(1);
+        self.drawn.set(drawn);
+        let number = self.seed.as_u128().wrapping_add(u128::from(drawn));
+        uuid::Builder::from_random_bytes(number.to_be_bytes())
             .into_uuid()
             .to_string()
     }

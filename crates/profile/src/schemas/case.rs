@@ -37,7 +37,7 @@ fn exchange() -> Value {
         json!({
             "request": object(&["method", "url"], json!({
                 "method": text(), "url": text(), "headers": map(&json!({ "type": ["string", "null"] })), "body": {},
-                "multipart": list(&part),
+                "body_base64": text(), "multipart": list(&part),
             })),
             "answer": { "anyOf": [{ "type": "null" }, object(&[], json!({
                 "status": whole(100, 599), "headers": map(&text()), "body": {}, "body_base64": text(),

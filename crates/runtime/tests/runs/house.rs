@@ -152,6 +152,12 @@ impl House {
         row.get(0)
     }
 
+    /// What a restart of the server looks like to everybody who is connected to this database.
+    pub(crate) async fn cut_connections(&self) {
+        self.sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'modelrow%'")
+            .await;
+    }
+
     pub(crate) fn asked(&self, operation: Operation) -> Vec<Entry> {
         self.sim
             .ledger()
@@ -200,7 +206,10 @@ pub(crate) fn convention(bundle: &mut Value, pointer: &str, value: Value) {
 /// Every poll asks twice a second.
 pub(crate) fn quick_polls(bundle: &mut Value) {
     for profile in bundle["profiles"].as_array_mut().unwrap() {
-        profile["workflow"]["steps"][0]["interval_ms"] = json!(500);
+        let polls = profile.pointer_mut("/workflow/steps/0");
+        if let Some(poll) = polls.filter(|step| step["name"] == "poll") {
+            poll["interval_ms"] = json!(500);
+        }
     }
 }
 

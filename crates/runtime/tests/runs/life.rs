@@ -6,6 +6,7 @@ use runtime::{RunEvent, Status};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use simulator::{Action, Failure, Operation, Rule, Scripted};
+use std::time::Duration;
 use store::DEFAULT_TENANT;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,37 +52,46 @@ async fn the_row_of_the_seeds_delivers_its_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_in_order_and_end_with_the_end() {
     let mut config = quick();
-    config.jobs.run_ms = 3_000;
-    let house = House::new(config).await;
+    // It ends when it has been seen on its way: no matter how slow this machine is.
+    config.jobs.run_ms = 600_000;
+    let house = House::with(config, quick_polls).await;
     let modelrow = house.start().await;
     let handle = modelrow.run_profile(cat()).await.unwrap();
-    let events: Vec<RunEvent> = handle.events().collect().await;
+    let mut stream = handle.events();
+    let mut events: Vec<RunEvent> = Vec::new();
+    while let Some(event) = stream.next().await {
+        match &event {
+            RunEvent::Entry { kind, .. } if kind == "accepted" => {
+                house.sim.advance(Duration::from_secs(200));
+            }
+            event if percent(event).is_some_and(|percent| (1..100).contains(&percent)) => {
+                house.sim.advance_to_completion();
+            }
+            _ => {}
+        }
+        events.push(event);
+    }
     assert!(
         matches!(events.last(), Some(RunEvent::End(view)) if view.status == Status::Succeeded),
         "{events:#?}"
     );
-    let entries: Vec<(i32, String)> = events
+    let entries: Vec<(i32, &str)> = events
         .iter()
         .filter_map(|event| match event {
-            RunEvent::Entry { seq, kind, .. } => Some((*seq, kind.clone())),
+            RunEvent::Entry { seq, kind, .. } => Some((*seq, kind.as_str())),
             _ => None,
         })
         .collect();
-    assert_eq!(
-        entries,
-        [(1, "accepted".to_owned()), (2, "succeeded".to_owned())]
-    );
-    let percents: Vec<u8> = events
-        .iter()
-        .filter_map(|event| match event {
-            RunEvent::Progress(now) | RunEvent::State(now) => now.percent,
-            _ => None,
-        })
-        .collect();
-    assert!(
-        percents.is_sorted() && percents.iter().any(|percent| (1..100).contains(percent)),
-        "{percents:?}"
-    );
+    assert_eq!(entries, [(1, "accepted"), (2, "succeeded")]);
+    let percents: Vec<u8> = events.iter().filter_map(percent).collect();
+    assert!(percents.is_sorted(), "{percents:?}");
+}
+
+fn percent(event: &RunEvent) -> Option<u8> {
+    match event {
+        RunEvent::Progress(now) | RunEvent::State(now) => now.percent,
+        _ => None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,4 +211,53 @@ async fn a_file_of_many_parts_is_stored_whole() {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     assert_eq!(view.artifacts[0].sha256, hex);
+}
+
+/// With a way to stop a job, which the profile declares.
+async fn house_that_cancels() -> House {
+    let mut config = quick();
+    config.jobs.run_ms = 4_000;
+    let change = |bundle: &mut serde_json::Value| {
+        quick_polls(bundle);
+        let cancel = json!({"name": "cancel", "method": "DELETE", "path": "/videos/{{job_id}}"});
+        bundle["profiles"][0]["workflow"]["cancel"] = cancel;
+    };
+    House::with(config, change).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_declared_cancel_stops_the_job_at_the_provider() {
+    let house = house_that_cancels().await;
+    let stopped = Scripted::json(200, json!({"deleted": true}));
+    house
+        .sim
+        .script(vec![Rule::on(Operation::Delete, Action::Answer(stopped))]);
+    let modelrow = house.start().await;
+    let handle = modelrow.run_profile(cat()).await.unwrap();
+    until("the job is polled", || async {
+        !house.asked(Operation::Retrieve).is_empty()
+    })
+    .await;
+    handle.cancel().await.unwrap();
+    let view = handle.wait().await.unwrap();
+    assert_eq!(view.status, Status::Canceled, "{view:#?}");
+    assert_eq!(house.asked(Operation::Delete).len(), 1);
+    assert!(house.asked(Operation::Content).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_succeeds_in_spite_of_a_cancel_is_kept() {
+    // The provider refuses to stop a job that runs.
+    let house = house_that_cancels().await;
+    let modelrow = house.start().await;
+    let handle = modelrow.run_profile(cat()).await.unwrap();
+    until("the job is polled", || async {
+        !house.asked(Operation::Retrieve).is_empty()
+    })
+    .await;
+    handle.cancel().await.unwrap();
+    let view = handle.wait().await.unwrap();
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert!(view.cancel_requested && view.artifacts.len() == 1);
+    assert_eq!(house.asked(Operation::Delete).len(), 1, "asked once");
 }

@@ -6,11 +6,15 @@
     reason = "helpers of tests"
 )]
 
+mod answers;
 mod bundles;
 mod calls;
 mod catalogue;
+mod doubt;
+mod faults;
 mod house;
 mod life;
 mod limits;
 mod submit;
+mod wire;
 mod workers;

@@ -1,8 +1,9 @@
 //! The submit: sent once, repeated only where nothing can have been paid for.
 
-use crate::house::{House, cat, ended, quick, quick_settle};
+use crate::house::{House, LIMIT, cat, convention, ended, quick, quick_settle, until};
 use runtime::{RunRequest, RunView, Status};
 use simulator::{Action, Cut, Operation, Rule};
+use store::DEFAULT_TENANT;
 
 fn outcomes(view: &RunView) -> Vec<&str> {
     view.attempts
@@ -161,5 +162,57 @@ async fn a_wrong_key_ends_the_run_at_once_with_the_providers_words() {
     assert_eq!(
         (house.asked(Operation::Create).len(), view.spent.as_str()),
         (1, "none")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_in_a_list_is_adopted_by_nobody_while_two_unknown_runs_could_have_made_it() {
+    let mut config = quick();
+    config.rules = vec![
+        Rule::on(Operation::Create, Action::Cut(Cut::BeforeReading)),
+        Rule::on(Operation::Create, Action::Cut(Cut::AfterAccepting)),
+    ];
+    let house = House::with(config, |bundle| {
+        convention(bundle, "/settle/visible_after_ms", 2_000.into());
+    })
+    .await;
+    let modelrow = house.start().await;
+    // The first was never accepted. It looks first, and the list shows one job that nobody has: the second's.
+    let lost = modelrow.run_profile(cat()).await.unwrap();
+    until("the first is unknown", || async {
+        lost.view().await.unwrap().state == "submit_unknown"
+    })
+    .await;
+    let paid = modelrow.run_profile(cat()).await.unwrap();
+    until("both have looked", || async {
+        house.asked(Operation::List).len() >= 2
+    })
+    .await;
+    assert_eq!(house.sim.accepted_jobs().len(), 1);
+    assert_eq!(lost.view().await.unwrap().state, "submit_unknown");
+    assert!(lost.view().await.unwrap().provider_job_id.is_none());
+    // Once nobody else can have made it, it is its maker's: the next look adopts it.
+    house
+        .sql(&format!(
+            "update run_states set state = 'failed', shard = null, ended_at = now() - interval '2 hours' where run_id = '{}'",
+            lost.id()
+        ))
+        .await;
+    let view = modelrow
+        .wait(DEFAULT_TENANT, paid.id(), LIMIT)
+        .await
+        .unwrap();
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert!(view.attempts[0].adopted);
+    assert!(
+        house.asked(Operation::List).len() >= 3,
+        "not before the other was out of the question"
+    );
+    assert_eq!(
+        (
+            house.sim.accepted_jobs().len(),
+            house.asked(Operation::Create).len()
+        ),
+        (1, 2)
     );
 }

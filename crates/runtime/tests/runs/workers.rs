@@ -211,3 +211,227 @@ async fn a_fetch_that_died_with_its_worker_is_done_again_under_another_key() {
         "the second fetch has a version, and so a key, of its own"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_shutdown_nothing_of_ours_is_connected_and_the_lease_is_gone() {
+    let house = House::new(quick()).await;
+    let modelrow = house.start().await;
+    until("the lease is held", || async {
+        modelrow.readiness().await.reasons.is_empty()
+    })
+    .await;
+    // Another clone lives on, so that it is the shutdown that closes.
+    let clone = modelrow.clone();
+    let ours = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'modelrow'";
+    assert!(house.count(ours).await >= 2);
+    modelrow.shutdown(LIMIT).await;
+    assert_eq!(house.count("select count(*) from workers").await, 0);
+    // A backend ends a moment after its client has said goodbye.
+    let gone = tokio::time::timeout(
+        Duration::from_secs(5),
+        until("they are gone", || async { house.count(ours).await == 0 }),
+    );
+    assert!(gone.await.is_ok(), "a connection is left");
+    assert!(!clone.readiness().await.reasons.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_the_database_in_the_middle_of_polling_loses_nothing() {
+    let mut config = quick();
+    config.jobs.run_ms = 6_000;
+    let house = House::with(config, crate::house::quick_polls).await;
+    let modelrow = house.start().await;
+    let run = modelrow.run_profile(cat()).await.unwrap().id();
+    until("the job is polled", || async {
+        !house.asked(Operation::Retrieve).is_empty()
+    })
+    .await;
+    for _ in 0..3 {
+        house.cut_connections().await;
+        let polls = house.asked(Operation::Retrieve).len();
+        until("it is polled again", || async {
+            house.asked(Operation::Retrieve).len() > polls
+        })
+        .await;
+    }
+    let view = modelrow.wait(DEFAULT_TENANT, run, LIMIT).await;
+    let view = match view {
+        Ok(view) => view,
+        // The caller's own connection was one of those that were cut.
+        Err(_) => modelrow.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap(),
+    };
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!(
+        (
+            house.sim.accepted_jobs().len(),
+            house.asked(Operation::Create).len(),
+            view.attempts.len()
+        ),
+        (1, 1, 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_only_takes_calls_sees_the_progress_of_a_run_that_another_follows() {
+    let mut config = quick();
+    config.jobs.never_ends = true;
+    let house = House::with(config, crate::house::quick_polls).await;
+    let taker = Modelrow::start(Options {
+        work: Work::No,
+        ..house.options()
+    })
+    .await
+    .unwrap();
+    let _worker = house.start().await;
+    let run = taker.run_profile(cat()).await.unwrap();
+    until("it shows", || async {
+        run.view()
+            .await
+            .unwrap()
+            .progress
+            .is_some_and(|percent| percent > 0)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_that_nobody_watches_is_not_written() {
+    let mut config = quick();
+    config.jobs.run_ms = 2_000;
+    let house = House::with(config, crate::house::quick_polls).await;
+    let modelrow = house.start().await;
+    drop(modelrow.run_profile(cat()).await.unwrap());
+    until("it has ended", || async {
+        house
+            .count("select count(*) from run_states where state = 'succeeded'")
+            .await
+            == 1
+    })
+    .await;
+    assert!(house.asked(Operation::Retrieve).len() > 1);
+    assert_eq!(
+        house
+            .count("select count(*) from run_states where progress is not null")
+            .await,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_that_changed_nothing_writes_nothing() {
+    use sqlx::Row as _;
+    let mut config = quick();
+    config.jobs.never_ends = true;
+    let house = House::with(config, crate::house::quick_polls).await;
+    let modelrow = house.start().await;
+    drop(modelrow.run_profile(cat()).await.unwrap());
+    let polled = |more: usize| {
+        let (house, from) = (&house, house.asked(Operation::Retrieve).len());
+        until("it is polled", move || async move {
+            house.asked(Operation::Retrieve).len() >= from + more
+        })
+    };
+    let mut connection = PgConnection::connect(&house.database.url).await.unwrap();
+    let written = "select s.xmin::text || ' ' || a.xmin::text || ' ' || (select count(*) from run_events) from run_states s, submit_attempts a";
+    polled(1).await;
+    let before: String = sqlx::raw_sql(written)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        .get(0);
+    polled(5).await;
+    let after: String = sqlx::raw_sql(written)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(before, after);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fact_is_never_dropped_for_a_lost_lease_or_a_sweep() {
+    let mut config = quick();
+    config.rules = vec![Rule::on(
+        Operation::Create,
+        Action::DelayAnswer { ms: 4_000 },
+    )];
+    let house = House::new(config).await;
+    let modelrow = house.start().await;
+    let run = modelrow.run_profile(cat()).await.unwrap();
+    until("it is sent", || async {
+        !house.sim.accepted_jobs().is_empty()
+    })
+    .await;
+    house.sql("delete from workers").await;
+    until("it is swept", || async {
+        run.view().await.unwrap().state == "submit_unknown"
+    })
+    .await;
+    let view = modelrow
+        .wait(DEFAULT_TENANT, run.id(), LIMIT)
+        .await
+        .unwrap();
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert!(
+        !view.attempts[0].adopted && house.asked(Operation::List).is_empty(),
+        "its sender's own word"
+    );
+    assert_eq!(house.asked(Operation::Create).len(), 1);
+}
+
+/// The lease as another session sees it, on a thread that nothing blocks: its owner, and how often it was renewed.
+fn renewals(url: &str, times: usize) -> Vec<String> {
+    use sqlx::Row as _;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let (mut owners, mut last) = (Vec::new(), String::new());
+        while owners.len() < times {
+            let row = sqlx::raw_sql(
+                "select worker_id::text, expires_at::text from workers where expires_at > now()",
+            )
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+            let at: String = row.get(1);
+            if at != last {
+                owners.push(row.get(0));
+                last = at;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        owners
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what it spawns only stands in the way"
+)]
+async fn the_lease_is_renewed_on_a_thread_of_its_own_however_busy_the_program_is() {
+    let house = House::new(quick()).await;
+    let modelrow = house.start().await;
+    until("the lease is held", || async {
+        modelrow.readiness().await.reasons.is_empty()
+    })
+    .await;
+    let url = house.database.url.clone();
+    // Longer than the lease lasts: 3 s, renewed each 300 ms.
+    let watch = std::thread::spawn(move || renewals(&url, 15));
+    let (done, busy) = std::sync::mpsc::channel::<()>();
+    let busy = std::sync::Arc::new(std::sync::Mutex::new(busy));
+    for _ in 0..2 {
+        let busy = std::sync::Arc::clone(&busy);
+        tokio::spawn(async move {
+            // Both of the runtime's threads stand still.
+            drop(busy.lock().map(|busy| busy.recv()));
+        });
+    }
+    let owners = watch.join().unwrap();
+    drop(done);
+    assert!(owners.windows(2).all(|two| two[0] == two[1]), "{owners:?}");
+}

@@ -22,6 +22,10 @@ impl Recorded {
         unlike("path", path, &head.path, &mut found);
         unlike("query", query, came_query, &mut found);
         self.headers(head, &mut found);
+        if let Some(recorded) = self.raw() {
+            raw(&recorded, &bytes, &mut found);
+            return found;
+        }
         match (&self.body, &self.multipart) {
             (_, Some(parts)) => form(parts, head, bytes, &mut found).await,
             (Some(recorded), None) => json(recorded, &bytes, &mut found),
@@ -105,6 +109,19 @@ fn json(recorded: &Value, bytes: &[u8], found: &mut Vec<String>) {
             "body: recorded JSON, came `{}`, which is none",
             text(bytes)
         )),
+    }
+}
+
+/// Byte by byte.
+fn raw(recorded: &[u8], came: &[u8], found: &mut Vec<String>) {
+    if recorded != came {
+        found.push(format!(
+            "body: recorded `{}` of {} bytes, came `{}` of {} bytes",
+            text(recorded),
+            recorded.len(),
+            text(came),
+            came.len()
+        ));
     }
 }
 

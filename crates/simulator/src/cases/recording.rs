@@ -49,6 +49,9 @@ pub(super) struct Recorded {
     pub(super) headers: BTreeMap<String, Option<String>>,
     #[serde(default, deserialize_with = "present")]
     pub(super) body: Option<Value>,
+    /// For bodies that are no JSON.
+    #[serde(default)]
+    body_base64: Option<String>,
     #[serde(default)]
     pub(super) multipart: Option<Vec<Part>>,
 }
@@ -107,13 +110,31 @@ impl Case {
 
 impl Exchange {
     fn check(&self) -> Result<(), &'static str> {
-        if self.request.body.is_some() && self.request.multipart.is_some() {
-            return Err("the request has both `body` and `multipart`");
-        }
+        self.request.check()?;
         for part in self.request.multipart.iter().flatten() {
             part.check()?;
         }
         self.answer.as_ref().map_or(Ok(()), Given::check)
+    }
+}
+
+impl Recorded {
+    fn check(&self) -> Result<(), &'static str> {
+        let bodies = [
+            self.body.is_some(),
+            self.body_base64.is_some(),
+            self.multipart.is_some(),
+        ];
+        if bodies.into_iter().filter(|has| *has).count() > 1 {
+            return Err("the request has two of `body`, `body_base64` and `multipart`");
+        }
+        decoded(self.body_base64.as_deref()).map(drop)
+    }
+
+    /// The bytes of a raw body; `None`: the body is written otherwise, or there is none.
+    pub(super) fn raw(&self) -> Option<Bytes> {
+        let text = self.body_base64.as_deref()?;
+        Some(decoded(Some(text)).unwrap_or_default())
     }
 }
 

@@ -242,6 +242,9 @@ async fn null_is_not_absent_and_a_body_is_not_no_body() {
         (json!({}),                     r#"{}"#,         Some("body: recorded without one, came `{}`")),
         (json!({"body": {}}),           "",              Some("body: recorded JSON, came ``, which is none")),
         (json!({}),                     "",              None),
+        (json!({"body_base64": "YWJj"}), "abc",          None),
+        (json!({"body_base64": "YWJj"}), "abd",          Some("body: recorded `abc` of 3 bytes, came `abd` of 3 bytes")),
+        (json!({"body_base64": "YWJj"}), "",             Some("body: recorded `abc` of 3 bytes, came `` of 0 bytes")),
     ];
     for (recorded, came, differs) in cases {
         let mut request = json!({"method": "POST", "url": url});
@@ -276,6 +279,9 @@ async fn what_could_only_be_played_by_guessing_is_refused() {
     let both = json!({"method": "POST", "url": "https://api.acme.test/", "body": {}, "multipart": []});
     let contradictory = [
         one(both, json!({})),
+        one(json!({"method": "POST", "url": "https://api.acme.test/", "body": {}, "body_base64": ""}), json!({})),
+        one(json!({"method": "POST", "url": "https://api.acme.test/", "multipart": [], "body_base64": ""}), json!({})),
+        with("body_base64", json!("!")),
         with("multipart", json!([{"name": "a"}])),
         with("multipart", json!([{"name": "a", "value": "b", "base64": ""}])),
         with("multipart", json!([{"name": "a", "filename": "b", "base64": "!"}])),

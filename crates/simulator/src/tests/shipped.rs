@@ -50,6 +50,9 @@ fn request(rig: &Rig, player: &CasePlayer, recorded: &Value) -> RequestBuilder {
             .collect();
         return form(request, &parts);
     }
+    if let Some(raw) = recorded["body_base64"].as_str() {
+        return request.body(STANDARD.decode(raw).unwrap());
+    }
     match &recorded["body"] {
         Value::Null => request,
         body => request.body(body.to_string()),

@@ -25,7 +25,7 @@ pub(super) fn stop(layout: &Layout) -> Result<Option<i32>, EmbeddedError> {
     }
     match running(layout).first() {
         Some(pid) => Err(EmbeddedError::Orphan { pid: *pid }),
-        None => wait_for_reaping(layout).map(|()| first),
+        None => wait_for_reaping(layout, HARD_LIMIT).map(|()| first),
     }
 }
 
@@ -43,11 +43,11 @@ fn ask_and_wait(layout: &Layout, signal: Signal, limit: Duration) -> bool {
 }
 
 /// A dead server that its parent has not reaped blocks the start; its file must not be deleted.
-fn wait_for_reaping(layout: &Layout) -> Result<(), EmbeddedError> {
+pub(super) fn wait_for_reaping(layout: &Layout, limit: Duration) -> Result<(), EmbeddedError> {
     let Some(pid) = layout.pid_file_pid() else {
         return Ok(());
     };
-    if wait_until(HARD_LIMIT, || !is_zombie(pid)) {
+    if wait_until(limit, || !is_zombie(pid)) {
         Ok(())
     } else {
         Err(EmbeddedError::Orphan { pid })

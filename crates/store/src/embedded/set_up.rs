@@ -50,7 +50,7 @@ pub(super) fn execute(url: String, statement: String) -> Result<(), EmbeddedErro
 }
 
 /// Callers may be inside a runtime, which must not be blocked on from within: hence a thread.
-fn on_own_thread<F>(work: F) -> Result<(), EmbeddedError>
+pub(super) fn on_own_thread<F>(work: F) -> Result<(), EmbeddedError>
 where
     F: Future<Output = Result<(), sqlx::Error>> + Send,
 {

@@ -1,6 +1,7 @@
 //! The life of a real server: these tests start some.
 
 mod account;
+mod faults;
 mod supply;
 
 use super::testing;

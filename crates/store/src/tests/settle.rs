@@ -6,6 +6,7 @@ use crate::facts::{Acceptance, Answered, Closed, ClosedHow, Then, Unknown};
 use crate::runs::Cancel;
 use crate::{Outcome, State};
 use serde_json::json;
+use std::time::Duration;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -246,5 +247,72 @@ async fn a_cancel_in_time_costs_nothing_and_one_too_late_is_sent_after_the_job()
         moved.state,
         State::Canceled,
         "a refused run that was canceled is not sent again"
+    );
+}
+
+#[tokio::test]
+async fn a_listed_job_is_contested_by_every_other_attempt_that_could_have_made_it() {
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let (mine, other) = (house.queue(1).await, house.queue(2).await);
+    house.submit(a, &[mine, other], 1).await;
+    let contested = |ago| house.store.settle_contested(mine, 1, ago);
+    let now = NOW;
+    assert!(contested(now).await.unwrap(), "one is on the wire");
+    for (ago, run, want, why) in [
+        (
+            "outcome = 'unknown'",
+            "state = 'submit_unknown', shard = 1",
+            true,
+            "unknown",
+        ),
+        (
+            "outcome = 'unknown'",
+            "held = true",
+            true,
+            "unknown and held",
+        ),
+        ("outcome = 'not_sent'", "held = false", false, "not sent"),
+        (
+            "outcome = 'written_off'",
+            "held = false",
+            true,
+            "written off",
+        ),
+        (
+            "outcome = 'unknown'",
+            "state = 'failed', shard = null, ended_at = now() - interval '50 min'",
+            true,
+            "failed as unknown a while ago",
+        ),
+        (
+            "outcome = 'unknown'",
+            "ended_at = now() - interval '2 hours'",
+            false,
+            "before this one could be in the list",
+        ),
+        (
+            "outcome = 'accepted'",
+            "state = 'polling', provider_job_id = 'j', give_up_at = now(), shard = 1, ended_at = null",
+            false,
+            "accepted",
+        ),
+    ] {
+        house
+            .sql(&format!(
+                "update submit_attempts set {ago} where run_id = '{other}'; update run_states set {run} where run_id = '{other}'"
+            ))
+            .await;
+        assert_eq!(contested(now).await.unwrap(), want, "{why}");
+    }
+    house
+        .sql(&format!(
+            "update submit_attempts set outcome = 'pending', sent_at = now() - interval '10 s' where run_id = '{other}'"
+        ))
+        .await;
+    assert!(contested(Duration::from_secs(5)).await.unwrap());
+    assert!(
+        !contested(Duration::from_secs(20)).await.unwrap(),
+        "what was sent after the job was seen cannot have made it"
     );
 }

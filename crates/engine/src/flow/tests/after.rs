@@ -1,5 +1,6 @@
-//! Cancelling, files, steps, and what people are told.
+//! Cancelling, steps, and what people are told.
 
+use super::files::files;
 use super::*;
 
 #[test]
@@ -45,137 +46,6 @@ fn a_job_that_succeeds_in_spite_of_a_cancel_is_kept() {
         say(&mut flow, &mut now, 204, &json!(null)),
         Verdict::Canceled
     );
-}
-
-/// A job whose result is at an address that its poll tells.
-fn by_address() -> Value {
-    let mut profile = json!({"workflow": {"steps": []}});
-    profile["workflow"]["steps"] = json!([
-        {"name": "poll", "path": "/jobs/{{job_id}}", "interval_ms": 2000, "states": {"succeeded": ["done"], "failed": ["failed"]}},
-        {"name": "download", "url_path": "files[].url", "mode": "binary"}
-    ]);
-    profile
-}
-
-fn files(flow: &mut Flow, now_ms: &mut i64) -> Vec<FileTask> {
-    match act(flow, now_ms) {
-        Action::Fetch { files, .. } => files,
-        other => panic!("no files: {other:?}"),
-    }
-}
-
-#[test]
-fn credentials_go_with_a_file_only_where_they_may() {
-    let (mut flow, mut now) = accepted(&by_address());
-    let urls = json!([{"url": "https://cdn.example/f?sig=1"}, {"url": "https://api.acme.ai/f"}, {"url": "data:video/mp4;base64,AAAA"}]);
-    let _ = say(
-        &mut flow,
-        &mut now,
-        200,
-        &json!({"status": "done", "files": urls}),
-    );
-    let files = files(&mut flow, &mut now);
-    let [
-        FileSource::Request(elsewhere),
-        FileSource::Request(own),
-        FileSource::Bytes(bytes),
-    ] = [&files[0].source, &files[1].source, &files[2].source]
-    else {
-        panic!("{files:?}");
-    };
-    assert_eq!(
-        (elsewhere.trusted, elsewhere.header("authorization")),
-        (false, None)
-    );
-    assert_eq!(elsewhere.url.as_str(), "https://cdn.example/f?sig=1");
-    assert!(own.trusted && own.header("authorization").is_some());
-    assert_eq!(
-        (&bytes[..], files[2].mime.as_deref(), files[2].idx),
-        (&[0, 0, 0][..], Some("video/mp4"), 2)
-    );
-}
-
-#[test]
-fn an_address_from_an_answer_must_be_public_and_https() {
-    for url in [
-        "http://cdn.example/f",
-        "https://127.0.0.1/f",
-        "https://169.254.169.254/",
-        "file:///etc/passwd",
-    ] {
-        let (mut flow, mut now) = accepted(&by_address());
-        let _ = say(
-            &mut flow,
-            &mut now,
-            200,
-            &json!({"status": "done", "files": [{"url": url}]}),
-        );
-        assert!(
-            matches!(ended(&mut flow, &mut now), Ending::Failed(fault) if fault.kind == Kind::EgressRefused),
-            "{url}"
-        );
-    }
-}
-
-#[test]
-fn an_expired_address_is_asked_for_again_twice_and_no_more() {
-    let (mut flow, mut now) = accepted(&by_address());
-    let mut asked = 0;
-    let ending = loop {
-        let _ = say(
-            &mut flow,
-            &mut now,
-            200,
-            &json!({"status": "done", "files": [{"url": "https://cdn.example/f"}]}),
-        );
-        let _ = files(&mut flow, &mut now);
-        let failed = FetchFault::Answer {
-            received: answer(403, &json!("gone")),
-            trusted: false,
-            fault: Fault::new(Kind::WrongContent, "no file"),
-        };
-        match flow.on(Event::FetchFailed(failed), now, MID) {
-            Verdict::AskAgain => asked += 1,
-            _ => break ended(&mut flow, &mut now),
-        }
-    };
-    assert_eq!(asked, 2);
-    assert!(matches!(ending, Ending::Failed(fault) if fault.class() == Some(Class::Expired)));
-}
-
-#[test]
-fn success_without_a_file_is_a_failure_with_a_code_of_its_own() {
-    let (mut flow, mut now) = accepted(&by_address());
-    let _ = say(
-        &mut flow,
-        &mut now,
-        200,
-        &json!({"status": "done", "files": []}),
-    );
-    assert!(
-        matches!(ended(&mut flow, &mut now), Ending::Failed(fault) if fault.kind == Kind::NoResult)
-    );
-}
-
-#[test]
-fn a_broken_download_of_a_paid_job_is_repeated_for_as_long_as_the_job_may_live() {
-    let (mut flow, mut now) = accepted(&json!({}));
-    let _ = say(&mut flow, &mut now, 200, &json!({"status": "done"}));
-    let mut tries = 0;
-    let ending = loop {
-        match act(&mut flow, &mut now) {
-            Action::Fetch { .. } => tries += 1,
-            Action::Ended(ending) => break ending,
-            other => panic!("{other:?}"),
-        }
-        let _ = flow.on(
-            Event::FetchFailed(FetchFault::Broken(Fault::new(Kind::BadFile, "cut"))),
-            now,
-            MID,
-        );
-    };
-    assert!(tries > 10 && now >= 600_000, "{tries} tries until {now}");
-    assert!(matches!(ending, Ending::Failed(fault) if fault.kind == Kind::BadFile));
 }
 
 #[test]
@@ -402,4 +272,89 @@ fn nothing_of_a_call_or_a_capture_is_shown_by_debug() {
         !shown.contains("captured-key") && !shown.contains("a cat") && !shown.contains(KEY),
         "{shown}"
     );
+}
+
+#[test]
+fn a_job_past_its_life_is_stopped_where_the_provider_can_and_fails_with_its_id_kept() {
+    for (status, polls) in [(204, 1), (422, 1), (500, 3)] {
+        let profile = json!({"workflow": {"cancel": {"name": "stop", "method": "DELETE", "path": "/jobs/{{job_id}}"}}});
+        let (mut flow, mut now) = accepted(&profile);
+        let mut stops = 0;
+        let ending = loop {
+            let answered = match act(&mut flow, &mut now) {
+                Action::Exchange {
+                    phase: Phase::Poll, ..
+                } => answer(200, &json!({"status": "running"})),
+                Action::Exchange {
+                    phase: Phase::Cancel,
+                    ..
+                } => {
+                    assert!(now >= 600_000, "stopped at {now}");
+                    stops += 1;
+                    answer(status, &json!(null))
+                }
+                Action::Ended(ending) => break ending,
+                other => panic!("{other:?}"),
+            };
+            let _ = flow.on(Event::Answered(answered), now, MID);
+        };
+        assert_eq!(stops, polls, "{status}");
+        assert!(
+            matches!(ending, Ending::Failed(fault) if fault.kind == Kind::DeadlineExceeded && fault.message.contains("job-1"))
+        );
+        assert_eq!(flow.job_id(), Some("job-1"));
+    }
+}
+
+/// Rows of section 5: what an answer means before the submit, and in a step
+/// after it.
+#[test]
+#[rustfmt::skip]
+fn the_class_alone_decides_what_a_step_may_repeat() {
+    let profile = json!({"workflow": {
+        "before": [{"name": "hello", "path": "/hello"}],
+        "steps": [{"name": "poll", "path": "/jobs/{{job_id}}", "states": {"succeeded": ["done"]}}, {"name": "resolve", "path": "/resolve"}],
+    }});
+    let error = |code: &str| json!({"error": {"code": code}});
+    let cases = [
+        // class              status               before      after
+        ("moderated",         451, json!(null),    "fails",    "fails"),
+        ("moderated",         400, error("policy"), "fails",   "fails"),
+        ("billing",           402, json!(null),    "fails",    "waits for the credential"),
+        ("billing",           429, error("quota"), "fails",    "waits for the credential"),
+        ("authentication",    401, json!(null),    "fails",    "waits for the credential"),
+        ("authentication",    403, json!(null),    "fails",    "waits for the credential"),
+        ("invalid_request",   422, json!(null),    "fails",    "fails"),
+        ("not_found",         404, json!(null),    "fails",    "fails"),
+        ("rate_limited",      429, json!(null),    "again",    "again"),
+        ("overloaded",        400, error("busy"),  "again",    "again"),
+        ("transient",         400, error("hiccup"), "again",   "again"),
+        ("unknown_outcome",   500, json!(null),    "again",    "again"),
+        ("unknown_outcome",   409, json!(null),    "again",    "again"),
+        ("provider_error",    304, json!(null),    "fails",    "fails"),
+    ];
+    for (class, status, body, before, after) in cases {
+        let (mut flow, mut now) = (flow(&profile), 0);
+        assert_eq!(told(&mut flow, &mut now, status, &body), before, "{class} {status} before");
+        let (mut flow, mut now) = (crate::testing::flow(&profile), 0);
+        let _ = say(&mut flow, &mut now, 200, &json!({}));
+        let _ = say(&mut flow, &mut now, 200, &json!({"id": "j"}));
+        let _ = say(&mut flow, &mut now, 200, &json!({"status": "done"}));
+        assert_eq!(told(&mut flow, &mut now, status, &body), after, "{class} {status} after");
+    }
+}
+
+/// What follows an answer to a step, in a word.
+fn told(flow: &mut Flow, now_ms: &mut i64, status: u16, body: &Value) -> &'static str {
+    match say(flow, now_ms, status, body) {
+        Verdict::Failed(_) => "fails",
+        Verdict::CredentialRefused(_) => "waits for the credential",
+        Verdict::Continue => match flow.next(*now_ms, drawn(*now_ms)) {
+            Action::Wait {
+                why: Why::Backoff, ..
+            } => "again",
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
 }

@@ -264,3 +264,70 @@ fn without_the_attempts_time_no_page_is_complete() {
     let body = json!({"oldest": 900, "data": []});
     assert_eq!(look(&mut flow, &mut now, &body, &[]), Verdict::NotSettled);
 }
+
+#[test]
+fn a_candidate_without_an_id_of_its_own_is_no_absence() {
+    for id in [json!(null), json!(""), json!({}), json!("x".repeat(1_025))] {
+        let body = json!({"more": false, "data": [{"id": id, "prompt": "a cat"}]});
+        let verdict = look(&mut unknown(&paged(), 0), &mut 0, &body, &[]);
+        assert_eq!(verdict, Verdict::NotSettled, "{id}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn an_answer_that_is_not_what_was_asked_for_proves_no_absence() {
+    let by_tag = json!({"transport": {"settle": {"kind": "lookup", "path": "/jobs", "query": {"tag": "{{run.token}}"}, "job_id_path": "jobs[].id", "visible_after_ms": 30_000}}});
+    let cases = [
+        (lookup(), 200, json!({"data": []}),           true,  "Absent"),
+        (lookup(), 200, json!({"data": []}),           false, "NotSettled"),
+        (lookup(), 200, json!({}),                     true,  "NotSettled"),
+        (lookup(), 200, json!({"data": null}),         true,  "NotSettled"),
+        (lookup(), 200, json!("<html>maintenance"),    true,  "NotSettled"),
+        (lookup(), 204, json!(null),                   true,  "NotSettled"),
+        (by_tag.clone(), 200, json!({"jobs": []}),     true,  "Absent"),
+        (by_tag.clone(), 404, json!(null),             true,  "Absent"),
+        (by_tag.clone(), 404, json!(null),             false, "NotSettled"),
+        (by_tag.clone(), 200, json!("<html>"),         true,  "NotSettled"),
+        (by_tag, 200, json!(null),                     true,  "NotSettled"),
+    ];
+    for (profile, status, body, trusted, want) in cases {
+        let (mut flow, mut now) = (unknown(&profile, 0), 0);
+        let _ = act(&mut flow, &mut now);
+        let received = Received { trusted, ..answer(status, &body) };
+        let Verdict::Candidates(ids) = flow.on(Event::Answered(received), now, MID) else {
+            panic!("{body}: no candidates");
+        };
+        assert_eq!(ids, Vec::<String>::new());
+        let verdict = flow.on(Event::Candidates(ids), now, MID);
+        assert_eq!(word(&verdict), want, "{status} {body} trusted: {trusted}");
+    }
+}
+
+#[test]
+fn replays_that_break_are_counted_like_those_that_are_answered() {
+    let (mut flow, mut now) = (flow(&replay()), 0);
+    let _ = act(&mut flow, &mut now);
+    let _ = flow.on(Event::Broken(Fault::new(Kind::NotSent, "cut")), now, MID);
+    let mut replays = 0;
+    let ending = loop {
+        match act(&mut flow, &mut now) {
+            Action::Replay => replays += 1,
+            Action::Ended(ending) => break ending,
+            other => panic!("{other:?}"),
+        }
+        assert!(replays < 10, "without end");
+        let fault = Fault::new(Kind::NotSent, "cut");
+        let event = if replays == 1 {
+            Event::NotSent(fault)
+        } else {
+            Event::Broken(fault)
+        };
+        assert_eq!(flow.on(event, now, MID), Verdict::Continue);
+        // Once a replay has begun, absence does not free the run.
+        let none = flow.on(Event::Candidates(Vec::new()), now, MID);
+        assert_eq!(none, Verdict::NotSettled);
+    };
+    assert_eq!(replays, 3);
+    assert!(matches!(ending, Ending::Failed(fault) if fault.kind.word() == "unknown_outcome"));
+}

@@ -107,3 +107,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+#[rustfmt::skip]
+fn addresses_are_taken_from_the_first_alternative_that_has_a_text() {
+    let path = Path::fixed(&["output", "output.video"]).unwrap();
+    let cases = [
+        ("one address",               json!({ "output": "a" }),                 vec!["a"]),
+        ("the items of an array",     json!({ "output": ["a", "b"] }),          vec!["a", "b"]),
+        ("an object is passed over",  json!({ "output": { "video": "a" } }),    vec!["a"]),
+        ("an empty text is none",     json!({ "output": "" }),                  vec![]),
+        ("nothing there",             json!({}),                                vec![]),
+    ];
+    for (why, body, want) in cases {
+        let answer = Answer { status: 200, headers: Vec::new(), event: None, body: Body::Json(body) };
+        assert_eq!(path.listed_texts(answer.view()), want, "{why}");
+    }
+}

@@ -1,0 +1,275 @@
+//! Files: where they are, what asks for them, and what follows when they do not come.
+
+use super::*;
+
+/// A job whose result is at an address that its poll tells.
+fn by_address() -> Value {
+    let mut profile = json!({"workflow": {"steps": []}});
+    profile["workflow"]["steps"] = json!([
+        {"name": "poll", "path": "/jobs/{{job_id}}", "interval_ms": 2000, "states": {"succeeded": ["done"], "failed": ["failed"]}},
+        {"name": "download", "url_path": "files[].url", "mode": "binary"}
+    ]);
+    profile
+}
+
+pub(super) fn files(flow: &mut Flow, now_ms: &mut i64) -> Vec<FileTask> {
+    match act(flow, now_ms) {
+        Action::Fetch { files, .. } => files,
+        other => panic!("no files: {other:?}"),
+    }
+}
+
+#[test]
+fn credentials_go_with_a_file_only_where_they_may() {
+    let (mut flow, mut now) = accepted(&by_address());
+    let urls = json!([{"url": "https://cdn.example/f?sig=1"}, {"url": "https://api.acme.ai/f"}, {"url": "data:video/mp4;base64,AAAA"}]);
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "files": urls}),
+    );
+    let files = files(&mut flow, &mut now);
+    let [
+        FileSource::Request(elsewhere),
+        FileSource::Request(own),
+        FileSource::Bytes(bytes),
+    ] = [&files[0].source, &files[1].source, &files[2].source]
+    else {
+        panic!("{files:?}");
+    };
+    assert_eq!(
+        (elsewhere.trusted, elsewhere.header("authorization")),
+        (false, None)
+    );
+    assert_eq!(elsewhere.url.as_str(), "https://cdn.example/f?sig=1");
+    assert!(own.trusted && own.header("authorization").is_some());
+    assert_eq!(
+        (&bytes[..], files[2].mime.as_deref(), files[2].idx),
+        (&[0, 0, 0][..], Some("video/mp4"), 2)
+    );
+}
+
+#[test]
+fn an_address_from_an_answer_must_be_public_and_https() {
+    for url in [
+        "http://cdn.example/f",
+        "https://127.0.0.1/f",
+        "https://169.254.169.254/",
+        "file:///etc/passwd",
+    ] {
+        let (mut flow, mut now) = accepted(&by_address());
+        let _ = say(
+            &mut flow,
+            &mut now,
+            200,
+            &json!({"status": "done", "files": [{"url": url}]}),
+        );
+        assert!(
+            matches!(ended(&mut flow, &mut now), Ending::Failed(fault) if fault.kind == Kind::EgressRefused),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn an_expired_address_is_asked_for_again_twice_and_no_more() {
+    let (mut flow, mut now) = accepted(&by_address());
+    let mut asked = 0;
+    let ending = loop {
+        let _ = say(
+            &mut flow,
+            &mut now,
+            200,
+            &json!({"status": "done", "files": [{"url": "https://cdn.example/f"}]}),
+        );
+        let _ = files(&mut flow, &mut now);
+        let failed = FetchFault::Answer {
+            received: answer(403, &json!("gone")),
+            trusted: false,
+            fault: Fault::new(Kind::WrongContent, "no file"),
+        };
+        match flow.on(Event::FetchFailed(failed), now, MID) {
+            Verdict::AskAgain => asked += 1,
+            _ => break ended(&mut flow, &mut now),
+        }
+    };
+    assert_eq!(asked, 2);
+    assert!(matches!(ending, Ending::Failed(fault) if fault.class() == Some(Class::Expired)));
+}
+
+#[test]
+fn success_without_a_file_is_a_failure_with_a_code_of_its_own() {
+    let (mut flow, mut now) = accepted(&by_address());
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "files": []}),
+    );
+    assert!(
+        matches!(ended(&mut flow, &mut now), Ending::Failed(fault) if fault.kind == Kind::NoResult)
+    );
+}
+
+#[test]
+fn a_broken_download_of_a_paid_job_is_repeated_for_as_long_as_the_job_may_live() {
+    let (mut flow, mut now) = accepted(&json!({}));
+    let _ = say(&mut flow, &mut now, 200, &json!({"status": "done"}));
+    let mut tries = 0;
+    let ending = loop {
+        match act(&mut flow, &mut now) {
+            Action::Fetch { .. } => tries += 1,
+            Action::Ended(ending) => break ending,
+            other => panic!("{other:?}"),
+        }
+        let _ = flow.on(
+            Event::FetchFailed(FetchFault::Broken(Fault::new(Kind::BadFile, "cut"))),
+            now,
+            MID,
+        );
+    };
+    assert!(tries > 10 && now >= 600_000, "{tries} tries until {now}");
+    assert!(matches!(ending, Ending::Failed(fault) if fault.kind == Kind::BadFile));
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_files_of_an_answer_are_found_where_the_profile_says() {
+    let cases = [
+        ("several addresses", json!({"url_path": "files[].url", "mode": "binary"}), json!({"files": [{"url": "https://cdn.example/a"}, {"url": "https://cdn.example/b"}]}), vec!["0 https://cdn.example/a", "1 https://cdn.example/b"]),
+        ("a list of them",    json!({"url_path": "files", "mode": "json"}),         json!({"files": ["https://cdn.example/a", "https://cdn.example/b"]}), vec!["0 https://cdn.example/a", "1 https://cdn.example/b"]),
+        ("a relative one",    json!({"url_path": "file", "mode": "binary"}),        json!({"file": "files/a"}), vec!["0 https://api.acme.ai/v1/files/a"]),
+        ("one with its data", json!({"url_path": "file", "mode": "binary"}),        json!({"file": "data:video/mp4;base64,AAEC"}), vec!["0 bytes [0, 1, 2] video/mp4"]),
+        ("base64",            json!({"value_path": "file", "mode": "json_base64"}), json!({"file": "AAEC"}), vec!["0 bytes [0, 1, 2]"]),
+        ("base64, short",     json!({"value_path": "file", "mode": "base64"}),      json!({"file": "AAEC"}), vec!["0 bytes [0, 1, 2]"]),
+        ("hexadecimal",       json!({"value_path": "file", "mode": "hex"}),         json!({"file": "000102"}), vec!["0 bytes [0, 1, 2]"]),
+        ("text",              json!({"value_path": "file", "mode": "text"}),        json!({"file": "ab"}), vec!["0 bytes [97, 98]"]),
+        ("with a media type", json!({"value_path": "files[].data", "mode": "base64", "mime_path": "files[].mime"}), json!({"files": [{"data": "AA==", "mime": "video/webm"}, {"data": "AQ==", "mime": "video/mp4"}]}), vec!["0 bytes [0] video/webm", "1 bytes [1] video/mp4"]),
+    ];
+    for (why, mut download, mut body, want) in cases {
+        download["name"] = json!("download");
+        body["status"] = json!("done");
+        let poll = json!({"name": "poll", "path": "/jobs/{{job_id}}", "states": {"succeeded": ["done"]}});
+        let (mut flow, mut now) = accepted(&json!({"workflow": {"steps": [poll, download]}}));
+        let _ = say(&mut flow, &mut now, 200, &body);
+        let found: Vec<String> = files(&mut flow, &mut now).iter().map(file_shown).collect();
+        assert_eq!(found, want, "{why}");
+    }
+}
+
+fn file_shown(task: &FileTask) -> String {
+    let mime = task.mime.as_ref().map(|mime| format!(" {mime}"));
+    let source = match &task.source {
+        FileSource::Request(request) => request.url.to_string(),
+        FileSource::Bytes(bytes) => format!("bytes {:?}", &bytes[..]),
+    };
+    format!("{} {source}{}", task.idx, mime.unwrap_or_default())
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_file_is_asked_for_with_what_every_exchange_inherits_and_its_own() {
+    let provider = json!({"conventions": {"query": {"key": "{{apiKey}}"}}});
+    let cases = [
+        // address                              its own                                              what is sent
+        ("https://api.acme.ai/f",               json!({}),                                           Some(("https://api.acme.ai/f?key=hidden-key", true, None, 60_000))),
+        ("https://api.acme.ai/f?key=x&a=1",     json!({}),                                           Some(("https://api.acme.ai/f?key=x&a=1", true, None, 60_000))),
+        ("https://cdn.example/f?sig=1",         json!({}),                                           Some(("https://cdn.example/f?sig=1", false, None, 60_000))),
+        ("https://cdn.example/f",               json!({"headers": {"Accept": "video/mp4"}, "query": {"alt": "media"}, "timeout_ms": 5_000}), Some(("https://cdn.example/f?alt=media", false, Some("video/mp4"), 5_000))),
+        ("https://api.acme.ai/f",               json!({"headers": {"Accept": "video/mp4", "Authorization": null}}), Some(("https://api.acme.ai/f?key=hidden-key", false, Some("video/mp4"), 60_000))),
+        ("https://cdn.example/f",               json!({"headers": {"X-Key": "{{apiKey}}"}}),         None),
+    ];
+    for (address, own, want) in cases {
+        let mut profile = by_address();
+        for (name, value) in own.as_object().unwrap() {
+            profile["workflow"]["steps"][1][name] = value.clone();
+        }
+        let setting = setting_of(revision_of(&profile, &provider), &call("a cat"));
+        let (mut flow, mut now) = (Flow::new(setting), 0);
+        let _ = say(&mut flow, &mut now, 200, &json!({"id": "job-1"}));
+        let _ = say(&mut flow, &mut now, 200, &json!({"status": "done", "files": [{"url": address}]}));
+        let action = act(&mut flow, &mut now);
+        let Some((url, authorized, accept, timeout_ms)) = want else {
+            assert!(matches!(action, Action::Ended(Ending::Failed(fault)) if fault.kind == Kind::EgressRefused), "{address} {own}");
+            continue;
+        };
+        let Action::Fetch { files, .. } = action else {
+            panic!("{address} {own}: {action:?}");
+        };
+        let FileSource::Request(request) = &files[0].source else {
+            panic!("{address}: no request");
+        };
+        assert_eq!(request.url.as_str(), url);
+        assert_eq!(request.header("authorization").is_some(), authorized, "{address} {own}");
+        assert_eq!((request.header("accept"), request.timeout_ms), (accept, timeout_ms), "{address} {own}");
+    }
+}
+
+#[test]
+fn the_absence_of_an_optional_file_is_no_failure() {
+    let mut profile = by_address();
+    profile["workflow"]["steps"][1]["optional"] = json!(true);
+    let file = json!({"status": "done", "files": [{"url": "https://cdn.example/f"}]});
+    let page = |status| FetchFault::Answer {
+        received: answer(status, &json!({"error": {"message": "no"}})),
+        trusted: false,
+        fault: Fault::new(Kind::WrongContent, "a page"),
+    };
+    let too_large = FetchFault::Final(Fault::new(Kind::FileTooLarge, "too large"));
+    let cases = [
+        ("none in the answer", json!({"status": "done"}), None, 0),
+        ("a page instead", file.clone(), Some(page(200)), 0),
+        ("too large", file.clone(), Some(too_large), 0),
+        ("expired", file, Some(page(410)), 2),
+    ];
+    for (why, body, failed, want) in cases {
+        let (mut flow, mut now) = accepted(&profile);
+        let mut asked = 0;
+        let ending = loop {
+            let _ = say(&mut flow, &mut now, 200, &body);
+            match act(&mut flow, &mut now) {
+                Action::Fetch { .. } => {}
+                Action::Ended(ending) => break ending,
+                other => panic!("{why}: {other:?}"),
+            }
+            match flow.on(Event::FetchFailed(failed.clone().unwrap()), now, MID) {
+                Verdict::AskAgain => asked += 1,
+                Verdict::Continue => break ended(&mut flow, &mut now),
+                other => panic!("{why}: {other:?}"),
+            }
+        };
+        assert!(matches!(ending, Ending::Succeeded { .. }), "{why}");
+        assert_eq!(asked, want, "{why}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn when_a_result_is_gone_is_read_in_every_form() {
+    let cases = [
+        (json!({"expires_in_ms": 5_000}),  json!(null),                         Some(5_000)),
+        (json!({"expires_path": "until"}), json!(1_700_000_000),                Some(1_700_000_000_000)),
+        (json!({"expires_path": "until"}), json!(1_700_000_000_000_i64),        Some(1_700_000_000_000)),
+        (json!({"expires_path": "until"}), json!("1700000000"),                 Some(1_700_000_000_000)),
+        (json!({"expires_path": "until"}), json!("2023-11-14T22:13:20.5Z"),     Some(1_700_000_000_500)),
+        (json!({"expires_path": "until"}), json!("soon"),                       None),
+        (json!({"expires_path": "until"}), json!(null),                         None),
+        (json!({}),                        json!(1_700_000_000),                None),
+    ];
+    for (own, until, want) in cases {
+        let mut profile = by_address();
+        for (name, value) in own.as_object().unwrap() {
+            profile["workflow"]["steps"][1][name] = value.clone();
+        }
+        let (mut flow, mut now) = accepted(&profile);
+        let body = json!({"status": "done", "until": until, "files": [{"url": "https://cdn.example/f"}]});
+        let _ = say(&mut flow, &mut now, 200, &body);
+        let got = files(&mut flow, &mut now)[0].expires_at_ms;
+        let want = match own.get("expires_in_ms") {
+            Some(_) => want.map(|ms: i64| now + ms),
+            None => want,
+        };
+        assert_eq!(got, want, "{own} {until}");
+    }
+}
