@@ -19,6 +19,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Instant;
+use store::Store;
+use store::embedded::{Embedded, Options};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,13 +35,19 @@ struct Story {
     /// Script of the simulated provider; its address is `{simulator}` in arguments.
     #[serde(default)]
     simulator: Option<Value>,
-    /// Files to write first.
+    /// One server for all its commands, as `DATABASE_URL`; without it each starts the private one.
     #[serde(default)]
-    files: BTreeMap<String, String>,
+    one_server: bool,
+    /// Files to write first: a text as it is, anything else as JSON.
+    #[serde(default)]
+    files: BTreeMap<String, Value>,
     commands: Vec<Step>,
     /// Requests that the provider must have received in all, by method and path.
     #[serde(default)]
     received: Option<BTreeMap<String, usize>>,
+    /// How the prompts of the accepted jobs must begin, in their order.
+    #[serde(default)]
+    prompts: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,7 +79,7 @@ fn top() -> PathBuf {
         .unwrap()
 }
 
-fn program(folder: &Path, step: &Step, address: &str) -> Output {
+fn program(folder: &Path, step: &Step, address: &str, database: Option<&str>) -> Output {
     let fill = |text: &String| {
         let text = text.replace("{simulator}", address);
         text.replace("{top}", &top().display().to_string())
@@ -79,6 +91,7 @@ fn program(folder: &Path, step: &Step, address: &str) -> Output {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", folder)
         .env("MODELROW_DATA", folder.join("data"))
+        .envs(database.map(|url| ("DATABASE_URL", url)))
         .envs(&step.env)
         .output()
         .unwrap()
@@ -133,6 +146,22 @@ fn check(name: &str, number: usize, step: &Step, output: &Output, folder: &Path)
     }
 }
 
+fn server(folder: &Path) -> Embedded {
+    let options = Options::default_for_user(|name| std::env::var_os(name)).unwrap();
+    let options = Options {
+        data_dir: folder.join("data"),
+        fsync: false,
+        ..options
+    };
+    Embedded::start(&options, &mut |_| {}).unwrap()
+}
+
+async fn migrated(folder: &Path) -> Embedded {
+    let server = tokio::task::block_in_place(|| server(folder));
+    Store::migrate(&server.owner_url()).await.unwrap();
+    server
+}
+
 async fn play(path: &Path) {
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
     let text = fs::read_to_string(path).unwrap();
@@ -147,14 +176,29 @@ async fn play(path: &Path) {
         serde_json::from_value(config).unwrap_or_else(|error| panic!("{name}: {error}"));
     let simulator = Simulator::start(config).await.unwrap();
     for (file, content) in &story.files {
-        fs::write(folder.path().join(file), content).unwrap();
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(
+            path,
+            content
+                .as_str()
+                .map_or_else(|| content.to_string(), str::to_owned),
+        )
+        .unwrap();
     }
+    let server = match story.one_server {
+        true => Some(migrated(folder.path()).await),
+        false => None,
+    };
+    let database = server.as_ref().map(Embedded::url);
     for (number, step) in story.commands.iter().enumerate() {
         let place = folder.path().to_owned();
         let address = simulator.base_url();
-        let output = tokio::task::block_in_place(|| program(&place, step, &address));
+        let output =
+            tokio::task::block_in_place(|| program(&place, step, &address, database.as_deref()));
         check(&name, number + 1, step, &output, folder.path());
     }
+    drop(server);
     if let Some(want) = &story.received {
         let mut received: BTreeMap<String, usize> = BTreeMap::new();
         for entry in simulator.ledger() {
@@ -171,24 +215,66 @@ async fn play(path: &Path) {
             "{name}: what the provider received: {received:?}"
         );
     }
+    if let Some(want) = &story.prompts {
+        let got: Vec<_> = simulator
+            .accepted_jobs()
+            .into_iter()
+            .map(|job| job.prompt)
+            .collect();
+        let fits = got.len() == want.len()
+            && got
+                .iter()
+                .zip(want)
+                .all(|(have, start)| have.starts_with(start));
+        assert!(
+            fits,
+            "{name}: the prompts must begin with {want:?}: {got:?}"
+        );
+    }
     simulator.stop();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_story_ends_as_its_file_says() {
+/// Every story, or those whose name holds `MODELROW_STORY`.
+#[expect(clippy::disallowed_methods, reason = "for people at work on one story")]
+fn stories() -> Vec<PathBuf> {
     let mut stories: Vec<_> = fs::read_dir(top().join("tests/cases"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     stories.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
-    stories.sort();
     assert!(
         stories.len() >= 5,
         "only {} stories were found",
         stories.len()
     );
-    for story in &stories {
-        eprintln!("story {}", story.display());
-        play(story).await;
+    let only = std::env::var("MODELROW_STORY").unwrap_or_default();
+    stories.retain(|path| path.to_string_lossy().contains(&only));
+    stories.sort();
+    stories
+}
+
+/// Two at a time: each waits for its provider most of the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_story_ends_as_its_file_says() {
+    let places = Arc::new(Semaphore::new(2));
+    let mut playing = JoinSet::new();
+    for story in stories() {
+        let places = Arc::clone(&places);
+        playing.spawn(async move {
+            let _place = places.acquire_owned().await.unwrap();
+            let begun = Instant::now();
+            play(&story).await;
+            eprintln!(
+                "{:5.1} s {}",
+                begun.elapsed().as_secs_f64(),
+                story.display()
+            );
+        });
     }
+    let mut broken = 0;
+    while let Some(ended) = playing.join_next().await {
+        // What was wrong has been printed by the story itself.
+        broken += usize::from(ended.is_err());
+    }
+    assert_eq!(broken, 0, "stories that ended otherwise");
 }

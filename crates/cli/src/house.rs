@@ -4,6 +4,7 @@ use crate::args::HouseArgs;
 use crate::exit::{Stop, chain};
 use crate::{bundles, ui};
 use diag::Code;
+use profile::rows::{Rows, SchemaRow, TemplateRow};
 use runtime::{Modelrow, Options, Work};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -89,20 +90,18 @@ impl House {
             .iter()
             .map(|entry| entry.key.provider.as_str())
             .collect();
-        for text in shipped {
+        let mut rows = Rows::default();
+        // What is there already is not even checked: every start would pay for it.
+        let missing = |text: &&&str| slug(text).is_some_and(|slug| !known.contains(slug.as_str()));
+        for text in shipped.iter().filter(missing) {
             let read = bundles::check(PathBuf::from("shipped"), text);
-            let missing = read
-                .bundle
-                .rows
-                .providers
-                .iter()
-                .any(|row| !known.contains(row.slug.as_str()));
-            if missing && !read.found().has_errors() {
-                modelrow
-                    .apply(SYSTEM_TENANT, &read.bundle.rows)
-                    .await
-                    .map_err(|error| run_stop(&error))?;
+            if !read.found().has_errors() {
+                add(&mut rows, read.bundle.rows);
             }
+        }
+        if !rows.providers.is_empty() {
+            let applied = modelrow.apply(SYSTEM_TENANT, &rows).await;
+            applied.map_err(|error| run_stop(&error))?;
         }
         modelrow.shutdown(Duration::ZERO).await;
         Ok(())
@@ -155,6 +154,12 @@ impl House {
     }
 }
 
+/// The provider of a bundle.
+fn slug(bundle: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(bundle).ok()?;
+    Some(value.pointer("/provider/slug")?.as_str()?.to_owned())
+}
+
 /// Brings a database to the schema of this build.
 pub(crate) async fn migrate(args: &HouseArgs) -> Result<String, Stop> {
     let Some(url) = &args.database_url else {
@@ -168,6 +173,27 @@ pub(crate) async fn migrate(args: &HouseArgs) -> Result<String, Stop> {
         .await
         .map_err(|error| store_stop(&error))?;
     Ok("the database of `DATABASE_URL`".to_owned())
+}
+
+/// Adds the rows of a bundle, so that all are applied, and compiled, at once.
+/// Of templates and schemas that several bundles carry one is enough.
+fn add(all: &mut Rows, mut more: Rows) {
+    more.prompt_templates.retain(|row| {
+        let same = |have: &TemplateRow| have.name == row.name && have.version == row.version;
+        !all.prompt_templates.iter().any(same)
+    });
+    more.response_schemas.retain(|row| {
+        let same = |have: &SchemaRow| have.name == row.name && have.version == row.version;
+        !all.response_schemas.iter().any(same)
+    });
+    all.providers.append(&mut more.providers);
+    all.credentials.append(&mut more.credentials);
+    all.auth_profiles.append(&mut more.auth_profiles);
+    all.models.append(&mut more.models);
+    all.prompt_templates.append(&mut more.prompt_templates);
+    all.response_schemas.append(&mut more.response_schemas);
+    all.profiles.append(&mut more.profiles);
+    all.routing_rules.append(&mut more.routing_rules);
 }
 
 fn places(args: &HouseArgs) -> Result<embedded::Options, Stop> {
