@@ -1,4 +1,5 @@
-//! Runs one video and saves its file: `DATABASE_URL=… cargo run --example run -- "a cat"`.
+//! Runs one video and saves its file: `DATABASE_URL=… cargo run -p runtime --example run -- "a cat"`.
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use futures_util::StreamExt as _;
 use runtime::{Modelrow, Options, RunEvent, RunRequest};
@@ -22,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut events = run.events();
     while let Some(event) = events.next().await {
         if let RunEvent::State(now) | RunEvent::Progress(now) = event {
-            tracing::info!("{} {}%", now.state, now.percent.unwrap_or(0));
+            println!("{} {}%", now.state, now.percent.unwrap_or(0));
         }
     }
     let view = run.wait().await?;
