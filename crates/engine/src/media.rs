@@ -49,7 +49,7 @@ impl Media {
     #[must_use]
     pub fn facts(&self) -> BTreeMap<String, Vec<MediaFacts>> {
         let fact = |medium: &Medium| MediaFacts {
-            mime: medium.mime.clone().unwrap_or_default(),
+            mime: medium.mime().to_owned(),
             bytes: medium.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
         };
         let facts = |list: &Vec<Medium>| list.iter().map(fact).collect();

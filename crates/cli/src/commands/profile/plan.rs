@@ -11,6 +11,7 @@ use engine::egress::Allow;
 use engine::plan::{Planned, curl, plan as plan_run};
 use engine::request::{Drawn, Request};
 use engine::{RunIdentity, Setting};
+use profile::call::{Input, MediaFacts};
 use profile::catalogue::{Ask, Compiled, choose};
 use profile::lang::Secrets;
 use runtime::InputMedium;
@@ -74,12 +75,10 @@ fn setting(compiled: &Compiled, args: &PlanArgs) -> Result<Setting, Stop> {
     let media = media(params::media(&args.call.inputs)?);
     let mut call = call;
     for (name, list) in &media.0 {
-        call.inputs.insert(
-            name.clone(),
-            vec![profile::call::Input::default(); list.len()],
-        );
+        call.inputs
+            .insert(name.clone(), list.iter().map(named).collect());
     }
-    let checked = revision.capabilities.check(&call, &media.facts())?;
+    let checked = revision.capabilities.check(&call, &here(&media))?;
     Ok(Setting {
         checked: Arc::new(checked),
         identity: RunIdentity {
@@ -103,6 +102,29 @@ fn media(given: BTreeMap<String, Vec<InputMedium>>) -> engine::media::Media {
             .map(|(name, media)| (name, list(media)))
             .collect(),
     )
+}
+
+/// What limits and rules ask of the media that are here; of others only the number is known.
+fn here(media: &engine::media::Media) -> BTreeMap<String, Vec<MediaFacts>> {
+    let whole = |name: &String| {
+        media
+            .0
+            .get(name)
+            .is_some_and(|list| list.iter().all(|one| one.bytes.is_some()))
+    };
+    let mut facts = media.facts();
+    facts.retain(|name, _| whole(name));
+    facts
+}
+
+/// A medium as the call names it: bytes stand for an upload of ours.
+fn named(medium: &engine::media::Medium) -> Input {
+    Input {
+        id: medium.bytes.is_some().then(Uuid::nil),
+        url: medium.url.clone(),
+        handle: medium.handle.clone(),
+        ..Input::default()
+    }
 }
 
 /// What a plan can know of a medium without fetching it.
