@@ -4,6 +4,7 @@ use crate::exit::Stop;
 use diag::{Code, Diagnostics};
 use profile::bundle::{self, Bundle};
 use profile::catalogue::Compiled;
+use profile::rows::CredentialRow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,5 +54,12 @@ pub(crate) fn check(file: PathBuf, text: &str) -> Read {
         file,
         bundle,
         compiled,
+    }
+}
+
+/// Sends the requests of these credentials to another address.
+pub(crate) fn redirect(credentials: &mut [CredentialRow], endpoint: &str) {
+    for credential in credentials {
+        credential.endpoint_url = Some(endpoint.to_owned());
     }
 }

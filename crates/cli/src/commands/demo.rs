@@ -9,7 +9,7 @@ use crate::exit::Stop;
 use crate::house::{House, Purpose, run_stop};
 use crate::{bundles, ui};
 use diag::{Code, Secret};
-use profile::rows::{CredentialRow, Rows};
+use profile::rows::Rows;
 use runtime::{Modelrow, NoSecret, RunRequest, Secrets};
 use simulator::{Config, JobPlan, Simulator};
 use std::path::PathBuf;
@@ -115,15 +115,8 @@ fn first_video_bundle(endpoint: &str) -> Result<Rows, Stop> {
         ));
     };
     let mut rows = first.bundle.rows;
-    redirect(&mut rows.credentials, endpoint);
+    bundles::redirect(&mut rows.credentials, endpoint);
     Ok(rows)
-}
-
-/// Sends the requests of these credentials to another address.
-pub(crate) fn redirect(credentials: &mut [CredentialRow], endpoint: &str) {
-    for credential in credentials {
-        credential.endpoint_url = Some(endpoint.to_owned());
-    }
 }
 
 /// The simulated provider takes any key.

@@ -2,7 +2,6 @@
 
 use crate::args::{ApplyArgs, HouseArgs};
 use crate::bundles::{self, Read};
-use crate::commands::demo::redirect;
 use crate::commands::profile::test;
 use crate::exit::{self, Stop};
 use crate::house::{House, Purpose, run_stop};
@@ -42,7 +41,7 @@ pub(crate) async fn apply(house: &HouseArgs, args: &ApplyArgs) -> Result<(), Sto
 /// Another address that serves the same API, by the operator's word.
 fn point_to(read: &mut Read, endpoint: &str, allow_private: bool) {
     let rows = &mut read.bundle.rows;
-    redirect(&mut rows.credentials, endpoint);
+    bundles::redirect(&mut rows.credentials, endpoint);
     if allow_private {
         for provider in &mut rows.providers {
             profile::lang::merge(
