@@ -265,6 +265,8 @@ async fn fetched(http: &Http, provider: &Provider, folder: &Path) -> [u8; 32] {
         filename: None,
         wants_data_url: false,
         expires_at_ms: None,
+        wrap: None,
+        ok_status: Vec::new(),
     };
     let mut upload = Objects::folder(folder)
         .unwrap()

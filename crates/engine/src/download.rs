@@ -15,9 +15,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 mod content;
+mod wav;
 
 pub use content::sniff;
 pub(crate) use content::{check, extension};
+pub(crate) use wav::wrapped;
 
 /// Bytes that go to the sink at a time.
 const PIECE: usize = 256 * 1024;
@@ -105,7 +107,7 @@ impl Http {
             .map_err(|_| silent(request.timeout_ms))?;
         let open = opened.map_err(|outcome| FetchError::from(unopened(*outcome)))?;
         let mut reader = Reader::new(open, task, silence);
-        if !reader.is_success() {
+        if !task.is_file(reader.status) {
             return Err(reader.page(no_file(reader.status)).await);
         }
         let first = reader.piece().await?;
@@ -119,6 +121,14 @@ impl Http {
         let filename = reader
             .header("content-disposition")
             .and_then(content::filename);
+        if task.wrap.is_some() {
+            let header = reader.header("content-type").map(str::to_owned);
+            let raw = reader.rest(first).await?;
+            return Ok(Fetched {
+                filename,
+                ..keep(task, header.as_deref(), &raw, content_type, sink).await?
+            });
+        }
         let (bytes, sha256) = pump(&mut reader, first, sink).await?;
         Ok(Fetched {
             bytes,
@@ -157,10 +167,6 @@ impl<'a> Reader<'a> {
             read: 0,
             given: VecDeque::new(),
         }
-    }
-
-    fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -217,6 +223,28 @@ impl<'a> Reader<'a> {
                 BytesMut::with_capacity(PIECE + SLACK)
             }
             None => BytesMut::with_capacity(PIECE + SLACK),
+        }
+    }
+
+    /// All of it: what is wrapped has its length in its header.
+    async fn rest(&mut self, first: Bytes) -> Result<Bytes, FetchError> {
+        let mut whole = BytesMut::from(&first[..]);
+        loop {
+            let piece = self.piece().await?;
+            if piece.is_empty() {
+                return Ok(whole.freeze());
+            }
+            if whole.len() as u64 + piece.len() as u64 > wav::RAW_MAX {
+                let fault = Fault::new(
+                    Kind::FileTooLarge,
+                    format!(
+                        "raw samples of more than {} bytes are not wrapped",
+                        wav::RAW_MAX
+                    ),
+                );
+                return Err(FetchFault::Final(fault).into());
+            }
+            whole.extend_from_slice(&piece);
         }
     }
 
@@ -305,6 +333,19 @@ async fn store<S: Sink>(
     sink: &mut S,
 ) -> Result<Fetched, FetchError> {
     let content_type = check(task, None, bytes).map_err(FetchFault::Final)?;
+    keep(task, None, bytes, content_type, sink).await
+}
+
+/// Bytes that are a file, in the wrapping that the task asks for.
+async fn keep<S: Sink>(
+    task: &FileTask,
+    header: Option<&str>,
+    bytes: &Bytes,
+    content_type: String,
+    sink: &mut S,
+) -> Result<Fetched, FetchError> {
+    let wrapped = wrapped(task, header, bytes).map_err(FetchFault::Final)?;
+    let (bytes, content_type) = wrapped.unwrap_or_else(|| (bytes.clone(), content_type));
     if bytes.len() as u64 > task.max_bytes {
         let fault = Fault::new(
             Kind::FileTooLarge,
@@ -318,7 +359,7 @@ async fn store<S: Sink>(
     }
     Ok(Fetched {
         bytes: bytes.len() as u64,
-        sha256: Sha256::digest(bytes).into(),
+        sha256: Sha256::digest(&bytes).into(),
         content_type,
         filename: None,
     })

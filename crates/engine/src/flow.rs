@@ -21,7 +21,7 @@ use crate::state::{RunEvent, RunState};
 use bytes::Bytes;
 use profile::call::Checked;
 use profile::lang::Secrets;
-use profile::revision::Revision;
+use profile::revision::{Revision, Wrap};
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -190,6 +190,17 @@ pub struct FileTask {
     pub wants_data_url: bool,
     /// When the result is gone, milliseconds since 1970.
     pub expires_at_ms: Option<i64>,
+    /// What is put around the bytes.
+    pub wrap: Option<Wrap>,
+    /// Statuses beside 2xx under which the body is the file.
+    pub ok_status: Vec<u16>,
+}
+
+impl FileTask {
+    /// Whether an answer of that status holds the file.
+    pub(crate) fn is_file(&self, status: u16) -> bool {
+        (200..300).contains(&status) || self.ok_status.contains(&status)
+    }
 }
 
 /// Where the bytes of a file are.

@@ -95,27 +95,32 @@ impl Renderer<'_> {
         })
     }
 
-    /// A `GET` of an address that an answer gave. What is inherited goes along
-    /// where credentials may go; what the address itself says stays.
-    pub(crate) fn get(&self, step: &str, address: &str, fetch: &Fetch) -> Result<Request, Fault> {
-        let mut url = self.resolve(address)?;
+    /// A request for a file at an address that an answer gave. What is inherited
+    /// goes along where credentials may go; what the address itself says stays.
+    pub(crate) fn fetch(&self, step: &str, address: &str, fetch: &Fetch) -> Result<Request, Fault> {
+        let base = match &fetch.base_url {
+            Some(text) => parse(&self.text(text)?.unwrap_or_default())?,
+            None => self.base.clone(),
+        };
+        let mut url = resolve(&base, address)?;
         self.policy.check(&url, Author::Answer)?;
         let trusted = self.policy.may_have_credentials(&url);
         let (query, headers) = if trusted {
             (&fetch.query, &fetch.headers)
         } else {
-            no_secret_leaves(&fetch.own_headers, &fetch.own_query, None)?;
+            no_secret_leaves(&fetch.own_headers, &fetch.own_query, fetch.body.as_ref())?;
             (&fetch.own_query, &fetch.own_headers)
         };
         self.add_query(&mut url, query)?;
         let mut headers = self.headers(headers)?;
-        set_content_type(&mut headers, None);
+        let body = self.body(fetch.body.as_ref(), None)?;
+        set_content_type(&mut headers, body.as_ref());
         Ok(Request {
             step: step.to_owned(),
-            method: "GET".to_owned(),
+            method: fetch.method.clone(),
             url,
             headers,
-            body: None,
+            body: body.map(|body| body.bytes),
             timeout_ms: fetch.timeout_ms,
             max_bytes: 16 * 1024 * 1024,
             submit: false,
@@ -141,30 +146,9 @@ impl Renderer<'_> {
                 let address = self
                     .text(text)?
                     .ok_or_else(|| Fault::new(Kind::MissingValue, "the address is absent"))?;
-                Ok((self.resolve(&address)?, author_of(text)))
+                Ok((resolve(self.base, &address)?, author_of(text)))
             }
         }
-    }
-
-    fn resolve(&self, address: &str) -> Result<Url, Fault> {
-        let mut url = match Url::parse(address) {
-            Err(url::ParseError::RelativeUrlWithoutBase) => self
-                .directory()
-                .join(address)
-                .map_err(|_| no_address(address))?,
-            other => other.map_err(|_| no_address(address))?,
-        };
-        url.set_fragment(None);
-        Ok(url)
-    }
-
-    /// The base URL with a slash at its end: what is relative lies below it.
-    fn directory(&self) -> Url {
-        let mut base = self.base.clone();
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
-        base
     }
 
     fn add_query(&self, url: &mut Url, query: &[(String, Tree)]) -> Result<(), Fault> {
@@ -274,6 +258,27 @@ fn author_of(text: &Text) -> Author {
 fn in_step(step: &str, mut fault: Fault) -> Fault {
     fault.message = format!("step `{step}`: {}", fault.message);
     fault
+}
+
+/// An address; a relative one lies below the base URL.
+fn resolve(base: &Url, address: &str) -> Result<Url, Fault> {
+    let mut url = match Url::parse(address) {
+        Err(url::ParseError::RelativeUrlWithoutBase) => directory(base)
+            .join(address)
+            .map_err(|_| no_address(address))?,
+        other => other.map_err(|_| no_address(address))?,
+    };
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The base URL with a slash at its end: what is relative lies below it.
+fn directory(base: &Url) -> Url {
+    let mut base = base.clone();
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    base
 }
 
 /// Appends a path, which may have a query of its own, to a base address.

@@ -2,7 +2,7 @@
 //! and no network. The format is in `profiles/CASES.md`.
 
 use crate::auth::placeholders;
-use crate::download::{check, no_file, unopened};
+use crate::download::{check, no_file, unopened, wrapped};
 use crate::egress::Allow;
 use crate::fault::{Fault, Kind};
 use crate::flow::{
@@ -327,9 +327,7 @@ impl<'a, 'c> Replay<'a, 'c> {
     fn file(&mut self, task: &FileTask) -> Option<Result<ArtifactFacts, FetchFault>> {
         let request = match &task.source {
             FileSource::Bytes(bytes) => {
-                let checked =
-                    check(task, None, bytes).map(|content_type| facts(task, content_type, bytes));
-                return Some(checked.map_err(FetchFault::Final));
+                return Some(kept(task, None, bytes).map_err(FetchFault::Final));
             }
             FileSource::Request(request) => request,
         };
@@ -337,13 +335,13 @@ impl<'a, 'c> Replay<'a, 'c> {
             http::Outcome::Answered(received) => received,
             outcome => return Some(Err(unopened(outcome))),
         };
-        let checked = if (200..300).contains(&received.status) {
-            check(task, received.header("content-type"), &received.body)
+        let checked = if task.is_file(received.status) {
+            kept(task, received.header("content-type"), &received.body)
         } else {
             Err(no_file(received.status))
         };
         Some(match checked {
-            Ok(content_type) => Ok(facts(task, content_type, &received.body)),
+            Ok(facts) => Ok(facts),
             Err(fault) => Err(FetchFault::Answer {
                 trusted: received.trusted,
                 received,
@@ -367,6 +365,15 @@ fn cut() -> Fault {
         Kind::Class(profile::revision::Class::Transient),
         "the connection was cut",
     )
+}
+
+/// What is stored of bytes that are a file.
+fn kept(task: &FileTask, header: Option<&str>, bytes: &Bytes) -> Result<ArtifactFacts, Fault> {
+    let content_type = check(task, header, bytes)?;
+    Ok(match wrapped(task, header, bytes)? {
+        Some((wrapped, content_type)) => facts(task, content_type, &wrapped),
+        None => facts(task, content_type, bytes),
+    })
 }
 
 fn facts(task: &FileTask, content_type: String, bytes: &Bytes) -> ArtifactFacts {

@@ -16,6 +16,7 @@ mod pricing;
 mod response;
 mod transport;
 pub(crate) mod walk;
+mod webhook;
 mod workflow;
 
 pub(crate) use auth::{auth, secret_ref, status_word};

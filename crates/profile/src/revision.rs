@@ -55,18 +55,20 @@ pub struct Revision {
     pub response: Response,
     /// What happens around the submit.
     pub workflow: Workflow,
-    /// How an unknown outcome is settled; absent: it fails visibly.
-    pub settle: Option<Settle>,
     /// A free exchange that proves a credential; absent: there is none.
     pub verify: Option<Exchange>,
-    /// The header or body member in which the provider takes our token.
-    pub idempotency: Option<Idempotency>,
-    /// The admin's consent to send again what may have been accepted.
-    pub repeat_on_unknown: bool,
-    /// `false` gives up the durable record.
-    pub durable: bool,
-    /// How refusals for load are repeated.
+    /// How callbacks are understood; absent: one at a run's own address is a hint to poll.
+    pub webhook: Option<Webhook>,
+    /// How steps are repeated; the submit's own is in its [`Terms`].
     pub retry: Retry,
+}
+
+impl Revision {
+    /// The terms of the submit without a condition; absent: no submit was compiled, which `check` refuses.
+    #[must_use]
+    pub fn terms(&self) -> Option<&Terms> {
+        self.submits.last().map(|submit| &submit.terms)
+    }
 }
 
 /// How requests prove who we are.
@@ -185,6 +187,23 @@ pub struct Submit {
     pub when: Option<Condition>,
     /// What is sent.
     pub exchange: Exchange,
+    /// What makes it safe.
+    pub terms: Terms,
+}
+
+/// What the transport, or a variant of it, promises about its submit.
+#[derive(Debug)]
+pub struct Terms {
+    /// The header or body member in which the provider takes our token.
+    pub idempotency: Option<Idempotency>,
+    /// How an unknown outcome is settled; absent: it fails visibly.
+    pub settle: Option<Settle>,
+    /// The admin's consent to send again what may have been accepted.
+    pub repeat_on_unknown: bool,
+    /// `false` gives up the durable record.
+    pub durable: bool,
+    /// How refusals for load are repeated.
+    pub retry: Retry,
 }
 
 /// `idempotency`.
@@ -230,6 +249,76 @@ pub enum Settle {
     },
     /// A callback will say.
     Callback,
+}
+
+/// `webhook`: what a callback of the provider says, and what proves it.
+#[derive(Debug)]
+pub struct Webhook {
+    /// The callback counts only when this holds for its body; absent: always.
+    pub when: Option<Condition>,
+    /// The job's id in its body.
+    pub job_id: Option<Path>,
+    /// What is to be given back when the address is being registered.
+    pub challenge: Option<Path>,
+    /// What proves it.
+    pub verify: Verify,
+}
+
+/// `verify`.
+#[derive(Debug)]
+pub enum Verify {
+    /// Nothing: it is a hint.
+    None,
+    /// A signature over what came.
+    Signed(Box<Signature>),
+}
+
+/// How a callback is signed.
+#[derive(Debug)]
+pub struct Signature {
+    /// By what.
+    pub by: SignedBy,
+    /// The header that holds it, in lower case; several may stand there, with blanks between.
+    pub header: String,
+    /// How its bytes are written.
+    pub encoding: Encoding,
+    /// Stands before them; what does not start with it is no signature.
+    pub prefix: String,
+    /// What is signed.
+    pub signed: Text,
+    /// The header with the time of signing in Unix seconds, in lower case.
+    pub timestamp_header: Option<String>,
+    /// Seconds by which that time may differ from ours.
+    pub tolerance_s: u64,
+}
+
+/// What makes a signature.
+#[derive(Debug)]
+pub enum SignedBy {
+    /// HMAC-SHA256; the key is the base64 after `whsec_`, else the text itself.
+    StandardWebhooks(WebhookSecret),
+    /// HMAC-SHA256 under the secret's bytes.
+    HmacSha256(WebhookSecret),
+    /// Ed25519, by one of the keys at this address.
+    Ed25519Jwks(String),
+}
+
+/// Where the key of an HMAC is.
+#[derive(Debug)]
+pub enum WebhookSecret {
+    /// `env:NAME` or `file:/path`.
+    Reference(String),
+    /// Over the credential's secret.
+    Text(Text),
+}
+
+/// How bytes are written as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Hexadecimal.
+    Hex,
+    /// Base64.
+    Base64,
 }
 
 /// `retry`.
@@ -474,8 +563,17 @@ pub struct Download {
     pub content_type: Option<Text>,
     /// Milliseconds or a path to when the result is gone.
     pub expires: Option<Expires>,
+    /// What is put around the bytes.
+    pub wrap: Option<Wrap>,
     /// What goes with the request for a file at an address of an answer.
     pub fetch: Fetch,
+}
+
+/// `wrap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrap {
+    /// A RIFF header before raw PCM.
+    Wav,
 }
 
 /// What goes with a request for an address that an answer gave. Headers and
@@ -491,8 +589,16 @@ pub struct Fetch {
     pub query: Vec<(String, Tree)>,
     /// The step's own query alone.
     pub own_query: Vec<(String, Tree)>,
+    /// Upper case.
+    pub method: String,
+    /// What a relative address is resolved against; absent: the base URL.
+    pub base_url: Option<Text>,
+    /// The body; absent: none.
+    pub body: Option<BodyTemplate>,
     /// Milliseconds of silence.
     pub timeout_ms: u64,
+    /// Statuses beside 2xx under which the body is the file.
+    pub ok_status: Vec<u16>,
 }
 
 /// When a result is gone.

@@ -117,7 +117,7 @@ fn provider() -> Value {
             "conventions": object(&[], json!({
                 "headers": map(&json!({ "type": ["string", "null"] })), "query": map(&json!({})),
                 "errors": profile::errors(), "retry": profile::retry(), "settle": profile::settle(),
-                "poll": profile::poll(), "verify": profile::exchange(json!({}), &[]),
+                "poll": profile::poll(), "webhook": profile::webhook(), "verify": profile::exchange(json!({}), &[]),
             })),
             "egress": object(&[], json!({
                 "credential_hosts": list(&text()), "hosts": list(&text()), "allow_http": flag(), "allow_private": flag(),

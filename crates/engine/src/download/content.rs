@@ -157,7 +157,8 @@ pub(crate) fn check(task: &FileTask, header: Option<&str>, first: &[u8]) -> Resu
             .as_deref()
             .map_or_else(|| ANY.to_owned(), essence),
     };
-    if !accepted(&task.accept, &content_type) {
+    // What is wrapped becomes what the profile accepts.
+    if task.wrap.is_none() && !accepts(task, &content_type) {
         return Err(wrong(format!(
             "`{content_type}` came where a file should be"
         )));
@@ -221,6 +222,11 @@ fn fits(content_type: &str, first: &[u8]) -> bool {
     of_type.peek().is_none() || of_type.any(|container| begins(container, first))
 }
 
+/// Whether the profile takes a file of that type.
+pub(super) fn accepts(task: &FileTask, content_type: &str) -> bool {
+    accepted(&task.accept, content_type)
+}
+
 fn accepted(accept: &[String], content_type: &str) -> bool {
     accept.is_empty()
         || content_type == ANY
@@ -269,7 +275,7 @@ fn is_markup(text: &[u8]) -> bool {
 }
 
 /// The media type without its parameters, in lower case.
-fn essence(media_type: &str) -> String {
+pub(super) fn essence(media_type: &str) -> String {
     media_type
         .split(';')
         .next()
@@ -334,6 +340,8 @@ mod tests {
             filename: None,
             wants_data_url: false,
             expires_at_ms: None,
+            wrap: None,
+            ok_status: Vec::new(),
         }
     }
 

@@ -38,6 +38,8 @@ fn task(address: &str) -> FileTask {
         filename: None,
         wants_data_url: false,
         expires_at_ms: None,
+        wrap: None,
+        ok_status: Vec::new(),
     }
 }
 

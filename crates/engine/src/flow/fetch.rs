@@ -160,7 +160,7 @@ impl Flow {
                     .ok_or_else(|| broken("a `data:` address cannot be read"))?;
                 return Ok((FileSource::Bytes(bytes), Some(mime)));
             }
-            let request = renderer.get(&step.name, address, fetch)?;
+            let request = renderer.fetch(&step.name, address, fetch)?;
             Ok((FileSource::Request(Box::new(request)), None))
         };
         addresses.iter().map(source).collect()
@@ -197,6 +197,8 @@ impl Flow {
             filename: None,
             wants_data_url,
             expires_at_ms,
+            wrap: download.wrap,
+            ok_status: ok_status(step, download).to_vec(),
         };
         Ok(found.into_iter().enumerate().map(task).collect())
     }
@@ -380,6 +382,14 @@ impl Flow {
             return Verdict::Continue;
         }
         self.fail(fault)
+    }
+}
+
+/// Of the request for the file: its own, or the step's.
+fn ok_status<'a>(step: &'a Step, download: &'a Download) -> &'a [u16] {
+    match &step.exchange {
+        Some(exchange) if download.url.is_none() => &exchange.ok_status,
+        _ => &download.fetch.ok_status,
     }
 }
 

@@ -55,7 +55,10 @@ impl Flow {
     ) -> Result<Option<Action>, Fault> {
         let revision = self.revision();
         let give_up = self.settle_until_ms();
-        match &revision.settle {
+        match self
+            .chosen_at()
+            .and_then(|at| revision.submits.get(at)?.terms.settle.as_ref())
+        {
             Some(Settle::Lookup {
                 exchange,
                 visible_after_ms,
@@ -127,19 +130,15 @@ impl Flow {
 
     /// The same bytes again: within the life of the token less a tenth.
     fn may_replay(&self, now_ms: i64) -> bool {
-        let life_ms = self
-            .setting
-            .revision
-            .idempotency
-            .as_ref()
-            .map_or(0, |token| token.retention_s * 900);
+        let token = self.terms().and_then(|terms| terms.idempotency.as_ref());
+        let life_ms = token.map_or(0, |token| token.retention_s * 900);
         self.replays < REPLAYS_MAX && now_ms < wait::at(self.sent_at_ms.unwrap_or(0), life_ms)
     }
 
     /// Conditions of `settle` read the time at which the attempt was sent. When
     /// that is not known, 1970: every job may be ours, and no page goes back far
     /// enough.
-    fn attempt_drawn(&self) -> Drawn {
+    pub(super) fn attempt_drawn(&self) -> Drawn {
         Drawn {
             unix_ms: self.sent_at_ms.unwrap_or(0),
             seed: Uuid::nil(),
@@ -151,8 +150,7 @@ impl Flow {
         received: Received,
         moment: Moment,
     ) -> Result<Verdict, Fault> {
-        let revision = self.revision();
-        match &revision.settle {
+        match self.settles() {
             Some(Settle::Lookup { .. }) => self.on_lookup(received, moment),
             Some(Settle::Replay) => self.on_replayed(received, moment),
             Some(Settle::Callback) | None => Ok(Verdict::Continue),
@@ -161,7 +159,7 @@ impl Flow {
 
     /// A replay that gave no answer may have reached the provider all the same.
     pub(super) fn on_settle_nothing(&mut self, moment: Moment) -> Verdict {
-        if matches!(self.setting.revision.settle, Some(Settle::Replay)) {
+        if matches!(self.settles(), Some(Settle::Replay)) {
             self.replays = self.replays.saturating_add(1);
         }
         self.settle_later(moment, None)
@@ -184,7 +182,7 @@ impl Flow {
         let Some(Settle::Lookup {
             complete: Some(condition),
             ..
-        }) = &self.setting.revision.settle
+        }) = self.settles()
         else {
             return Ok(true);
         };
@@ -201,7 +199,7 @@ impl Flow {
             select,
             job_id,
             ..
-        }) = &self.setting.revision.settle
+        }) = self.settles()
         else {
             return Ok(Ok(Found::default()));
         };

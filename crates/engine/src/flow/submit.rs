@@ -8,7 +8,7 @@ use crate::fault::{Fault, Kind};
 use crate::render::Token;
 use crate::request::{Drawn, Received, Request};
 use crate::wait;
-use profile::revision::{Action as Does, Capture, Class, Mode, Submit};
+use profile::revision::{Action as Does, Capture, Class, Mode, Settle, Submit, Terms};
 
 /// Bytes of a job's id.
 const ID_MAX: usize = 1_024;
@@ -41,31 +41,65 @@ impl Flow {
     pub fn render_submit(&self, drawn: Drawn) -> Result<Request, Fault> {
         let scope = self.scope(drawn);
         let revision = &self.setting.revision;
-        let mut chosen = None;
-        for Submit { when, exchange } in &revision.submits {
-            let holds = match when {
-                Some(condition) => condition
-                    .holds(&scope)
-                    .map_err(|error| crate::answer::unread(&error))?,
-                None => true,
-            };
-            if holds {
-                chosen = Some(exchange);
-                break;
-            }
-        }
-        let exchange =
-            chosen.ok_or_else(|| Fault::new(Kind::BadRecord, "no variant of the submit holds"))?;
-        let token = revision.idempotency.as_ref().map(|place| Token {
+        let submit = revision
+            .submits
+            .get(self.variant(drawn)?)
+            .ok_or_else(no_variant)?;
+        let token = submit.terms.idempotency.as_ref().map(|place| Token {
             place,
             token: self.setting.identity.token,
         });
         let mut request = self
             .site()?
             .renderer(&self.setting, &scope, drawn)
-            .request(exchange, token)?;
+            .request(&submit.exchange, token)?;
         request.submit = true;
         Ok(request)
+    }
+
+    /// The first variant of the submit that holds, over the call and the steps before.
+    fn variant(&self, drawn: Drawn) -> Result<usize, Fault> {
+        let scope = self.scope(drawn);
+        for (at, submit) in self.setting.revision.submits.iter().enumerate() {
+            let holds = match &submit.when {
+                Some(condition) => condition
+                    .holds(&scope)
+                    .map_err(|error| crate::answer::unread(&error))?,
+                None => true,
+            };
+            if holds {
+                return Ok(at);
+            }
+        }
+        Err(no_variant())
+    }
+
+    /// What the submit of this run promises: of the variant that was sent, or would be. `None`: no variant can be
+    /// chosen, and none was sent.
+    #[must_use]
+    pub fn terms(&self) -> Option<&Terms> {
+        self.chosen().map(|submit| &submit.terms)
+    }
+
+    fn chosen(&self) -> Option<&Submit> {
+        self.setting.revision.submits.get(self.chosen_at()?)
+    }
+
+    /// One that was sent is chosen again by what it was sent with.
+    pub(super) fn chosen_at(&self) -> Option<usize> {
+        match self.setting.revision.submits.as_slice() {
+            [_] => Some(0),
+            _ => self.variant(self.attempt_drawn()).ok(),
+        }
+    }
+
+    pub(super) fn settles(&self) -> Option<&Settle> {
+        self.terms()?.settle.as_ref()
+    }
+
+    fn submit_retry(&self) -> profile::revision::Retry {
+        self.terms()
+            .map_or(self.setting.revision.retry, |terms| terms.retry)
     }
 
     pub(super) fn on_submit_answer(
@@ -102,9 +136,7 @@ impl Flow {
     }
 
     fn submit_ok_status(&self) -> &[u16] {
-        let submits = &self.setting.revision.submits;
-        submits
-            .last()
+        self.chosen()
             .map_or(&[], |submit| submit.exchange.ok_status.as_slice())
     }
 
@@ -135,17 +167,13 @@ impl Flow {
     }
 
     pub(super) fn may_count(&self) -> bool {
-        self.record.counted < self.setting.revision.retry.max
+        self.record.counted < self.submit_retry().max
     }
 
     /// Back to the submit, after a wait. A refusal for load pauses the
     /// credential and does not use up `retry.max`.
     pub(super) fn retry(&mut self, hint_ms: Option<u64>, counts: bool, moment: Moment) -> Retry {
-        let backoff = wait::backoff(
-            &self.setting.revision.retry,
-            self.record.refused,
-            moment.random,
-        );
+        let backoff = wait::backoff(&self.submit_retry(), self.record.refused, moment.random);
         let not_before_ms = wait::at(moment.now_ms, hint_ms.unwrap_or(backoff));
         self.record.refused = self.record.refused.saturating_add(1);
         self.record.counted = self.record.counted.saturating_add(u32::from(counts));
@@ -185,12 +213,9 @@ impl Flow {
     }
 
     fn unknown(&mut self, fault: Fault, moment: Moment) -> Verdict {
-        let revision = self.revision();
         self.sender_ended_at_ms = Some(moment.now_ms);
-        let then = match (
-            &revision.settle,
-            revision.repeat_on_unknown && self.may_count(),
-        ) {
+        let repeats = self.terms().is_some_and(|terms| terms.repeat_on_unknown);
+        let then = match (self.settles(), repeats && self.may_count()) {
             (Some(_), _) => Then::Settle,
             (None, true) => Then::Repeat,
             (None, false) => Then::Fail,
@@ -283,6 +308,10 @@ impl Flow {
         });
         from_submit || !first_is_poll
     }
+}
+
+fn no_variant() -> Fault {
+    Fault::new(Kind::BadRecord, "no variant of the submit holds")
 }
 
 pub(super) fn secret_names(captures: &[(String, Capture)]) -> Vec<String> {

@@ -50,6 +50,7 @@ pub(crate) const ANSWER_BYTES: Whole = whole("max_bytes", 16 * MIB, 1, 256 * MIB
 pub(crate) const FILE_BYTES: Whole = whole("max_bytes", 4 * GIB, 1, 64 * GIB);
 pub(crate) const INPUT_BYTES: Whole = whole("max_bytes", 64 * MIB, 1, GIB);
 pub(crate) const MAX_COUNT: Whole = whole("max_count", 1, 1, MAX_LIST as u64);
+pub(crate) const TOLERANCE_S: Whole = whole("tolerance_s", 300, 1, 3_600);
 pub(crate) const EXPIRES_IN: Whole = whole("expires_in_ms", 0, SECOND, 30 * DAY);
 
 impl Whole {

@@ -6,11 +6,11 @@ use super::layers::Layers;
 use super::response::Mapping;
 use super::walk::{Fields, Sink};
 use super::workflow::{Job, Reader, When};
-use super::{auth, errors, output, pricing, response, transport, workflow};
+use super::{auth, errors, output, pricing, response, transport, webhook, workflow};
 use crate::capabilities::{self, Capabilities, Declared};
 use crate::lang::{Known, Presence, VarsTable};
 use crate::revision::{
-    Auth, Exchange, Purpose, Response, ResponseSchema, Revision, RevisionId, Settle, Workflow,
+    Auth, Exchange, Purpose, Response, ResponseSchema, Revision, RevisionId, Workflow,
 };
 use crate::rows::{
     AuthProfileRow, LANGUAGE, ModelRow, ProfileRow, ProviderRow, SchemaRow, TemplateRow,
@@ -83,10 +83,9 @@ impl<'a> Conventions<'a> {
 
     fn finish(self) {
         if let Some(fields) = self.fields {
-            fields.not_built(&["webhook"]);
             // Read elsewhere, unless the profile could not be.
             fields.skip(&[
-                "headers", "query", "errors", "retry", "settle", "poll", "verify",
+                "headers", "query", "errors", "retry", "settle", "poll", "verify", "webhook",
             ]);
             fields.finish();
         }
@@ -166,11 +165,8 @@ impl Compiler<'_> {
                 ..made.response.finish()
             },
             workflow: made.workflow,
-            settle: made.settle,
             verify: made.verify,
-            idempotency: made.promises.idempotency,
-            repeat_on_unknown: made.promises.repeat_on_unknown,
-            durable: made.promises.durable,
+            webhook: made.webhook,
             retry: made.retry,
             egress,
         })
@@ -306,15 +302,24 @@ impl Compiler<'_> {
         cx.known = steps_cx.known.clone();
         let template = self.joined.template.map(|row| (&row.body, &row.at));
         let layers = transport::layers(&profile.transport, transport.at(), template);
-        let submits = transport::submits(&layers, transport, cx);
-        let promises = transport::promises(transport, cx);
         let errors = error_table(conventions, &mapping, cx);
-        // After it.
         let read = response::mapping(&mapping, cx);
         let job = workflow::job(&flow, &mapping, &read, cx);
-        let settle = settle(transport, conventions, &promises, &job, steps_cx);
+        let webhook = webhook::webhook(conventions.part("webhook"), &flow, cx);
+        let under = transport::Under {
+            settle: conventions.part("settle"),
+            retry: conventions.part("retry"),
+            is_async: job.is_async,
+            has_webhook: webhook
+                .as_ref()
+                .is_some_and(|webhook| webhook.job_id.is_some()),
+            cx: steps_cx,
+        };
+        let submits = transport::submits(&layers, transport, &under, cx);
+        // After it.
         self.after_submit(&read, &job, steps_cx);
         let workflow = steps(&flow, before, &mut reader, steps_cx);
+        transport::found_by_callback(&submits, &workflow, transport, cx);
         let response = response_of(&mapping, read, job, &reader, steps_cx);
         mapping.finish();
         flow.finish();
@@ -326,9 +331,8 @@ impl Compiler<'_> {
             errors,
             workflow: response.with_implied_download(workflow, purpose, steps_cx),
             response,
-            settle,
             verify,
-            promises,
+            webhook,
             retry: transport::retry(&retry, cx),
         })
     }
@@ -374,35 +378,6 @@ impl Compiler<'_> {
             cx.known.capture("submit", name, capture.secret);
         }
     }
-}
-
-/// The transport's `settle` over the conventions'; another kind replaces it.
-fn settle(
-    transport: &Fields<'_>,
-    conventions: &Conventions<'_>,
-    promises: &transport::Promises,
-    job: &Job,
-    cx: &Context<'_>,
-) -> Option<Settle> {
-    let own = transport.raw_or_null("settle");
-    let (inherited, at) = conventions.part("settle");
-    let kind = |value: &Value| value.get("kind").and_then(Value::as_str).map(str::to_owned);
-    let other = own.is_some_and(|own| {
-        own.is_null() || kind(own).is_some_and(|kind_| inherited.and_then(kind) != Some(kind_))
-    });
-    // A synchronous call has no job that a look-up could find.
-    let useless = own.is_none() && !job.is_async;
-    let base = inherited.filter(|_| !other && !useless);
-    let layers = Layers::default()
-        .over(base, at)
-        .over(own, transport.place("settle"));
-    if layers.is_empty() {
-        return None;
-    }
-    let token = promises.idempotency.is_some();
-    layers.read(cx.sink, |merged, at, sink| {
-        transport::settle(merged, at, token, &cx.with_sink(sink))
-    })
 }
 
 /// Reads `output`, and keeps the rest of the mapping.
@@ -451,7 +426,6 @@ fn steps(
     reader: &mut Reader<'_>,
     cx: &mut Context<'_>,
 ) -> Workflow {
-    flow.not_built(&["webhook"]);
     let steps = reader.steps(flow, "steps", When::After, cx);
     let cancel = flow
         .raw("cancel")
@@ -471,9 +445,8 @@ struct Made {
     errors: Option<crate::revision::ErrorTable>,
     response: Answer,
     workflow: Workflow,
-    settle: Option<Settle>,
     verify: Option<Exchange>,
-    promises: transport::Promises,
+    webhook: Option<crate::revision::Webhook>,
     retry: crate::revision::Retry,
 }
 

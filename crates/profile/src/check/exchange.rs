@@ -8,8 +8,6 @@ use crate::revision::{Address, BodyKind, BodyTemplate, Exchange, Fetch};
 use diag::Code;
 use serde_json::Value;
 
-/// What a file at an address of an answer is not asked for with.
-pub(crate) const NOT_OF_A_FILE: &[&str] = &["base_url", "method", "kind", "body", "ok_status"];
 /// What has no meaning where nothing is asked for: the file is in an answer.
 pub(crate) const NOT_OF_AN_ANSWER: &[&str] = &[
     "base_url",
@@ -85,25 +83,44 @@ pub(crate) fn exchange(fields: &Fields<'_>, role: Role<'_>, cx: &Context<'_>) ->
     Some(exchange)
 }
 
-/// What goes with a request for a file at an address of an answer. Headers and
-/// query of a step that has an address are those of the address.
+/// What goes with a request for a file at an address of an answer. What a step
+/// that has an address says of a request is said of that address.
 pub(crate) fn fetch(fields: Option<&Fields<'_>>, cx: &Context<'_>) -> Fetch {
+    let timeout_ms = fields.map(|fields| bounds::TIMEOUT.read(fields, cx.sink));
+    let fields = fields.filter(|fields| !has_address(fields));
     let own = |name: &'static str| {
-        let fields = fields.filter(|fields| !has_address(fields));
         fields.map_or_else(Vec::new, |fields| {
             fields.object(name);
             Context::written(fields.raw(name), &fields.place(name))
         })
     };
     let (own_headers, own_query) = (own("headers"), own("query"));
-    let timeout_ms = fields.map(|fields| bounds::TIMEOUT.read(fields, cx.sink));
+    let body = fields.and_then(|fields| body(fields, cx));
+    let role = Role {
+        name: "",
+        method: None,
+        bytes: bounds::FILE_BYTES,
+    };
+    let method = fields.map_or("GET", |fields| method(fields, role, body.is_some(), cx));
     Fetch {
         headers: headers(&[&cx.headers[..], &own_headers].concat(), cx),
         own_headers: headers(&own_headers, cx),
         query: query(&[&cx.query[..], &own_query].concat(), cx),
         own_query: query(&own_query, cx),
+        method: method.to_owned(),
+        base_url: fields.and_then(|fields| base_url(fields, cx)),
+        body,
         timeout_ms: timeout_ms.unwrap_or(bounds::TIMEOUT.default),
+        ok_status: fields.map_or_else(Vec::new, |fields| ok_status(fields, cx)),
     }
+}
+
+/// `base_url`, which must lie with the provider or in `egress.hosts`.
+fn base_url(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Text> {
+    let at = fields.place("base_url");
+    let source = fields.text("base_url")?;
+    cx.hosts.address(source, &at, cx.sink);
+    cx.text(source, Stand::Url, &at)
 }
 
 fn address(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Address> {

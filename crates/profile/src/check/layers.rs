@@ -29,6 +29,11 @@ impl Layers {
         self
     }
 
+    /// The lowest, and where it was written.
+    pub(crate) fn first(&self) -> Option<(&Value, &Place)> {
+        self.layers.first().map(|(value, at)| (value, at))
+    }
+
     /// Whether there is nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.layers.is_empty()

@@ -1,5 +1,5 @@
 use crate::catalogue::compile_rows;
-use crate::revision::{Action, JobState, Revision, Settle};
+use crate::revision::{Action, Encoding, JobState, Revision, Settle, Verify};
 use diag::Code;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -177,7 +177,7 @@ fn the_transports_settle_is_laid_over_the_conventions_and_another_kind_replaces_
     let conventions = ("/provider/conventions/settle", lookup);
     let (revision, _) = with(std::slice::from_ref(&conventions));
     assert!(matches!(
-        revision.unwrap().settle,
+        revision.unwrap().terms().unwrap().settle,
         Some(Settle::Lookup {
             visible_after_ms: 60_000,
             ..
@@ -189,7 +189,7 @@ fn the_transports_settle_is_laid_over_the_conventions_and_another_kind_replaces_
     );
     let (revision, _) = with(&[conventions.clone(), own]);
     assert!(matches!(
-        revision.unwrap().settle,
+        revision.unwrap().terms().unwrap().settle,
         Some(Settle::Lookup {
             visible_after_ms: 5,
             ..
@@ -202,11 +202,14 @@ fn the_transports_settle_is_laid_over_the_conventions_and_another_kind_replaces_
     );
     let (revision, found) = with(&[conventions.clone(), replay, token]);
     assert!(
-        matches!(revision.unwrap().settle, Some(Settle::Replay)),
+        matches!(
+            revision.unwrap().terms().unwrap().settle,
+            Some(Settle::Replay)
+        ),
         "{found}"
     );
     let (revision, _) = with(&[conventions, ("/profiles/0/transport/settle", Value::Null)]);
-    assert!(revision.unwrap().settle.is_none());
+    assert!(revision.unwrap().terms().unwrap().settle.is_none());
 }
 
 #[test]
@@ -216,27 +219,9 @@ fn what_is_not_built_yet_is_refused_and_never_ignored() {
             "/profiles/0/workflow/steps/0/batch",
             json!({ "path": "/videos" }),
         ),
-        ("/profiles/0/workflow/steps/1/wrap", json!("wav")),
         ("/profiles/0/workflow/steps/1/auth", json!("other")),
         ("/profiles/0/response_mapping/stream", json!({})),
         ("/profiles/0/response_mapping/mode", json!("multipart")),
-        ("/provider/conventions/webhook", json!({})),
-        (
-            "/profiles/0/transport/settle",
-            json!({ "kind": "callback" }),
-        ),
-        (
-            "/profiles/0/workflow/steps/2",
-            json!({ "name": "download", "url_path": "url", "method": "POST" }),
-        ),
-        (
-            "/profiles/0/workflow/steps/2",
-            json!({ "name": "download", "value_path": "file", "headers": { "Accept": "video/mp4" } }),
-        ),
-        (
-            "/profiles/0/transport/variants",
-            json!([{ "when": { "present": "params.style" }, "retry": { "max": 1 } }]),
-        ),
     ];
     for (pointer, value) in cases {
         let (revision, found) = with(&[(pointer, value)]);
@@ -294,4 +279,109 @@ fn a_steps_own_terminal_states_replace_the_states_of_the_conventions() {
     assert!(found.is_empty(), "{found}");
     let revision = revision.unwrap();
     assert!(!poll(&revision).drift && poll(&revision).progress.is_some());
+}
+
+#[test]
+fn a_variant_may_differ_in_any_field_of_the_transport() {
+    let own = json!({ "when": { "present": "params.style" }, "retry": { "max": 1 }, "durable": false,
+        "settle": { "kind": "replay" }, "idempotency": { "header": "Idempotency-Key" }, "on_unknown": "repeat",
+        "kind": "http_form", "timeout_ms": 1000 });
+    let bare = json!({ "when": { "present": "params.size" }, "settle": null, "retry": null });
+    let lookup = json!({ "kind": "lookup", "path": "/videos/{{run.token}}", "job_id_path": "id" });
+    let (revision, found) = with(&[
+        ("/profiles/0/transport/variants", json!([own, bare])),
+        ("/provider/conventions/settle", lookup),
+        ("/profiles/0/transport/retry", json!({ "max": 7 })),
+    ]);
+    let revision = revision.unwrap_or_else(|| panic!("{found}"));
+    let terms: Vec<_> = revision
+        .submits
+        .iter()
+        .map(|submit| &submit.terms)
+        .collect();
+    let settle = |at: usize| terms[at].settle.as_ref();
+    assert!(matches!(settle(0), Some(Settle::Replay)));
+    assert!(settle(1).is_none() && matches!(settle(2), Some(Settle::Lookup { .. })));
+    assert_eq!([0, 1, 2].map(|at| terms[at].retry.max), [1, 3, 7]);
+    assert_eq!([0, 1, 2].map(|at| terms[at].durable), [false, true, true]);
+    assert_eq!(
+        [0, 1, 2].map(|at| terms[at].repeat_on_unknown),
+        [true, false, false]
+    );
+    assert_eq!(
+        [0, 1, 2].map(|at| terms[at].idempotency.is_some()),
+        [true, false, false]
+    );
+    assert_eq!(revision.submits[0].exchange.timeout_ms, 1000);
+}
+
+#[test]
+fn a_webhook_of_the_workflow_is_laid_over_that_of_the_conventions() {
+    let conventions = json!({ "job_id_path": "id", "challenge_path": "challenge",
+        "verify": { "kind": "hmac_sha256", "secret": "env:ACME_HOOK", "header": "X-Signature", "prefix": "sha256=" } });
+    let own = json!({ "when": { "path": "type", "in": ["video.completed"] }, "verify": { "encoding": "base64", "tolerance_s": 60 } });
+    let (revision, found) = with(&[
+        ("/provider/conventions/webhook", conventions.clone()),
+        ("/profiles/0/workflow/webhook", own),
+    ]);
+    let revision = revision.unwrap_or_else(|| panic!("{found}"));
+    let webhook = revision.webhook.as_ref().unwrap();
+    let Verify::Signed(signature) = &webhook.verify else {
+        panic!("not signed");
+    };
+    assert!(webhook.when.is_some() && webhook.job_id.is_some() && webhook.challenge.is_some());
+    assert_eq!(
+        (signature.header.as_str(), signature.tolerance_s),
+        ("x-signature", 60)
+    );
+    assert_eq!(signature.encoding, Encoding::Base64);
+    let (revision, _) = with(&[
+        ("/provider/conventions/webhook", conventions),
+        ("/profiles/0/workflow/webhook", Value::Null),
+    ]);
+    assert!(revision.unwrap().webhook.is_none());
+}
+
+#[test]
+fn the_kinds_of_signature_have_what_they_need() {
+    let cases = [
+        (json!({ "kind": "none" }), None),
+        (
+            json!({ "kind": "standard_webhooks", "secret": "{{apiKey}}" }),
+            None,
+        ),
+        (
+            json!({ "kind": "ed25519_jwks", "jwks_url": "https://api.acme.ai/keys", "header": "x-signature",
+            "signed": "{{header.x-id}}\n{{body_sha256}}", "timestamp_header": "x-time" }),
+            None,
+        ),
+        (json!({ "kind": "standard_webhooks" }), Some(Code::P103)),
+        (json!({ "secret": "env:A" }), Some(Code::P103)),
+        (json!({ "kind": "rsa" }), Some(Code::P105)),
+        (
+            json!({ "kind": "hmac_sha256", "secret": "env:A" }),
+            Some(Code::P103),
+        ),
+        (
+            json!({ "kind": "hmac_sha256", "secret": "env:A B", "header": "x" }),
+            Some(Code::P701),
+        ),
+        (
+            json!({ "kind": "hmac_sha256", "secret": "env:A", "header": "x", "signed": "{{userPrompt}}" }),
+            Some(Code::P201),
+        ),
+        (
+            json!({ "kind": "hmac_sha256", "secret": "env:A", "header": "x", "tolerance_s": 3601 }),
+            Some(Code::P108),
+        ),
+        (
+            json!({ "kind": "ed25519_jwks", "jwks_url": "https://keys.example.com", "header": "x" }),
+            Some(Code::P703),
+        ),
+    ];
+    for (verify, want) in cases {
+        let (_, found) = with(&[("/profiles/0/workflow/webhook", json!({ "verify": verify }))]);
+        let code = found.iter().find(|one| one.is_error()).map(|one| one.code);
+        assert_eq!(code, want, "{found}");
+    }
 }

@@ -5,8 +5,10 @@ use super::context::Context;
 use super::exchange::{Role, exchange, has_address};
 use super::layers::Layers;
 use super::poll;
-use super::walk::{Fields, not_built, wrong_type};
-use crate::revision::{Exchange, Idempotency, Retry, Settle, Submit, TokenPlace};
+use super::walk::{Fields, wrong_type};
+use crate::revision::{
+    Action, Exchange, Idempotency, Retry, Settle, Submit, Terms, TokenPlace, Workflow,
+};
 use diag::{Code, Place};
 use serde_json::{Value, json};
 
@@ -22,12 +24,22 @@ const OTHERS: &[&str] = &[
     "tables",
 ];
 
-/// What the transport says beside the exchange.
-#[derive(Debug, Default)]
-pub(crate) struct Promises {
-    pub(crate) idempotency: Option<Idempotency>,
-    pub(crate) repeat_on_unknown: bool,
-    pub(crate) durable: bool,
+/// Members that every step reads, before a variant is chosen.
+const OF_THE_RUN: &[&str] = &["vars", "tables"];
+
+/// What is laid under the transport's own terms.
+#[derive(Debug)]
+pub(crate) struct Under<'a> {
+    /// `conventions.settle`, and where it stands.
+    pub(crate) settle: (Option<&'a Value>, Place),
+    /// `conventions.retry`, and where it stands.
+    pub(crate) retry: (Option<&'a Value>, Place),
+    /// The submit starts a job that a look-up or a callback may find.
+    pub(crate) is_async: bool,
+    /// Callbacks may come: a `webhook` is declared.
+    pub(crate) has_webhook: bool,
+    /// What `settle` may read: the steps before, and the transport's headers.
+    pub(crate) cx: &'a Context<'a>,
 }
 
 /// The transport with the prompt template's body merged over its own.
@@ -40,24 +52,37 @@ pub(crate) fn layers(transport: &Value, at: &Place, template: Option<(&Value, &P
 }
 
 /// The submit's variants, the one without a condition last.
-pub(crate) fn submits(layers: &Layers, transport: &Fields<'_>, cx: &Context<'_>) -> Vec<Submit> {
+pub(crate) fn submits(
+    layers: &Layers,
+    transport: &Fields<'_>,
+    under: &Under<'_>,
+    cx: &Context<'_>,
+) -> Vec<Submit> {
     let mut all = Vec::new();
     let at = transport.place("variants");
     let variants = transport.list("variants").unwrap_or_default();
     for (i, source) in variants.iter().enumerate() {
-        all.extend(variant(layers, source, &at.child(i), cx));
+        all.extend(variant(layers, source, &at.child(i), under, cx));
     }
     let exchange = layers.read(cx.sink, |merged, at, sink| {
         submit(merged, at, &cx.with_sink(sink))
     });
-    all.extend(exchange.map(|exchange| Submit {
+    let terms = terms(layers, None, under);
+    all.extend(exchange.zip(terms).map(|(exchange, terms)| Submit {
         when: None,
         exchange,
+        terms,
     }));
     all
 }
 
-fn variant(layers: &Layers, source: &Value, at: &Place, cx: &Context<'_>) -> Option<Submit> {
+fn variant(
+    layers: &Layers,
+    source: &Value,
+    at: &Place,
+    under: &Under<'_>,
+    cx: &Context<'_>,
+) -> Option<Submit> {
     let Some(members) = source.as_object() else {
         wrong_type(cx.sink, at, "an object", source);
         return None;
@@ -71,20 +96,45 @@ fn variant(layers: &Layers, source: &Value, at: &Place, cx: &Context<'_>) -> Opt
             "add the condition under which the variant is sent",
         );
     }
-    for name in OTHERS.iter().filter(|name| members.contains_key(**name)) {
-        not_built(cx.sink, &at.child(name), &format!("`{name}` in a variant"));
-    }
+    not_of_a_variant(members, at, cx);
     let mut patch = members.clone();
     patch.shift_remove("when");
-    let layers = layers.clone().over(Some(&Value::Object(patch)), at.clone());
+    let own = Value::Object(patch);
+    let layers = layers.clone().over(Some(&own), at.clone());
     let cx = cx.assuming(condition.as_ref());
     let exchange = layers.read(cx.sink, |merged, at, sink| {
         submit(merged, at, &cx.with_sink(sink))
     });
+    let terms = terms(&layers, Some((&own, at)), under);
     Some(Submit {
         when: Some(condition?),
         exchange: exchange?,
+        terms: terms?,
     })
+}
+
+/// What would have to be known before the variant is: `vars` and `tables` are
+/// read by conditions and by the steps before the submit.
+fn not_of_a_variant(members: &serde_json::Map<String, Value>, at: &Place, cx: &Context<'_>) {
+    for name in OF_THE_RUN
+        .iter()
+        .filter(|name| members.contains_key(**name))
+    {
+        cx.sink.error(
+            Code::P609,
+            &at.child(name),
+            format!("`{name}` cannot differ between variants: conditions and steps read it before one is chosen"),
+            "write it into the transport; a value there may differ by `$when`",
+        );
+    }
+    if members.contains_key("variants") {
+        cx.sink.error(
+            Code::P609,
+            &at.child("variants"),
+            "a variant has no variants of its own",
+            "write one more variant, with both conditions under `all`",
+        );
+    }
 }
 
 /// Reads the exchange of a merged transport. Its headers are what the steps
@@ -102,14 +152,122 @@ fn submit(merged: &Value, at: &Place, cx: &Context<'_>) -> Option<Exchange> {
     exchange
 }
 
-/// Idempotency, and the admin's consents.
-pub(crate) fn promises(transport: &Fields<'_>, cx: &Context<'_>) -> Promises {
-    let repeat = transport.word("on_unknown", &[("fail", false), ("repeat", true)]);
-    Promises {
-        idempotency: idempotency(transport, cx),
-        repeat_on_unknown: repeat.unwrap_or(false),
-        durable: transport.flag("durable").unwrap_or(true),
+/// What a submit promises: of the transport, or of one variant over it.
+fn terms(layers: &Layers, variant: Option<(&Value, &Place)>, under: &Under<'_>) -> Option<Terms> {
+    let cx = under.cx;
+    let (idempotency, repeat, durable) = layers.read(cx.sink, |merged, at, sink| {
+        let fields = Fields::open(merged, at, sink)?;
+        let cx = cx.with_sink(sink);
+        let repeat = fields.word("on_unknown", &[("fail", false), ("repeat", true)]);
+        let durable = fields.flag("durable");
+        Some((idempotency(&fields, &cx), repeat, durable))
+    })?;
+    let (transport, at) = layers.first()?;
+    let mut retry = Layers::default().over(under.retry.0, under.retry.1.clone());
+    retry = retry.over(transport.get("retry"), at.child("retry"));
+    let mut settle_layers = SettleLayers::new(under);
+    settle_layers.over(transport, at);
+    if let Some((own, at)) = variant {
+        if own.get("retry").is_some_and(Value::is_null) {
+            retry = Layers::default();
+        }
+        retry = retry.over(own.get("retry"), at.child("retry"));
+        settle_layers.over(own, at);
     }
+    let has_token = idempotency.is_some();
+    Some(Terms {
+        settle: settle_layers.settle(has_token, under),
+        idempotency,
+        repeat_on_unknown: repeat.unwrap_or(false),
+        durable: durable.unwrap_or(true),
+        retry: self::retry(&retry, cx),
+    })
+}
+
+/// `settle`, laid over what is inherited; another kind replaces it.
+struct SettleLayers {
+    layers: Layers,
+    kind: Option<String>,
+}
+
+impl SettleLayers {
+    /// A synchronous call has no job that a look-up could find: it inherits none.
+    fn new(under: &Under<'_>) -> Self {
+        let base = under.settle.0.filter(|_| under.is_async);
+        Self {
+            layers: Layers::default().over(base, under.settle.1.clone()),
+            kind: base.and_then(kind_of),
+        }
+    }
+
+    fn over(&mut self, row: &Value, at: &Place) {
+        let Some(own) = row.get("settle") else {
+            return;
+        };
+        let kind = kind_of(own);
+        if own.is_null()
+            || kind
+                .as_ref()
+                .is_some_and(|kind| Some(kind) != self.kind.as_ref())
+        {
+            self.layers = Layers::default();
+        }
+        self.kind = kind.or(self.kind.take());
+        self.layers = std::mem::take(&mut self.layers).over(Some(own), at.child("settle"));
+    }
+
+    fn settle(&self, has_token: bool, under: &Under<'_>) -> Option<Settle> {
+        if self.layers.is_empty() {
+            return None;
+        }
+        let cx = under.cx;
+        self.layers.read(cx.sink, |merged, at, sink| {
+            let terms = Promised {
+                has_token,
+                has_webhook: under.has_webhook,
+            };
+            settle(merged, at, terms, &cx.with_sink(sink))
+        })
+    }
+}
+
+/// A job that a callback names is taken only after a poll has answered for it.
+pub(crate) fn found_by_callback(
+    submits: &[Submit],
+    workflow: &Workflow,
+    transport: &Fields<'_>,
+    cx: &Context<'_>,
+) {
+    let by_callback = submits
+        .iter()
+        .any(|submit| matches!(submit.terms.settle, Some(Settle::Callback)));
+    let polls = workflow
+        .steps
+        .iter()
+        .any(|step| matches!(step.action, Action::Poll(_)));
+    if by_callback && !polls {
+        cx.sink.error(
+            Code::P611,
+            &transport.place("settle"),
+            "a job that a callback names is adopted after a poll has answered for it, and there is no poll",
+            "add a step `poll`, or settle in another way",
+        );
+    }
+}
+
+fn kind_of(settle: &Value) -> Option<String> {
+    settle
+        .get("kind")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+}
+
+/// What a `settle` may count on.
+#[derive(Debug, Clone, Copy)]
+struct Promised {
+    /// The provider takes our token.
+    has_token: bool,
+    has_webhook: bool,
 }
 
 fn idempotency(transport: &Fields<'_>, cx: &Context<'_>) -> Option<Idempotency> {
@@ -166,8 +324,8 @@ enum SettleKind {
     Callback,
 }
 
-/// Reads a merged `settle`. `token`: the provider takes our token.
-pub(crate) fn settle(value: &Value, at: &Place, token: bool, cx: &Context<'_>) -> Option<Settle> {
+/// Reads a merged `settle`.
+fn settle(value: &Value, at: &Place, promised: Promised, cx: &Context<'_>) -> Option<Settle> {
     const KINDS: &[(&str, SettleKind)] = &[
         ("replay", SettleKind::Replay),
         ("lookup", SettleKind::Lookup),
@@ -179,7 +337,7 @@ pub(crate) fn settle(value: &Value, at: &Place, token: bool, cx: &Context<'_>) -
     }
     let kind = fields.word("kind", KINDS);
     let settle = match kind {
-        Some(SettleKind::Replay) if !token => {
+        Some(SettleKind::Replay) if !promised.has_token => {
             cx.sink.error(
                 Code::P404,
                 at,
@@ -190,10 +348,16 @@ pub(crate) fn settle(value: &Value, at: &Place, token: bool, cx: &Context<'_>) -
         }
         Some(SettleKind::Replay) => Some(Settle::Replay),
         Some(SettleKind::Lookup) => return lookup(fields, cx),
-        Some(SettleKind::Callback) => {
-            not_built(cx.sink, &fields.place("kind"), "`settle` by callback");
+        Some(SettleKind::Callback) if !promised.has_webhook => {
+            cx.sink.error(
+                Code::P610,
+                at,
+                "nothing says how a callback names its job",
+                "add a `webhook` with `job_id_path` to the workflow or to the conventions",
+            );
             None
         }
+        Some(SettleKind::Callback) => Some(Settle::Callback),
         None => return None,
     };
     fields.finish();

@@ -2,13 +2,13 @@
 
 use super::bounds;
 use super::context::Context;
-use super::exchange::{NOT_OF_A_FILE, NOT_OF_AN_ANSWER, Role, exchange, fetch, has_address};
+use super::exchange::{NOT_OF_AN_ANSWER, Role, exchange, fetch, has_address};
 use super::layers::Layers;
 use super::response::{Mapping, mode, step_captures};
 use super::walk::{Fields, Sink, wrong_type};
 use super::{names, poll};
 use crate::lang::{Path, Place as Stand};
-use crate::revision::{Action, Download, Expires, Mode, Poll, Purpose, Step};
+use crate::revision::{Action, Download, Expires, Mode, Poll, Purpose, Step, Wrap};
 use diag::{Code, Place};
 use serde_json::Value;
 
@@ -208,13 +208,8 @@ impl<'a> Reader<'a> {
             },
         };
         let needed = kind != Kind::Download || has_address(fields);
-        if !needed {
-            let addressed = fields.raw("url_path").is_some();
-            fields.not_built(if addressed {
-                NOT_OF_A_FILE
-            } else {
-                NOT_OF_AN_ANSWER
-            });
+        if !needed && fields.raw("url_path").is_none() {
+            asks_nothing(fields, cx.sink);
         }
         let exchange = if needed {
             exchange(fields, role, &cx)
@@ -270,7 +265,6 @@ impl<'a> Reader<'a> {
         conditional: bool,
         cx: &Context<'_>,
     ) -> Option<Action> {
-        fields.not_built(&["wrap"]);
         let artifact = fields
             .text("artifact")
             .unwrap_or(artifact_name(self.purpose));
@@ -323,6 +317,7 @@ impl<'a> Reader<'a> {
             content_type: content_type
                 .and_then(|text| cx.text(text, Stand::Plain, &fields.place("content_type"))),
             expires: expires(fields, cx),
+            wrap: fields.word("wrap", &[("wav", Wrap::Wav)]),
             fetch: fetch(Some(fields), cx),
         })))
     }
@@ -415,6 +410,20 @@ fn with_removals(mut merged: Value, own: &Value) -> Value {
     merged
 }
 
+/// A file that is in an answer is not asked for.
+fn asks_nothing(fields: &Fields<'_>, sink: &Sink) {
+    for name in NOT_OF_AN_ANSWER {
+        if fields.raw(name).is_some() {
+            sink.error(
+                Code::P608,
+                &fields.place(name),
+                format!("`{name}` has no effect: the file is in an answer that came before, and nothing is asked for"),
+                "leave it out; or add a `path`, `url` or `url_path`, so that there is a request",
+            );
+        }
+    }
+}
+
 fn paid_twice(fields: &Fields<'_>, method: Option<&str>, sink: &Sink) {
     let Some(method) = method.filter(|method| !matches!(*method, "GET" | "HEAD")) else {
         return;
@@ -491,6 +500,7 @@ pub(crate) fn implied_download(
             content_type: content_type
                 .and_then(|text| cx.text(text, Stand::Plain, &Place::default())),
             expires: None,
+            wrap: None,
             fetch: fetch(None, cx),
         })),
     })

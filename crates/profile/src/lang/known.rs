@@ -266,11 +266,14 @@ impl Known {
         }
     }
 
-    /// Names of a webhook's `signed`: `header.<name>`, `body`, `body_sha256`.
-    pub fn webhook(&mut self) {
-        self.root("header", Root::Header, any(Late));
-        self.root("body", Root::Body, scalar(Always));
-        self.root("body_sha256", Root::BodySha256, scalar(Always));
+    /// Names of a webhook's `signed`, and no others: `header.<name>`, `body`, `body_sha256`.
+    #[must_use]
+    pub fn of_webhook() -> Self {
+        let mut known = Self::default();
+        known.root("header", Root::Header, any(Late));
+        known.root("body", Root::Body, scalar(Always));
+        known.root("body_sha256", Root::BodySha256, scalar(Always));
+        known
     }
 
     /// `jwt.now`, `jwt.nbf`, `jwt.exp`.

@@ -47,14 +47,43 @@ pub(super) fn exchange(more: Value, required: &[&str]) -> Value {
 }
 
 fn transport() -> Value {
-    exchange(
-        json!({
-            "idempotency": object(&[], json!({ "header": text(), "body": text(), "retention_s": whole(1, 30 * 86_400) })),
-            "settle": settle(), "on_unknown": words(&["fail", "repeat"]), "durable": flag(), "retry": retry(),
-            "variants": list(&exchange(json!({ "when": condition() }), &["when"])),
-            "vars": { "type": "object" }, "tables": { "type": "object" },
-        }),
+    let own = json!({
+        "variants": list(&variant()), "vars": { "type": "object" }, "tables": { "type": "object" },
+    });
+    exchange(with(terms(), &own), &[])
+}
+
+/// What makes a submit safe.
+fn terms() -> Value {
+    json!({
+        "idempotency": object(&[], json!({ "header": text(), "body": text(), "retention_s": whole(1, 30 * 86_400) })),
+        "settle": settle(), "on_unknown": words(&["fail", "repeat"]), "durable": flag(), "retry": retry(),
+    })
+}
+
+/// A variant may differ in what is sent and in what makes it safe; null takes a term away.
+fn variant() -> Value {
+    let mut own = json!({ "when": condition() });
+    for (name, schema) in terms().as_object().into_iter().flatten() {
+        let schema = json!({ "anyOf": [schema, { "type": "null" }] });
+        own = with(own, &json!({ name: schema }));
+    }
+    exchange(own, &["when"])
+}
+
+/// How callbacks are understood.
+pub(super) fn webhook() -> Value {
+    let verify = object(
         &[],
+        json!({
+            "kind": words(&["standard_webhooks", "hmac_sha256", "ed25519_jwks", "none"]),
+            "secret": text(), "jwks_url": text(), "header": text(), "encoding": words(&["hex", "base64"]),
+            "prefix": text(), "signed": text(), "timestamp_header": text(), "tolerance_s": whole(1, 3_600),
+        }),
+    );
+    object(
+        &[],
+        json!({ "when": condition(), "job_id_path": path(), "challenge_path": path(), "verify": verify }),
     )
 }
 
@@ -163,7 +192,7 @@ fn step(required: &[&str]) -> Value {
     let download = json!({
         "from": text(), "url_path": path(), "value_path": path(), "mode": modes(), "artifact": text(),
         "optional": flag(), "accept": list(&text()), "mime_path": path(), "content_type": text(),
-        "expires_in_ms": whole(1000, 30 * DAY), "expires_path": path(),
+        "expires_in_ms": whole(1000, 30 * DAY), "expires_path": path(), "wrap": words(&["wav"]),
     });
     let own = json!({
         "name": text(), "action": words(&["request", "poll", "download"]), "when": condition(),
@@ -179,6 +208,7 @@ fn workflow() -> Value {
         json!({
             "type": words(&["sync", "async_job"]), "job_id_path": path(), "before": steps.clone(),
             "steps": steps.clone(), "cancel": step(&[]), "cleanup": steps,
+            "webhook": { "anyOf": [webhook(), { "type": "null" }] },
         }),
     )
 }

@@ -65,7 +65,7 @@ async fn unclaimed(core: &Core, live: &Live, ids: Vec<String>) -> Result<Vec<Str
 /// A look-up by our own tag finds only what is ours.
 async fn contested(core: &Core, live: &mut Live, job: &str) -> Result<bool, StoreError> {
     let from_list = matches!(
-        &live.revision.settle,
+        live.flow.terms().and_then(|terms| terms.settle.as_ref()),
         Some(Settle::Lookup {
             select: Some(_),
             ..
@@ -86,7 +86,7 @@ async fn contested(core: &Core, live: &mut Live, job: &str) -> Result<bool, Stor
 
 /// The provider does not have the job, and had the time to show it.
 pub(super) async fn absent(core: &Core, live: &Live) -> Result<Step, Trouble> {
-    let visible_after = match &live.revision.settle {
+    let visible_after = match live.flow.terms().and_then(|terms| terms.settle.as_ref()) {
         Some(Settle::Lookup {
             visible_after_ms, ..
         }) => Duration::from_millis(*visible_after_ms),
@@ -109,9 +109,9 @@ pub(super) async fn absent(core: &Core, live: &Live) -> Result<Step, Trouble> {
 
 pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdict>, StoreError> {
     let retention = live
-        .revision
-        .idempotency
-        .as_ref()
+        .flow
+        .terms()
+        .and_then(|terms| terms.idempotency.as_ref())
         .map_or(0, |place| place.retention_s);
     // Within the key's life less a tenth.
     let life = Duration::from_millis(retention.saturating_mul(900));
@@ -148,7 +148,11 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
         }
         return Ok(Step::Leave(Driven::Stale));
     }
-    if live.revision.settle.is_none() && live.revision.repeat_on_unknown {
+    let consented = live
+        .flow
+        .terms()
+        .is_some_and(|terms| terms.settle.is_none() && terms.repeat_on_unknown);
+    if consented {
         // The consent holds for a sender that died, too, once its answer can come no more.
         let freed = core
             .store

@@ -273,3 +273,65 @@ fn when_a_result_is_gone_is_read_in_every_form() {
         assert_eq!(got, want, "{own} {until}");
     }
 }
+
+#[test]
+fn a_file_at_an_address_of_an_answer_is_asked_for_as_its_step_says() {
+    let mut profile = by_address();
+    let own = json!({"name": "download", "url_path": "files[].url", "method": "post", "kind": "http_form",
+        "base_url": "https://api.acme.ai/v2", "body": {"job": "{{job_id}}"}, "query": {"size": "full"},
+        "headers": {"Accept": "video/mp4"}, "ok_status": [404]});
+    profile["workflow"]["steps"][1] = own;
+    let (mut flow, mut now) = accepted(&profile);
+    let urls = json!([{"url": "f"}, {"url": "https://cdn.example/g"}]);
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "files": urls}),
+    );
+    let files = files(&mut flow, &mut now);
+    let [FileSource::Request(own), FileSource::Request(elsewhere)] =
+        [&files[0].source, &files[1].source]
+    else {
+        panic!("{files:?}");
+    };
+    assert_eq!(
+        (own.method.as_str(), own.url.as_str()),
+        ("POST", "https://api.acme.ai/v2/f?size=full")
+    );
+    assert_eq!(own.body.as_deref(), Some(&b"job=job-1"[..]));
+    assert_eq!(
+        own.header("content-type"),
+        Some("application/x-www-form-urlencoded")
+    );
+    assert_eq!(elsewhere.url.as_str(), "https://cdn.example/g?size=full");
+    assert_eq!(
+        (
+            elsewhere.trusted,
+            elsewhere.header("authorization"),
+            elsewhere.header("accept")
+        ),
+        (false, None, Some("video/mp4"))
+    );
+    assert!(files[0].is_file(404) && files[0].is_file(200) && !files[0].is_file(410));
+}
+
+#[test]
+fn a_secret_in_the_body_of_a_file_request_leaves_for_no_other_host() {
+    let mut profile = by_address();
+    profile["workflow"]["steps"][1]["body"] = json!({"key": "{{apiKey}}"});
+    for (url, leaves) in [
+        ("https://api.acme.ai/f", true),
+        ("https://cdn.example/f", false),
+    ] {
+        let (mut flow, mut now) = accepted(&profile);
+        let _ = say(
+            &mut flow,
+            &mut now,
+            200,
+            &json!({"status": "done", "files": [{"url": url}]}),
+        );
+        let asked = matches!(act(&mut flow, &mut now), Action::Fetch { .. });
+        assert_eq!(asked, leaves, "{url}");
+    }
+}

@@ -331,3 +331,60 @@ fn replays_that_break_are_counted_like_those_that_are_answered() {
     assert_eq!(replays, 3);
     assert!(matches!(ending, Ending::Failed(fault) if fault.kind.word() == "unknown_outcome"));
 }
+
+/// Plain calls are settled by a replay and repeated twice; those with a style are neither.
+fn by_style() -> Value {
+    json!({"transport": {
+        "idempotency": {"header": "Idempotency-Key"}, "settle": {"kind": "replay"}, "retry": {"max": 2},
+        "variants": [{"when": {"present": "params.place"}, "idempotency": null, "settle": null, "retry": {"max": 0}, "ok_status": [409]}],
+    }})
+}
+
+#[test]
+fn the_variant_that_was_sent_says_how_its_outcome_is_settled() {
+    let styled = |style: &str| {
+        let params = if style.is_empty() {
+            json!({})
+        } else {
+            json!({"place": style})
+        };
+        let mut setting = setting(&by_style());
+        let call = profile::call::Call {
+            params: params.as_object().cloned().unwrap(),
+            ..setting.checked.call.clone()
+        };
+        setting.checked = Arc::new(profile::call::Checked { call });
+        Flow::new(setting)
+    };
+    let cases = [
+        // style     token goes along  cut         told to try again
+        ("", true, "Settle", true),
+        ("noir", false, "Fail", false),
+    ];
+    for (style, token, cut, again) in cases {
+        let (mut flow, mut now) = (styled(style), 0);
+        let Action::Submit(request) = act(&mut flow, &mut now) else {
+            panic!("nothing is sent");
+        };
+        assert_eq!(
+            request.header("idempotency-key").is_some(),
+            token,
+            "{style}"
+        );
+        let fault = Fault::new(Kind::Class(Class::Transient), "cut");
+        let verdict = flow.on(Event::Broken(fault), now, MID);
+        assert_eq!(
+            word(&verdict),
+            format!("unknown unknown_outcome {cut}"),
+            "{style}"
+        );
+        let (mut flow, mut now) = (styled(style), 0);
+        let hiccup = json!({"error": {"code": "hiccup"}});
+        let verdict = say(&mut flow, &mut now, 500, &hiccup);
+        assert_eq!(
+            matches!(verdict, Verdict::Refused { retry: Some(_), .. }),
+            again,
+            "{style}"
+        );
+    }
+}
