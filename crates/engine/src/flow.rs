@@ -27,6 +27,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 mod fetch;
+mod fold;
 mod follow;
 mod machine;
 mod moves;
@@ -38,6 +39,7 @@ mod submit;
 mod tests;
 mod values;
 
+pub use fold::{Folded, Ground};
 pub use machine::Flow;
 pub(crate) use values::{Site, Values};
 

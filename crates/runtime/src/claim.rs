@@ -5,6 +5,7 @@ use crate::clock::boot_ms;
 use crate::core::Core;
 use crate::lease::millis;
 use crate::live::Live;
+use crate::places::Place;
 use crate::prepare;
 use crate::sender::{self, Sending};
 use crate::setting::{Recorded, Unready};
@@ -19,7 +20,6 @@ use store::claim::{Claim, Intent, Picked};
 use store::credentials::Credential;
 use store::work::WorkRow;
 use store::{State, StoreError};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 /// Runs claimed in one transaction: it holds the credential's lock.
@@ -94,7 +94,6 @@ async fn all(core: &Arc<Core>, worker: Uuid) -> Result<(), StoreError> {
 
 /// Claims from one credential; how many runs moved.
 async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<usize, StoreError> {
-    let free = core.submits.available_permits().min(BATCH);
     let Some(credential) = core.store.credential(id).await?.filter(|row| row.active) else {
         return Ok(0);
     };
@@ -103,21 +102,24 @@ async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<usize, StoreErr
         .or(credential.rate_limit_per_day)
         .is_some();
     // With limits one at a time: a request is leased for what is picked, not for what only waits.
-    let free = if limited { free.min(1) } else { free };
-    if free == 0 || core.tasks.stop.is_cancelled() {
+    let most = if limited { 1 } else { BATCH };
+    let places = core
+        .submits
+        .take(&Arc::from(credential.provider.as_str()), most);
+    if places.is_empty() || core.tasks.stop.is_cancelled() {
         return Ok(0);
     }
     let Some(mut claim) = core.store.claim(worker, id).await? else {
         return Ok(0);
     };
-    let picked = claim.pick(i32::try_from(free).unwrap_or(1)).await?;
+    let picked = claim.pick(i32::try_from(places.len()).unwrap_or(1)).await?;
     if picked.is_empty() || limited && !within_limits(&mut claim, &credential).await? {
         return Ok(0);
     }
     let batch = sort(core, &mut claim, &picked).await?;
     // Those that are left alone come again with the next tick, not at once.
     let moved = picked.len() - batch.left;
-    settle(core, claim, batch, worker).await?;
+    settle(core, claim, batch, (worker, places)).await?;
     Ok(if limited && moved > 0 { BATCH } else { moved })
 }
 
@@ -236,7 +238,7 @@ async fn settle(
     core: &Arc<Core>,
     mut claim: Claim,
     batch: Batch,
-    worker: Uuid,
+    (worker, places): (Uuid, Vec<Place>),
 ) -> Result<(), StoreError> {
     let intents: Vec<Intent> = batch
         .send
@@ -270,13 +272,12 @@ async fn settle(
         sending.iter().for_each(|ready| doubt(core, ready));
         return Err(error);
     }
-    for ready in sending {
-        if let Ok(permit) = Arc::clone(&core.submits).acquire_owned().await {
-            start(core, ready, worker, permit);
-        }
+    let mut places = places.into_iter();
+    for (ready, place) in sending.into_iter().zip(&mut places) {
+        start(core, ready, worker, place);
     }
-    for one in prepared {
-        prepare::start(core, one.run_id, worker);
+    for (one, place) in prepared.into_iter().zip(places) {
+        prepare::start(core, one.run_id, worker, place);
     }
     for (tenant, run) in batch.cancel {
         core.store.run_cancel(tenant, run).await?;
@@ -301,7 +302,7 @@ pub(crate) fn doubt(core: &Core, ready: &Ready) {
 }
 
 /// Sends on a task of its own, which only death ends.
-pub(crate) fn start(core: &Arc<Core>, ready: Ready, worker: Uuid, permit: OwnedSemaphorePermit) {
+pub(crate) fn start(core: &Arc<Core>, ready: Ready, worker: Uuid, permit: Place) {
     let sending = Sending {
         core: Arc::clone(core),
         worker,

@@ -3,17 +3,22 @@
 use crate::catalogue::Catalogue;
 use crate::clock::DbClock;
 use crate::follow::Follow;
+use crate::ground::{Grounds, Shared};
+use crate::lateness::Lateness;
 use crate::lease::Lease;
 use crate::objects::Objects;
 use crate::options::Options;
+use crate::places::Places;
+use crate::setting::Unready;
 use crate::tasks::Tasks;
 use crate::watches::Watches;
 use engine::http::Http;
 use engine::request::Drawn;
+use profile::revision::Revision;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{Store, StoreError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// One library's parts.
@@ -32,9 +37,11 @@ pub(crate) struct Core {
     pub(crate) queue: Notify,
     /// Something may have changed that the tick looks at.
     pub(crate) tick: Notify,
-    pub(crate) submits: Arc<Semaphore>,
-    pub(crate) polls: Arc<Semaphore>,
-    pub(crate) fetches: Arc<Semaphore>,
+    pub(crate) submits: Places,
+    pub(crate) fetches: Places,
+    pub(crate) grounds: Grounds,
+    /// Between the moment at which a poll was due and its first byte.
+    pub(crate) lateness: Lateness,
     /// Shards that this worker owned at the last look.
     pub(crate) shards: Mutex<Vec<i16>>,
     /// Attempts that this worker holds: intended, and not written as a fact yet.
@@ -58,6 +65,17 @@ impl Core {
             unix_ms: self.clock.now_ms(),
             seed: Uuid::now_v7(),
         }
+    }
+
+    /// What the runs of one revision and credential share.
+    pub(crate) async fn shared(
+        &self,
+        revision: &Arc<Revision>,
+        credential: Uuid,
+    ) -> Result<Arc<Shared>, Unready> {
+        self.grounds
+            .of(self, Arc::clone(revision), credential)
+            .await
     }
 
     /// A shard of ours for this run, else of any living worker.

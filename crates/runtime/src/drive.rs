@@ -6,10 +6,12 @@ use crate::fetch;
 use crate::live::Live;
 use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::sender::Written;
-use engine::flow::Pending;
+use crate::setting;
+use engine::flow::{Pending, Phase};
 use engine::{Action, Ending, Event, Fault, Kind, Verdict};
 use serde_json::{Value, json};
 use settle::{absent, answer_left_behind, candidates, replay, unsettled};
+use std::sync::Arc;
 use std::time::Duration;
 use store::decisions::{Ended, JobFailed};
 use store::{State, StoreError};
@@ -22,6 +24,8 @@ const OUTPUT_MAX: usize = 24 * 1024;
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// Progress of a run is written down at most so often.
 const PROGRESS_EVERY_MS: i64 = 30_000;
+/// What cannot be read now is read again after so long.
+const UNREADY_MS: i64 = 5_000;
 
 /// What becomes of a driven run.
 #[derive(Debug)]
@@ -67,6 +71,7 @@ impl From<StoreError> for Trouble {
 }
 
 async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
+    let mut due_ms = live.flow.due_ms();
     if live.cancel {
         let verdict = live
             .flow
@@ -80,12 +85,19 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     }
     while !core.tasks.stop.is_cancelled() {
         tell_overdue(core, live).await?;
+        if live.flow.lacks_call() {
+            recall(core, live).await?;
+        }
         let drawn = core.drawn();
         let verdict = match live.flow.next(drawn.unix_ms, drawn) {
             Action::Wait { until_ms, .. } => {
-                return Err(Trouble::Wait(next_look(core, live, until_ms)));
+                let now = core.clock.now_ms();
+                return Err(Trouble::Wait(live.next_look(now, until_ms)));
             }
-            Action::Exchange { request, .. } => {
+            Action::Exchange { phase, request } => {
+                if let (Phase::Poll, Some(due)) = (phase, due_ms.take()) {
+                    core.lateness.saw(core.clock.now_ms().saturating_sub(due));
+                }
                 let outcome = core.http.send(&request).await;
                 live.flow
                     .on(outcome.into(), core.clock.now_ms(), rand::random())
@@ -109,12 +121,24 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     Ok(Step::Leave(Driven::Gone))
 }
 
-/// The flow's next moment, or the deadline when that comes first.
-fn next_look(core: &Core, live: &Live, until_ms: i64) -> i64 {
-    let now = core.clock.now_ms();
-    match live.deadline_ms.filter(|_| !live.overdue) {
-        Some(deadline) => until_ms.min(deadline.max(now) + 20),
-        None => until_ms,
+/// Reads again what the caller gave: a waiting run does not keep it, and what comes now may read it.
+async fn recall(core: &Core, live: &mut Live) -> Result<(), Trouble> {
+    let asked = core.store.asked(live.run).await?;
+    let read = match asked {
+        Some((tenant, request)) => setting::asked(core, tenant, &request).await,
+        None => return Ok(()),
+    };
+    match read {
+        Ok((checked, media)) => {
+            live.flow.give_call(Arc::new(checked), Arc::new(media));
+            Ok(())
+        }
+        Err(why) => {
+            tracing::error!(run.id = %live.run, %why, "what the caller gave cannot be read; the run waits");
+            Err(Trouble::Wait(
+                core.clock.now_ms().saturating_add(UNREADY_MS),
+            ))
+        }
     }
 }
 

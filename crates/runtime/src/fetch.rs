@@ -8,9 +8,10 @@ use crate::live::Live;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::download::{FetchError, Fetched};
-use engine::flow::{ArtifactFacts, FetchFault, FileTask};
+use engine::flow::{ArtifactFacts, FetchFault, FileSource, FileTask};
 use engine::{Event, Fault, Kind};
 use profile::revision::Class;
+use std::sync::Arc;
 use std::time::Duration;
 use store::artifacts::ArtifactRow;
 use store::facts::Fetched as Fact;
@@ -28,9 +29,10 @@ pub(crate) async fn all(
     if !begun(core, live, &files).await? {
         return Ok(None);
     }
+    core.follow.fetches(live.run);
     let mut facts = Vec::with_capacity(files.len());
     for file in &files {
-        let Ok(_place) = core.fetches.acquire().await else {
+        let Some(_place) = core.fetches.acquire(&host_of(live, file)).await else {
             return Ok(None);
         };
         match one(core, live, file).await {
@@ -41,6 +43,14 @@ pub(crate) async fn all(
         }
     }
     Ok(Some(Event::Fetched(facts)))
+}
+
+/// Files lie where they lie: one slow host holds up no other's.
+fn host_of(live: &Live, file: &FileTask) -> Arc<str> {
+    match &file.source {
+        FileSource::Request(request) => request.origin().into(),
+        FileSource::Bytes(_) => Arc::clone(&live.host),
+    }
 }
 
 /// Starting a fetch is a decision: it bumps `ver`, and the objects' keys carry it.

@@ -3,7 +3,9 @@
 
 use crate::core::Core;
 use crate::drive::{Driven, drive};
-use crate::live::Live;
+use crate::lanes::Lanes;
+use crate::live::{Live, Waiting};
+use crate::places::share;
 use crate::setting::Unready;
 use crate::tasks::Until;
 use futures_util::StreamExt as _;
@@ -25,12 +27,14 @@ const PACE_MS: u64 = 1_000;
 const STALE_WAIT: Duration = Duration::from_millis(200);
 /// Fewer than so many are asked about at once.
 const PACE_FROM: usize = 32;
+/// What cannot be unfolded now, for want of a secret or the database, is tried again after so long.
+const UNREADY_MS: i64 = 5_000;
 
 /// What is said to the task that follows.
 #[derive(Debug)]
 enum Word {
     /// Follow this one.
-    Adopt(Box<Live>, Duration),
+    Adopt(Box<Waiting>, Duration),
     /// Read these again, unless they are being driven.
     Look(Vec<Uuid>),
     /// Could not be read: the next look at its shard tries again.
@@ -40,7 +44,18 @@ enum Word {
     Own(Vec<i16>),
     /// All that these shards hold.
     Shards(Vec<i16>, Vec<ShardRun>),
-    Back(Uuid, Driven),
+    Back(Uuid, Back),
+    /// It fetches: its place among the polls is free.
+    Fetches(Uuid),
+}
+
+/// What becomes of a driven run.
+#[derive(Debug)]
+enum Back {
+    /// Nothing before then, milliseconds since 1970.
+    Wait(Box<Waiting>, i64),
+    Gone,
+    Stale,
 }
 
 /// Speaks to the task that follows.
@@ -64,8 +79,13 @@ impl Default for Follow {
 
 impl Follow {
     /// Follows a run from now on.
-    pub(crate) fn adopt(&self, live: Live) {
-        self.say(Word::Adopt(Box::new(live), Duration::ZERO));
+    pub(crate) fn adopt(&self, waiting: Waiting) {
+        self.say(Word::Adopt(Box::new(waiting), Duration::ZERO));
+    }
+
+    /// Its files are fetched, which takes a place of another kind.
+    pub(crate) fn fetches(&self, run: Uuid) {
+        self.say(Word::Fetches(run));
     }
 
     /// Reads runs again.
@@ -122,10 +142,12 @@ pub(crate) fn start(core: &Arc<Core>) {
     let Some(heard) = heard else {
         return;
     };
+    let polls = core.options.concurrency.polls;
     let follower = Follower {
         core: Arc::downgrade(core),
         runs: HashMap::new(),
         due: DelayQueue::new(),
+        lanes: Lanes::new(polls, share(polls)),
     };
     core.tasks
         .spawn("follow", Until::Stop, Box::pin(follower.serve(heard)));
@@ -135,10 +157,13 @@ pub(crate) fn start(core: &Arc<Core>) {
 enum Entry {
     /// Being read.
     Read,
-    Waits(Box<Live>, Key),
+    /// With its place in the wheel; without one it is due, and queues for its host.
+    Waits(Box<Waiting>, Option<Key>),
     /// Being driven; what is asked meanwhile waits.
     Driven {
         cancel: bool,
+        /// The host at which it holds a place.
+        host: Option<Arc<str>>,
     },
 }
 
@@ -146,6 +171,7 @@ struct Follower {
     core: Weak<Core>,
     runs: HashMap<Uuid, Entry>,
     due: DelayQueue<Uuid>,
+    lanes: Lanes,
 }
 
 impl Follower {
@@ -155,7 +181,8 @@ impl Follower {
             let word = tokio::select! {
                 word = heard.recv() => word,
                 Some(due) = self.due.next() => {
-                    self.begin(due.into_inner(), false);
+                    self.arrive(due.into_inner());
+                    self.begin();
                     continue;
                 }
             };
@@ -163,6 +190,7 @@ impl Follower {
                 Some(word) => self.hear(word),
                 None => return,
             }
+            self.begin();
         }
     }
 
@@ -174,58 +202,84 @@ impl Follower {
             Word::Cancel(run) => self.cancel(run),
             Word::Own(shards) => self.own(&shards),
             Word::Shards(shards, runs) => self.compare(&shards, &runs),
-            Word::Back(run, driven) => self.back(run, driven),
+            Word::Back(run, back) => self.back(run, back),
+            Word::Fetches(run) => self.free(run),
         }
     }
 
-    fn adopt(&mut self, live: Box<Live>, after: Duration) {
+    fn adopt(&mut self, waiting: Box<Waiting>, after: Duration) {
         let Some(core) = self.core.upgrade() else {
             return;
         };
-        if !core.owns(live.shard) {
+        if !core.owns(waiting.shard) {
             // Its shard was given away meanwhile; the owner reads it.
-            self.let_go(live.run);
+            self.let_go(waiting.run);
             return;
         }
-        self.wait(live, after);
+        let now = core.clock.now_ms();
+        let due = waiting.due_ms(now).unwrap_or(now);
+        self.wait(waiting, after.max(millis_until(due, now)));
     }
 
-    fn wait(&mut self, live: Box<Live>, after: Duration) {
-        let run = live.run;
+    fn wait(&mut self, waiting: Box<Waiting>, after: Duration) {
+        let run = waiting.run;
         self.let_go(run);
         let key = self.due.insert(run, after);
-        self.runs.insert(run, Entry::Waits(live, key));
+        self.runs.insert(run, Entry::Waits(waiting, Some(key)));
     }
 
     /// Forgets a run that waits or is read. One that is driven comes back by itself.
     fn let_go(&mut self, run: Uuid) {
         match self.runs.remove(&run) {
-            Some(Entry::Waits(_, key)) => drop(self.due.try_remove(&key)),
+            Some(Entry::Waits(_, Some(key))) => drop(self.due.try_remove(&key)),
             Some(driven @ Entry::Driven { .. }) => drop(self.runs.insert(run, driven)),
-            Some(Entry::Read) | None => {}
+            Some(Entry::Waits(_, None) | Entry::Read) | None => {}
         }
     }
 
-    /// Drives a run that is due, on a task of its own.
-    fn begin(&mut self, run: Uuid, cancel: bool) {
-        let Some(core) = self.core.upgrade() else {
-            return;
-        };
-        let mut live = match self.runs.remove(&run) {
-            Some(Entry::Waits(live, _)) => live,
-            Some(other) => {
-                self.runs.insert(run, other);
-                return;
-            }
-            None => return,
-        };
-        live.cancel |= cancel;
-        self.runs.insert(run, Entry::Driven { cancel: false });
-        let tasks = core.tasks.clone();
-        tasks.spawn("drive", Until::Death, Box::pin(driven(core, live)));
+    /// A run that waits is due: it queues for its host.
+    fn arrive(&mut self, run: Uuid) {
+        if let Some(Entry::Waits(waiting, key)) = self.runs.get_mut(&run) {
+            *key = None;
+            self.lanes.arrive(&waiting.host, run);
+        }
     }
 
-    fn back(&mut self, run: Uuid, driven: Driven) {
+    /// Drives those whose turn it is, each on a task of its own.
+    fn begin(&mut self) {
+        while let Some((host, run)) = self.lanes.next() {
+            let Some(core) = self.core.upgrade() else {
+                return;
+            };
+            match self.runs.remove(&run) {
+                Some(Entry::Waits(waiting, None)) => {
+                    let driven = Entry::Driven {
+                        cancel: false,
+                        host: Some(host),
+                    };
+                    self.runs.insert(run, driven);
+                    let tasks = core.tasks.clone();
+                    tasks.spawn("drive", Until::Death, Box::pin(driven_run(core, *waiting)));
+                }
+                // It was let go, or read again, since it was due.
+                other => {
+                    other.map(|other| self.runs.insert(run, other));
+                    self.lanes.leave(&host);
+                }
+            }
+        }
+    }
+
+    fn free(&mut self, run: Uuid) {
+        if let Some(Entry::Driven { host, .. }) = self.runs.get_mut(&run)
+            && let Some(host) = host.take()
+        {
+            self.lanes.leave(&host);
+        }
+    }
+
+    fn back(&mut self, run: Uuid, back: Back) {
+        self.free(run);
         let asked = matches!(
             self.runs.remove(&run),
             Some(Entry::Driven { cancel: true, .. })
@@ -233,32 +287,28 @@ impl Follower {
         let Some(core) = self.core.upgrade() else {
             return;
         };
-        match driven {
-            Driven::Wait(live, _) if !core.owns(live.shard) => {}
-            Driven::Wait(mut live, until_ms) => {
-                let ms = u64::try_from(until_ms.saturating_sub(core.clock.now_ms())).unwrap_or(0);
-                live.cancel = asked;
-                self.wait(
-                    live,
-                    if asked {
-                        Duration::ZERO
-                    } else {
-                        Duration::from_millis(ms)
-                    },
-                );
+        match back {
+            Back::Wait(waiting, _) if !core.owns(waiting.shard) => {}
+            Back::Wait(mut waiting, until_ms) => {
+                waiting.cancel = asked;
+                let now = core.clock.now_ms();
+                let until_ms = if asked { now } else { until_ms };
+                self.wait(waiting, millis_until(until_ms, now));
             }
-            Driven::Gone => {}
-            Driven::Stale => self.look_later(run),
+            Back::Gone => {}
+            Back::Stale => self.look_later(run),
         }
     }
 
     fn cancel(&mut self, run: Uuid) {
         match self.runs.get_mut(&run) {
             Some(Entry::Driven { cancel, .. }) => *cancel = true,
-            Some(Entry::Waits(_, key)) => {
-                let key = *key;
-                self.due.try_remove(&key);
-                self.begin(run, true);
+            Some(Entry::Waits(waiting, key)) => {
+                waiting.cancel = true;
+                if let Some(key) = key.take() {
+                    self.due.try_remove(&key);
+                    self.arrive(run);
+                }
             }
             // Its row says so when it has been read.
             Some(Entry::Read) | None => {}
@@ -269,7 +319,9 @@ impl Follower {
         let lost: Vec<Uuid> = self
             .runs
             .iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Waits(live, _) if !shards.contains(&live.shard)))
+            .filter(
+                |(_, entry)| matches!(entry, Entry::Waits(one, _) if !shards.contains(&one.shard)),
+            )
             .map(|(run, _)| *run)
             .collect();
         lost.iter().for_each(|run| self.let_go(*run));
@@ -357,13 +409,31 @@ async fn look_after_a_while(core: Arc<Core>, run: Uuid) {
     core.follow.look(vec![run]);
 }
 
-async fn driven(core: Arc<Core>, live: Box<Live>) {
-    let run = live.run;
-    let driven = match core.polls.acquire().await {
-        Ok(_place) => drive(&core, live).await,
-        Err(_) => Driven::Gone,
+fn millis_until(until_ms: i64, now_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0))
+}
+
+async fn driven_run(core: Arc<Core>, waiting: Waiting) {
+    let run = waiting.run;
+    let back = woken(&core, waiting).await;
+    core.follow.say(Word::Back(run, back));
+}
+
+/// Unfolds, drives, folds again.
+async fn woken(core: &Core, waiting: Waiting) -> Back {
+    let live = match waiting.unfold(core).await {
+        Ok(live) => Box::new(live),
+        Err((waiting, why)) => {
+            tracing::warn!(run.id = %waiting.run, %why, "a run waits for what it needs to be followed");
+            let again = core.clock.now_ms().saturating_add(UNREADY_MS);
+            return Back::Wait(waiting, again);
+        }
     };
-    core.follow.say(Word::Back(run, driven));
+    match drive(core, live).await {
+        Driven::Wait(live, until_ms) => Back::Wait(Box::new(live.fold(core).await), until_ms),
+        Driven::Gone => Back::Gone,
+        Driven::Stale => Back::Stale,
+    }
 }
 
 async fn read(core: Arc<Core>, runs: Vec<Uuid>) {
@@ -385,8 +455,9 @@ async fn read(core: Arc<Core>, runs: Vec<Uuid>) {
             } else {
                 0
             };
+            let waiting = Box::new(live.fold(&core).await);
             core.follow
-                .say(Word::Adopt(Box::new(live), Duration::from_millis(after)));
+                .say(Word::Adopt(waiting, Duration::from_millis(after)));
         }
     }
     core.follow.say(Word::Unread(left.into_iter().collect()));

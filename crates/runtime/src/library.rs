@@ -6,10 +6,13 @@ use crate::core::Core;
 use crate::error::{RunError, StartError};
 use crate::events::{Progress, RunEvent, stream};
 use crate::follow::{self, Follow};
+use crate::ground::Grounds;
 use crate::handle::RunHandle;
+use crate::lateness::{Lateness, LatenessView};
 use crate::lease::{Keeper, Lease};
 use crate::objects::{Objects, ObjectsError};
 use crate::options::{Options, Work};
+use crate::places::Places;
 use crate::request::RunRequest;
 use crate::tasks::{Tasks, Until};
 use crate::view::{ArtifactView, RunView};
@@ -25,7 +28,7 @@ use store::catalogue::Applied;
 use store::revisions::ProfileStatus;
 use store::runs::Cancel;
 use store::{ConnectOptions, Store};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -129,9 +132,10 @@ impl Modelrow {
             follow: Follow::default(),
             queue: Notify::new(),
             tick: Notify::new(),
-            submits: Arc::new(Semaphore::new(places.submits)),
-            polls: Arc::new(Semaphore::new(places.polls)),
-            fetches: Arc::new(Semaphore::new(places.fetches)),
+            submits: Places::new(places.submits),
+            fetches: Places::new(places.fetches),
+            grounds: Grounds::default(),
+            lateness: Lateness::default(),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),
             doubted: std::sync::Mutex::default(),
@@ -182,6 +186,12 @@ impl Modelrow {
     /// As [`Modelrow::run_profile`].
     pub async fn plan(&self, request: &RunRequest) -> Result<Vec<engine::plan::Planned>, RunError> {
         plan::plan(&self.core, request).await
+    }
+
+    /// How late this process's polls were so far.
+    #[must_use]
+    pub fn lateness(&self) -> LatenessView {
+        self.core.lateness.view()
     }
 
     /// A handle on a run that is there.

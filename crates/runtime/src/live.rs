@@ -1,17 +1,22 @@
 //! A run that this worker follows: its machine, and where its rows stand.
+//! Between two polls it is folded: [`Waiting`].
 
 use crate::core::Core;
 use crate::setting::{self, Machine, Unready};
 use engine::Flow;
+use engine::flow::Folded;
 use profile::revision::Revision;
 use std::sync::Arc;
 use store::State;
 use store::work::WorkRow;
 use uuid::Uuid;
 
-/// One followed run.
+/// After the caller's deadline it is looked at so soon, in milliseconds.
+const OVERDUE_LOOK_MS: i64 = 20;
+
+/// One followed run, around its machine.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct Followed<F> {
     pub(crate) run: Uuid,
     pub(crate) credential: Uuid,
     /// Of the attempt that is followed.
@@ -20,8 +25,10 @@ pub(crate) struct Live {
     pub(crate) ver: i64,
     pub(crate) shard: i16,
     pub(crate) state: State,
-    pub(crate) flow: Flow,
+    pub(crate) flow: F,
     pub(crate) revision: Arc<Revision>,
+    /// Where its requests go: what it queues for.
+    pub(crate) host: Arc<str>,
     /// By the database's clock; absent before acceptance.
     pub(crate) deadline_ms: Option<i64>,
     /// The caller was told.
@@ -36,13 +43,61 @@ pub(crate) struct Live {
     pub(crate) missing: bool,
     pub(crate) cancel: bool,
     /// The one job that a list showed for it, and since when (boot clock).
-    pub(crate) sighted: Option<(String, i64)>,
+    pub(crate) sighted: Option<Box<(String, i64)>>,
+}
+
+/// One that is being driven.
+pub(crate) type Live = Followed<Flow>;
+
+/// One that waits.
+pub(crate) type Waiting = Followed<Asleep>;
+
+/// A machine that waits.
+#[derive(Debug)]
+pub(crate) enum Asleep {
+    Folded(Folded),
+    /// It holds what cannot be folded, such as an answer that a later step reads.
+    Whole(Box<Flow>),
+}
+
+impl<F> Followed<F> {
+    /// The same run around another machine.
+    fn swap<G>(self, flow: G) -> (F, Followed<G>) {
+        let other = Followed {
+            flow,
+            run: self.run,
+            credential: self.credential,
+            n: self.n,
+            ver: self.ver,
+            shard: self.shard,
+            state: self.state,
+            revision: self.revision,
+            host: self.host,
+            deadline_ms: self.deadline_ms,
+            overdue: self.overdue,
+            done: self.done,
+            written_ms: self.written_ms,
+            drifted: self.drifted,
+            missing: self.missing,
+            cancel: self.cancel,
+            sighted: self.sighted,
+        };
+        (self.flow, other)
+    }
+
+    /// The flow's next moment, or the deadline when that comes first.
+    pub(crate) fn next_look(&self, now_ms: i64, until_ms: i64) -> i64 {
+        match self.deadline_ms.filter(|_| !self.overdue) {
+            Some(deadline) => until_ms.min(deadline.max(now_ms) + OVERDUE_LOOK_MS),
+            None => until_ms,
+        }
+    }
 }
 
 impl Live {
     /// Of a row as it was read.
     pub(crate) async fn read(core: &Core, row: &WorkRow) -> Result<Self, Unready> {
-        let Machine { flow, revision } = setting::machine(core, row).await?;
+        let Machine { flow, shared } = setting::machine(core, row).await?;
         Ok(Self {
             run: row.run_id,
             credential: row.credential_id,
@@ -51,7 +106,8 @@ impl Live {
             shard: row.shard.unwrap_or(0),
             state: row.state,
             flow,
-            revision,
+            revision: Arc::clone(shared.ground.revision()),
+            host: Arc::clone(&shared.host),
             deadline_ms: row
                 .deadline_in_ms
                 .map(|ms| core.clock.now_ms().saturating_add(ms)),
@@ -64,4 +120,57 @@ impl Live {
             sighted: None,
         })
     }
+
+    /// Small, until it is due.
+    pub(crate) async fn fold(self, core: &Core) -> Waiting {
+        let shared = if self.state == State::Polling {
+            core.shared(&self.revision, self.credential).await.ok()
+        } else {
+            None
+        };
+        let (flow, rest) = self.swap(());
+        let asleep = match shared {
+            Some(shared) => match flow.fold(&shared.ground) {
+                Ok(folded) => Asleep::Folded(folded),
+                Err(whole) => Asleep::Whole(whole),
+            },
+            None => Asleep::Whole(Box::new(flow)),
+        };
+        rest.swap(asleep).1
+    }
+}
+
+impl Waiting {
+    /// When it is due, milliseconds since 1970; absent: at once.
+    pub(crate) fn due_ms(&self, now_ms: i64) -> Option<i64> {
+        match &self.flow {
+            Asleep::Folded(folded) if !self.cancel => {
+                folded.due_ms().map(|until| self.next_look(now_ms, until))
+            }
+            Asleep::Folded(_) | Asleep::Whole(_) => None,
+        }
+    }
+
+    /// Whole again.
+    ///
+    /// # Errors
+    ///
+    /// Itself, with the reason why what it shares with others cannot be had now.
+    pub(crate) async fn unfold(self, core: &Core) -> Result<Live, (Box<Self>, Unready)> {
+        let (asleep, rest) = self.swap(());
+        let folded = match asleep {
+            Asleep::Whole(flow) => return Ok(rest.swap(*flow).1),
+            Asleep::Folded(folded) => folded,
+        };
+        match unfolded(core, &rest, &folded).await {
+            Ok(flow) => Ok(rest.swap(flow).1),
+            Err(why) => Err((Box::new(rest.swap(Asleep::Folded(folded)).1), why)),
+        }
+    }
+}
+
+async fn unfolded(core: &Core, of: &Followed<()>, folded: &Folded) -> Result<Flow, Unready> {
+    let shared = core.shared(&of.revision, of.credential).await?;
+    let identity = setting::identity(of.run, of.n);
+    Ok(Flow::unfold(&shared.ground, identity, folded)?)
 }

@@ -67,7 +67,7 @@ impl Default for LeaseTimes {
     }
 }
 
-/// Bounds of one process.
+/// Bounds of one process. One host may hold at most three of four places of a kind, so that a slow provider delays no other.
 #[derive(Debug, Clone, Copy)]
 pub struct Concurrency {
     /// Submits on the wire.
@@ -82,7 +82,7 @@ impl Default for Concurrency {
     fn default() -> Self {
         Self {
             submits: 64,
-            polls: 64,
+            polls: 512,
             fetches: 8,
         }
     }

@@ -5,6 +5,7 @@ use crate::claim::{self, Ready, intended};
 use crate::core::Core;
 use crate::facts::written;
 use crate::live::Live;
+use crate::places::Place;
 use crate::setting::Unready;
 use crate::tasks::Until;
 use engine::{Action, Ending, Fault, Verdict};
@@ -17,21 +18,18 @@ use uuid::Uuid;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Prepares a claimed run on a task of its own.
-pub(crate) fn start(core: &Arc<Core>, run: Uuid, worker: Uuid) {
-    let work = prepared(Arc::clone(core), run, worker);
+pub(crate) fn start(core: &Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
+    let work = prepared(Arc::clone(core), run, worker, place);
     core.tasks.spawn("prepare", Until::Death, Box::pin(work));
 }
 
-async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid) {
-    let Ok(permit) = Arc::clone(&core.submits).acquire_owned().await else {
-        return;
-    };
+async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
     match rendered(&core, run).await {
         Ok(Some(ready)) => match intend(&core, &ready, worker).await {
             Ok(Some(ver)) => {
                 let mut ready = ready;
                 ready.live.ver = ver;
-                claim::start(&core, ready, worker, permit);
+                claim::start(&core, ready, worker, place);
             }
             Ok(None) => {
                 crate::sender::forget(&core, run);

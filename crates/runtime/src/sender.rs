@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::facts::written;
 use crate::live::Live;
+use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
 use engine::flow::{Accepted as Job, Retry, Then as Next};
 use engine::request::Request;
@@ -11,7 +12,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
 use store::{Rule, State, StoreError};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 /// What is kept of an answer that refused, in characters.
@@ -24,7 +24,7 @@ pub(crate) struct Sending {
     pub(crate) live: Live,
     pub(crate) request: Request,
     pub(crate) endpoint: String,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: Place,
 }
 
 /// The fact is written; memory need not hold the attempt any more.
@@ -58,7 +58,10 @@ impl Sending {
         let follows = sent.event(&mut self.live, event).await;
         forget(&self.core, run);
         match follows {
-            Ok(true) => self.core.follow.adopt(self.live),
+            Ok(true) => {
+                let waiting = self.live.fold(&self.core).await;
+                self.core.follow.adopt(waiting);
+            }
             Ok(false) => self.core.queue.notify_one(),
             Err(error) => {
                 tracing::error!(run.id = %run, %error, "what the provider answered cannot be written")

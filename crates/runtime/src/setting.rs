@@ -3,6 +3,7 @@
 use crate::catalogue::RevisionError;
 use crate::core::Core;
 use crate::error::RunError;
+use crate::ground::Shared;
 use crate::inputs;
 use crate::view::Cost;
 use diag::Diagnostics;
@@ -88,50 +89,65 @@ impl From<Fault> for Unready {
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) flow: Flow,
-    pub(crate) revision: Arc<Revision>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Builds the machine of a run as its row has it.
 pub(crate) async fn machine(core: &Core, row: &WorkRow) -> Result<Machine, Unready> {
-    let (setting, resume) = parts(core, row).await?;
-    let revision = Arc::clone(&setting.revision);
+    let shared = shared(core, row).await?;
+    let (setting, resume) = over(core, row, &shared).await?;
     Ok(Machine {
         flow: Flow::resume(setting, resume)?,
-        revision,
+        shared,
     })
 }
 
 /// What a machine is built from.
 pub(crate) async fn parts(core: &Core, row: &WorkRow) -> Result<(Setting, Resume), Unready> {
+    let shared = shared(core, row).await?;
+    over(core, row, &shared).await
+}
+
+async fn shared(core: &Core, row: &WorkRow) -> Result<Arc<Shared>, Unready> {
     let revision = core
         .catalogue
         .revision(&core.store, &row.revision_id)
         .await?;
-    let recorded = Recorded::read(&row.request)?;
-    let credential = core.store.credential(row.credential_id).await?;
-    let credential =
-        credential.ok_or_else(|| Fault::new(Kind::BadSecret, "the run's credential is gone"))?;
-    let media = media(core, row, &recorded).await?;
-    let setting = Setting {
-        secrets: Arc::new(secrets(core, &revision, credential.secret_ref.as_deref())?),
-        checked: Arc::new(Checked {
-            call: recorded.call,
-        }),
-        identity: RunIdentity {
-            run_id: row.run_id,
-            token: engine::flow::token(row.run_id, row.attempt),
-            callback_url: None,
-        },
-        media: Arc::new(media),
-        endpoint: credential.endpoint_url,
-        allow: core.options.allow,
-        revision,
-    };
+    core.shared(&revision, row.credential_id).await
+}
+
+async fn over(core: &Core, row: &WorkRow, shared: &Shared) -> Result<(Setting, Resume), Unready> {
+    let (checked, media) = asked(core, row.tenant_id, &row.request).await?;
+    let identity = identity(row.run_id, row.attempt);
+    let setting = shared
+        .ground
+        .setting(Arc::new(checked), Arc::new(media), identity);
     Ok((setting, resume(core, row).await))
 }
 
-async fn media(core: &Core, row: &WorkRow, recorded: &Recorded) -> Result<Media, Unready> {
-    match inputs::load(core, row.tenant_id, &recorded.call, &recorded.urls).await {
+/// The names of a run's attempt `n` to the provider.
+pub(crate) fn identity(run: Uuid, n: i32) -> RunIdentity {
+    RunIdentity {
+        run_id: run,
+        token: engine::flow::token(run, n),
+        callback_url: None,
+    }
+}
+
+/// What the caller gave, of `runs.request`.
+pub(crate) async fn asked(
+    core: &Core,
+    tenant: Uuid,
+    request: &Value,
+) -> Result<(Checked, Media), Unready> {
+    let recorded = Recorded::read(request)?;
+    let media = media(core, tenant, &recorded).await?;
+    let call = recorded.call;
+    Ok((Checked { call }, media))
+}
+
+async fn media(core: &Core, tenant: Uuid, recorded: &Recorded) -> Result<Media, Unready> {
+    match inputs::load(core, tenant, &recorded.call, &recorded.urls).await {
         Ok(media) => Ok(media),
         Err(RunError::Refused(Diagnostics(found))) => {
             let why = found

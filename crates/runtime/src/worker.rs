@@ -230,12 +230,16 @@ async fn hints(core: &Core) -> Result<(), StoreError> {
     let mut listener = core.store.listen().await?;
     loop {
         match listener.hint().await? {
-            Hint::Catalogue => core.tick.notify_one(),
+            Hint::Catalogue => {
+                core.grounds.stale();
+                core.tick.notify_one();
+            }
             Hint::Queue => core.queue.notify_one(),
             Hint::Run(run) => core.follow.cancel(run),
             Hint::Watched(run) if core.lease.current().is_some() => core.watches.elsewhere(run),
             Hint::Watched(_) => {}
             Hint::Missed => {
+                core.grounds.stale();
                 core.tick.notify_one();
                 core.queue.notify_one();
             }

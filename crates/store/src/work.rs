@@ -99,6 +99,18 @@ impl Store {
         read(&mut connection, runs).await
     }
 
+    /// Whose a run is, and what was asked: `runs.tenant_id` and `runs.request`. `None`: no such run.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn asked(&self, run: Uuid) -> Result<Option<(Uuid, Value)>, StoreError> {
+        let row = sqlx::query!("select tenant_id, request from runs where run_id = $1", run)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(|row| (row.tenant_id, row.request)))
+    }
+
     /// The attempts of a run, oldest first.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub struct Flow {
     pub(super) setting: Setting,
     pub(super) values: Values,
-    site: Result<Site, Fault>,
+    site: Result<Arc<Site>, Fault>,
     pub(super) record: Record,
     pub(super) at: At,
     pub(super) wait: Option<(i64, Why)>,
@@ -43,6 +43,8 @@ pub struct Flow {
     pub(super) in_flight: bool,
     /// Whether the exchange at hand goes where credentials may go.
     pub(super) trusted: bool,
+    /// It was folded, and the call was not kept.
+    pub(super) lacks_call: bool,
 }
 
 /// Where a run is.
@@ -158,9 +160,19 @@ impl Flow {
     }
 
     fn start(setting: Setting, record: Record, at: At) -> Self {
+        let site = Site::of(&setting).map(Arc::new);
+        Self::start_at(setting, site, record, at)
+    }
+
+    pub(super) fn start_at(
+        setting: Setting,
+        site: Result<Arc<Site>, Fault>,
+        record: Record,
+        at: At,
+    ) -> Self {
         Self {
             values: Values::of(&setting),
-            site: Site::of(&setting),
+            site,
             setting,
             record,
             at,
@@ -178,6 +190,7 @@ impl Flow {
             cancel: Cancel::NotAsked,
             in_flight: false,
             trusted: true,
+            lacks_call: false,
         }
     }
 
@@ -374,7 +387,7 @@ impl Flow {
     }
 
     pub(super) fn site(&self) -> Result<&Site, Fault> {
-        self.site.as_ref().map_err(Clone::clone)
+        self.site.as_deref().map_err(Clone::clone)
     }
 
     pub(super) fn scope(&self, drawn: Drawn) -> Scope<'_> {

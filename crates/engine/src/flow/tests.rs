@@ -2,6 +2,7 @@
 
 mod after;
 mod files;
+mod fold;
 mod settle;
 
 use super::*;

@@ -1,0 +1,311 @@
+//! A run between two polls, as small as it can be: what it shares with others
+//! is kept once, and what only its end reads is read again then.
+
+use super::machine::{At, Cancel};
+use super::record::{Record, Seen};
+use super::{Flow, RunIdentity, Setting, Site, Why};
+use crate::fault::{Fault, Kind};
+use crate::media::Media;
+use profile::call::Checked;
+use profile::lang::{Condition, Read, Root, Text, Tree};
+use profile::revision::{Action as Does, Address, Exchange, Match, Poll, Revision, Step};
+use std::sync::Arc;
+
+/// A call that is no longer than this as JSON stays with the run, in bytes.
+const CALL_MAX: usize = 512;
+
+/// What the waiting runs of one revision and credential have in common.
+#[derive(Debug)]
+pub struct Ground {
+    /// Of any of the runs; its call, media and identity are not read.
+    setting: Setting,
+    site: Result<Arc<Site>, Fault>,
+    steps: Vec<Waits>,
+}
+
+/// What waiting at a step needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Its exchange or its judgement reads what the caller gave.
+    WithCall,
+    /// All that it reads is captured or the same for all runs.
+    WithoutCall,
+    /// It is no poll, or what follows it may begin within one decision.
+    Whole,
+}
+
+/// A run that waits for its next poll.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folded {
+    step: u16,
+    wait: Option<(i64, Why)>,
+    tries: u32,
+    asked_again: u32,
+    accepted_at_ms: Option<i64>,
+    cancel: Cancel,
+    /// As `run_states.captured` has it.
+    captured: Box<str>,
+    call: Option<Box<str>>,
+}
+
+impl Ground {
+    /// What the runs of `setting`'s revision and credential share.
+    #[must_use]
+    pub fn new(setting: Setting) -> Self {
+        let steps = &setting.revision.workflow.steps;
+        Self {
+            site: Site::of(&setting).map(Arc::new),
+            steps: steps.iter().map(|s| waits(&setting.revision, s)).collect(),
+            setting,
+        }
+    }
+
+    /// The run's own values over what it shares.
+    #[must_use]
+    pub fn setting(
+        &self,
+        checked: Arc<Checked>,
+        media: Arc<Media>,
+        identity: RunIdentity,
+    ) -> Setting {
+        Setting {
+            checked,
+            media,
+            identity,
+            ..self.setting.clone()
+        }
+    }
+
+    /// What it runs.
+    #[must_use]
+    pub fn revision(&self) -> &Arc<Revision> {
+        &self.setting.revision
+    }
+
+    /// Scheme, host and port of the base URL; empty when there is none.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let site = self.site.as_ref().ok();
+        site.map_or_else(String::new, |site| site.base.origin().ascii_serialization())
+    }
+}
+
+impl Flow {
+    /// Makes it small while it waits for a poll.
+    ///
+    /// # Errors
+    ///
+    /// The flow itself, where it holds more than a poll needs: an answer that later steps read, a file on its way.
+    pub fn fold(self, ground: &Ground) -> Result<Folded, Box<Self>> {
+        let At::Step(i) = &self.at else {
+            return Err(Box::new(self));
+        };
+        let waits = ground.steps.get(*i).copied().unwrap_or(Waits::Whole);
+        let step = u16::try_from(*i).ok();
+        let (Some(step), true) = (step, waits != Waits::Whole && self.holds_little()) else {
+            return Err(Box::new(self));
+        };
+        let call = self.call_text();
+        let call = match waits {
+            Waits::WithoutCall => call.filter(|text| text.len() <= CALL_MAX),
+            Waits::WithCall | Waits::Whole if call.is_none() => return Err(Box::new(self)),
+            Waits::WithCall | Waits::Whole => call,
+        };
+        Ok(Folded {
+            step,
+            wait: self.wait,
+            tries: self.tries,
+            asked_again: self.asked_again,
+            accepted_at_ms: self.accepted_at_ms,
+            cancel: self.cancel,
+            captured: self.record.to_json().to_string().into(),
+            call: call.map(Into::into),
+        })
+    }
+
+    /// The run again, as it was folded. Before anything but a poll it may have to be given its call: [`Flow::lacks_call`].
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] of kind `BadRecord`: what was folded is not ours.
+    pub fn unfold(ground: &Ground, identity: RunIdentity, folded: &Folded) -> Result<Self, Fault> {
+        let captured = serde_json::from_str(&folded.captured).map_err(|_| unreadable())?;
+        let record = Record::read(&captured)?;
+        let call = match &folded.call {
+            Some(text) => serde_json::from_str(text).map_err(|_| unreadable())?,
+            None => profile::call::Call::default(),
+        };
+        let checked = Arc::new(Checked { call });
+        let setting = ground.setting(checked, Arc::default(), identity);
+        let at = At::Step(usize::from(folded.step));
+        let mut flow = Self::start_at(setting, ground.site.clone(), record, at);
+        if let Some(received) = flow.record.answer.clone() {
+            flow.seen.push(Seen::new("submit", received));
+        }
+        flow.wait = folded.wait;
+        flow.tries = folded.tries;
+        flow.asked_again = folded.asked_again;
+        flow.accepted_at_ms = folded.accepted_at_ms;
+        flow.cancel = folded.cancel;
+        flow.lacks_call = folded.call.is_none();
+        Ok(flow)
+    }
+
+    /// Before which nothing is done, milliseconds since 1970; absent: at once.
+    #[must_use]
+    pub fn due_ms(&self) -> Option<i64> {
+        self.wait.map(|(until_ms, _)| until_ms)
+    }
+
+    /// Whether what comes next may read the caller's values, which were not kept: [`Flow::give_call`] first.
+    #[must_use]
+    pub fn lacks_call(&self) -> bool {
+        let polls = match &self.at {
+            At::Step(i) => super::machine::poll_of(self.setting.revision.workflow.steps.get(*i)),
+            At::Ended(_) => return false,
+            _ => None,
+        };
+        self.lacks_call && polls.is_none()
+    }
+
+    /// What the caller gave, read again.
+    pub fn give_call(&mut self, checked: Arc<Checked>, media: Arc<Media>) {
+        (self.setting.checked, self.setting.media) = (checked, media);
+        self.values = super::Values::of(&self.setting);
+        self.lacks_call = false;
+    }
+
+    /// Nothing but what the record has: what a later step reads of earlier answers is in memory alone.
+    fn holds_little(&self) -> bool {
+        self.each.is_none()
+            && self.artifacts.is_empty()
+            && !self.in_flight
+            && !self.record.answer_is_large()
+            && self.seen.iter().all(|seen| seen.step == "submit")
+    }
+
+    /// The call as JSON; absent when it has media, or is not here.
+    fn call_text(&self) -> Option<String> {
+        let here = !self.lacks_call && self.setting.media.0.is_empty();
+        here.then(|| serde_json::to_string(&self.setting.checked.call).ok())?
+    }
+}
+
+impl Folded {
+    /// When it is due, milliseconds since 1970; absent: at once.
+    #[must_use]
+    pub fn due_ms(&self) -> Option<i64> {
+        self.wait.map(|(until_ms, _)| until_ms)
+    }
+
+    /// Bytes that it holds, beside its own size.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.captured.len() + self.call.as_ref().map_or(0, |call| call.len())
+    }
+}
+
+fn unreadable() -> Fault {
+    Fault::new(
+        Kind::BadRecord,
+        "what was kept of the waiting run cannot be read",
+    )
+}
+
+/// A poll with a condition of its own may be passed by, and what follows begins in the same decision.
+fn waits(revision: &Revision, step: &Step) -> Waits {
+    let Does::Poll(poll) = &step.action else {
+        return Waits::Whole;
+    };
+    if step.when.is_some() || step.each.is_some() {
+        return Waits::Whole;
+    }
+    let mut reads = Reads {
+        revision,
+        call: false,
+    };
+    step.exchange.iter().for_each(|one| reads.exchange(one));
+    reads.poll(poll);
+    let classes = revision.errors.classes.iter().flat_map(|(_, list)| list);
+    reads.matches(revision.errors.ok.iter().flatten().chain(classes));
+    if reads.call {
+        Waits::WithCall
+    } else {
+        Waits::WithoutCall
+    }
+}
+
+/// Looks for a value that the caller gave.
+struct Reads<'a> {
+    revision: &'a Revision,
+    call: bool,
+}
+
+impl Reads<'_> {
+    fn exchange(&mut self, exchange: &Exchange) {
+        match &exchange.address {
+            Address::Path { base_url, path } => {
+                base_url.iter().for_each(|text| self.text(text));
+                self.text(path);
+            }
+            Address::Url(text) => self.text(text),
+        }
+        let headers = exchange.headers.iter().chain(&exchange.own_headers);
+        headers.for_each(|(_, text)| self.text(text));
+        let query = exchange.query.iter().chain(&exchange.own_query);
+        query.for_each(|(_, tree)| self.tree(tree));
+        exchange.body.iter().for_each(|body| self.tree(&body.tree));
+    }
+
+    fn poll(&mut self, poll: &Poll) {
+        let filter = poll.select.iter().flat_map(|select| &select.filter);
+        filter.for_each(|one| self.condition(one));
+        self.matches(poll.states.iter().flat_map(|(_, list)| list));
+    }
+
+    fn matches<'m>(&mut self, list: impl Iterator<Item = &'m Match>) {
+        for one in list {
+            if let Match::Condition(condition) = one {
+                self.condition(condition);
+            }
+        }
+    }
+
+    fn text(&mut self, text: &Text) {
+        text.reads(&mut |read| self.see(read));
+    }
+
+    fn tree(&mut self, tree: &Tree) {
+        tree.reads(&mut |read| self.see(read));
+    }
+
+    fn condition(&mut self, condition: &Condition) {
+        condition.reads(&mut |read| self.see(read));
+    }
+
+    fn see(&mut self, read: Read<'_>) {
+        self.call |= is_callers(read.name.root);
+        if read.name.root == Root::Vars {
+            let call = &mut self.call;
+            let name = read.name.key().unwrap_or_default();
+            let vars = &self.revision.vars;
+            vars.reads(name, &mut |read| *call |= is_callers(read.name.root));
+        }
+    }
+}
+
+fn is_callers(root: Root) -> bool {
+    matches!(
+        root,
+        Root::UserPrompt
+            | Root::Input
+            | Root::Params
+            | Root::Inputs
+            | Root::Messages
+            | Root::Language
+            | Root::MaxTokens
+            | Root::ShortHistory
+            | Root::LongSummary
+            | Root::Context
+    )
+}
