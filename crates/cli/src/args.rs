@@ -173,7 +173,7 @@ pub(crate) struct ExplainArgs {
 pub(crate) enum ProfileCommand {
     /// Finds every mistake in bundle files, with line and column; touches nothing
     Check(CheckArgs),
-    /// Writes bundles into the database, all or nothing
+    /// Replays the recorded cases and writes bundles with them into the database, all or nothing
     Apply(ApplyArgs),
     /// Prints a provider's rows as a bundle, without secrets
     Export(ExportArgs),
@@ -181,6 +181,8 @@ pub(crate) enum ProfileCommand {
     Plan(PlanArgs),
     /// Replays the recorded cases of bundles, without a network
     Test(TestArgs),
+    /// Shows what differs between two bundles, the database, and revisions
+    Diff(DiffArgs),
     /// Lists the profiles in the database and what they take
     List(JsonArg),
     /// Shows which rows serve, and what is wrong with the others
@@ -217,9 +219,9 @@ pub(crate) struct ApplyArgs {
     /// Let the endpoint be plain http and on a private network (operators only)
     #[arg(long, requires = "endpoint")]
     pub(crate) allow_private: bool,
-    /// Apply although a recorded case fails
+    /// Remove stored cases of these profiles that are not beside the bundles
     #[arg(long)]
-    pub(crate) skip_cases: bool,
+    pub(crate) replace_cases: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -261,10 +263,32 @@ pub(crate) struct TestArgs {
     /// Bundle files, or folders that hold a `bundle.json` and `cases/`
     #[arg(required = true)]
     pub(crate) bundles: Vec<PathBuf>,
-    /// Only cases whose name holds this text
+    /// Only cases whose name holds this text; refused when there is none
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
+    /// Write a JUnit report too, for CI
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
     /// Print the results as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A side is a bundle (file or folder), `@PROVIDER` (that provider's rows in the database), or a revision: \
+                        at least 8 digits of what `modelrow profile status --json` shows as `serving`, or of a run's `revision`.\n\n\
+                        Exit codes: 0 alike, 1 different, 2 or 3 as ever.\n\n\
+                        Examples:\n  modelrow profile diff profiles/acme @acme\n  \
+                        modelrow profile diff old/bundle.json new/bundle.json --json\n  \
+                        modelrow profile diff 4f1c09aa profiles/acme"
+)]
+pub(crate) struct DiffArgs {
+    /// What it was
+    pub(crate) before: String,
+    /// What it is
+    pub(crate) after: String,
+    /// Print the differences as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

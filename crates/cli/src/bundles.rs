@@ -6,6 +6,7 @@ use profile::bundle::{self, Bundle};
 use profile::catalogue::Compiled;
 use profile::rows::CredentialRow;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The bundles of `profiles/` as they were when the program was built.
@@ -40,6 +41,53 @@ pub(crate) fn read(path: &Path) -> Result<Read, Stop> {
         )
     })?;
     Ok(check(file, &text))
+}
+
+/// One file of the folder `cases` beside a bundle.
+pub(crate) struct CaseFile {
+    pub(crate) file: PathBuf,
+    /// The file's name without its ending.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+impl Read {
+    /// The folder in which its recorded cases are.
+    pub(crate) fn cases_folder(&self) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new(".")).join("cases")
+    }
+
+    /// The recorded cases beside the bundle, by name; none when there is no folder.
+    pub(crate) fn cases(&self) -> Result<Vec<CaseFile>, Stop> {
+        let folder = self.cases_folder();
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let read = || -> io::Result<Vec<CaseFile>> {
+            let mut files = fs::read_dir(&folder)?
+                .map(|entry| Ok(entry?.path()))
+                .collect::<io::Result<Vec<_>>>()?;
+            files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+            files.sort();
+            files.into_iter().map(case_file).collect()
+        };
+        read().map_err(|error| {
+            Stop::house(
+                Code::X102,
+                format!("`{}` cannot be read: {error}", folder.display()),
+                "name a bundle whose folder `cases` you may read",
+            )
+        })
+    }
+}
+
+fn case_file(file: PathBuf) -> io::Result<CaseFile> {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(CaseFile {
+        name: name.into_owned(),
+        text: fs::read_to_string(&file)?,
+        file,
+    })
 }
 
 /// Reads and checks several.

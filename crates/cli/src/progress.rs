@@ -97,3 +97,13 @@ fn describe(now: &Progress) -> String {
     }
     line
 }
+
+/// A bar that counts, on a terminal only; it hides itself when there is nothing to wait for.
+pub(crate) fn count(all: u64) -> indicatif::ProgressBar {
+    use std::io::IsTerminal as _;
+    let bar = indicatif::ProgressBar::new(all);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    bar
+}

@@ -1,5 +1,6 @@
 //! What people see: colours only on a terminal (`anstream` strips them elsewhere).
 
+use crate::commands::profile::diff::rows::{Change, Changed};
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
 use diag::Diagnostic;
@@ -83,4 +84,24 @@ pub(crate) fn print_failure(view: &RunView, failure: &Value) {
         text("help"),
         text("diagnostic")
     );
+}
+
+/// A row that differs, on standard output.
+pub(crate) fn print_changed(row: &Changed) {
+    match &row.change {
+        Change::Added => println!("{GREEN}+ {}{GREEN:#}", row.key),
+        Change::Removed => println!("{RED}- {}{RED:#}", row.key),
+        Change::Members(members) => {
+            println!("{YELLOW}~ {}{YELLOW:#}", row.key);
+            for member in members {
+                println!("  {}", member.pointer);
+                if let Some(before) = &member.before {
+                    println!("    {RED}- {before}{RED:#}");
+                }
+                if let Some(after) = &member.after {
+                    println!("    {GREEN}+ {after}{GREEN:#}");
+                }
+            }
+        }
+    }
 }

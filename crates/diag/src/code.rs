@@ -98,6 +98,7 @@ codes! {
     P706 "not an address",
     P801 "case cannot be read",
     P802 "case expects nothing",
+    P803 "recorded case fails",
     // P20x-P21x: templates, paths, conditions
     P201 "unknown variable",
     P202 "unguarded optional value",
@@ -239,6 +240,8 @@ codes! {
     X109 "nothing to show",
     X110 "file no longer stored",
     X111 "no such provider",
+    X112 "no such case",
+    X113 "nothing to compare",
 }
 
 impl fmt::Display for Code {

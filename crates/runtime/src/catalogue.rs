@@ -1,6 +1,7 @@
 //! What serves now: all rows compiled in one way with bundles. The last good
 //! revision of a profile goes on when its row has become bad.
 
+use crate::gate::{self, Gate, Judged};
 use crate::rows;
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use profile::catalogue::{Compiled, Entry, compile_rows};
@@ -29,6 +30,7 @@ pub(crate) struct Catalogue {
     now: RwLock<Arc<Snapshot>>,
     met: Mutex<HashMap<Vec<u8>, Arc<Revision>>>,
     stored: Mutex<HashSet<Vec<u8>>>,
+    gate: Gate,
     /// One load at a time: a later one sees at least what an earlier one saw.
     loading: tokio::sync::Mutex<()>,
 }
@@ -49,6 +51,7 @@ impl Catalogue {
             now: RwLock::default(),
             met: Mutex::default(),
             stored: Mutex::default(),
+            gate: Gate::default(),
             loading: tokio::sync::Mutex::default(),
         }
     }
@@ -70,7 +73,12 @@ impl Catalogue {
         let _one = self.loading.lock().await;
         let rows = store.catalogue(None).await?;
         let mut compiled = compile_rows(&rows::to_language(&rows));
-        let verdicts = self.verdicts(&rows, &compiled);
+        let judged = self
+            .gate
+            .judge(store, &rows, &compiled, &self.build)
+            .await?;
+        gate::refuse(&rows, &mut compiled, &judged);
+        let verdicts = self.verdicts(&rows, &compiled, &judged);
         let good: Vec<Arc<Revision>> = compiled
             .revisions
             .iter()
@@ -204,12 +212,15 @@ impl Catalogue {
             .cloned()
     }
 
-    fn verdicts(&self, rows: &Rows, compiled: &Compiled) -> Vec<Verdict> {
-        rows.profiles
-            .iter()
-            .filter(|row| row.is_active)
-            .filter_map(|row| self.verdict(row, compiled))
-            .collect()
+    fn verdicts(&self, rows: &Rows, compiled: &Compiled, judged: &Judged) -> Vec<Verdict> {
+        let verdict = |row: &ProfileRow| {
+            Some(Verdict {
+                cases: judged.get(&row.id?).cloned(),
+                ..self.verdict(row, compiled)?
+            })
+        };
+        let active = rows.profiles.iter().filter(|row| row.is_active);
+        active.filter_map(verdict).collect()
     }
 
     fn verdict(&self, row: &ProfileRow, compiled: &Compiled) -> Option<Verdict> {
@@ -246,6 +257,7 @@ impl Catalogue {
             revision_id: good.map(|revision| revision.id.0.to_vec()),
             diagnostics: serde_json::to_value(&found).unwrap_or_else(|_| json!([])),
             build: self.build.clone(),
+            cases: None,
         })
     }
 }
@@ -258,7 +270,7 @@ fn add<'d>(found: &mut Diagnostics, more: impl Iterator<Item = &'d Diagnostic>) 
     }
 }
 
-fn is_of(row: &ProfileRow, entry: &Entry) -> bool {
+pub(crate) fn is_of(row: &ProfileRow, entry: &Entry) -> bool {
     let key = &entry.key;
     let bound = if entry.bound {
         row.model == key.model
@@ -279,7 +291,7 @@ fn row_of(revision: &Revision) -> RevisionRow {
     }
 }
 
-fn language() -> i32 {
+pub(crate) fn language() -> i32 {
     i32::try_from(profile::rows::LANGUAGE).unwrap_or(i32::MAX)
 }
 

@@ -7,6 +7,7 @@
 //! A *fact* (what a provider said or gave) is written until it stands; a
 //! *decision* (ours) is one guarded statement, and a stale actor lets go.
 
+mod apply;
 mod catalogue;
 mod claim;
 mod clock;
@@ -19,6 +20,7 @@ mod export;
 mod facts;
 mod fetch;
 mod follow;
+mod gate;
 mod ground;
 mod handle;
 mod inputs;
@@ -45,6 +47,7 @@ mod view;
 mod watches;
 mod worker;
 
+pub use apply::{BundleCase, Cases};
 pub use engine::egress::Allow;
 pub use error::{RunError, StartError};
 pub use events::{Progress, RunEvent};

@@ -17,14 +17,13 @@ use crate::request::RunRequest;
 use crate::tasks::{Tasks, Until};
 use crate::view::{ArtifactView, RunView};
 use crate::watches::Watches;
-use crate::{claim, intake, plan, read, rows, worker};
+use crate::{claim, intake, plan, read, worker};
 use bytes::Bytes;
 use diag::ExposeSecret as _;
 use engine::http::Http;
 use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
-use store::catalogue::Applied;
 use store::revisions::ProfileStatus;
 use store::runs::Cancel;
 use store::{ConnectOptions, Store};
@@ -286,24 +285,6 @@ impl Modelrow {
             bytes: self.core.objects.stream(&row.object_key).await?,
             view: read::artifact_of(&self.core, run, &row),
         }))
-    }
-
-    /// Applies a bundle's rows, checked before, to a tenant; this process uses them when it answers.
-    ///
-    /// # Errors
-    ///
-    /// [`RunError::Store`]: nothing was applied, or, in doubt, all of it: apply again.
-    pub async fn apply(
-        &self,
-        tenant: Uuid,
-        bundle: &profile::rows::Rows,
-    ) -> Result<Applied, RunError> {
-        let mut tables = rows::to_tables(bundle);
-        let there = self.core.store.catalogue(Some(tenant)).await?;
-        rows::add_credentials(&mut tables, &there);
-        let applied = self.core.store.bundle_apply(tenant, &tables).await?;
-        self.core.catalogue.load(&self.core.store).await?;
-        Ok(applied)
     }
 
     /// What became of each profile row that a tenant sees.

@@ -172,7 +172,6 @@ pub(crate) fn to_tables(rows: &language::Rows) -> table::Rows {
         .map(|row| row.slug.clone())
         .unwrap_or_default();
     table::Rows {
-        version: 0,
         providers: rows.providers.iter().map(put_provider).collect(),
         credentials: rows.credentials.iter().map(put_credential).collect(),
         auth_profiles: rows.auth_profiles.iter().map(put_auth_profile).collect(),
@@ -185,6 +184,7 @@ pub(crate) fn to_tables(rows: &language::Rows) -> table::Rows {
             .iter()
             .map(|row| put_routing(row, &provider))
             .collect(),
+        ..table::Rows::default()
     }
 }
 

@@ -32,6 +32,25 @@ pub struct Rows {
     pub profiles: Vec<ProfileRow>,
     /// `model_routing_rules`
     pub routing_rules: Vec<RoutingRow>,
+    /// `profile_cases`, of a bundle that is applied; empty in a snapshot.
+    pub cases: Vec<CaseRow>,
+    /// Stored cases of the bundle's profiles that the bundle does not have are removed.
+    pub only_these_cases: bool,
+}
+
+/// A row of `profile_cases`.
+#[derive(Debug, Clone, Default)]
+pub struct CaseRow {
+    /// `ai_providers.slug` of its profile.
+    pub provider: String,
+    /// `model_api_profiles.profile_key` of its profile.
+    pub profile_key: String,
+    /// `ai_models.model_id` of its profile; absent: it serves every model.
+    pub model: Option<String>,
+    /// Natural key within the profile.
+    pub name: String,
+    /// The text of the case, JSON.
+    pub document: String,
 }
 
 /// A row of `ai_providers`.

@@ -11,11 +11,13 @@
 
 pub mod artifacts;
 pub mod captured;
+pub mod cases;
 pub mod catalogue;
 pub mod claim;
 mod connect;
 pub mod credentials;
 pub mod decisions;
+pub mod drift;
 pub mod embedded;
 mod error;
 pub mod events;

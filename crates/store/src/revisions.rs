@@ -1,4 +1,4 @@
-//! Revisions, what each language level made of a profile, and recorded cases.
+//! Revisions, and what each language level made of a profile.
 
 use crate::{Store, StoreError};
 use serde_json::Value;
@@ -29,6 +29,17 @@ pub struct Verdict {
     pub diagnostics: Value,
     /// Version of this program.
     pub build: String,
+    /// What its recorded cases came to; absent: it has none.
+    pub cases: Option<CasesVerdict>,
+}
+
+/// What the replay of a profile's recorded cases came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CasesVerdict {
+    /// SHA-256 over all that the replay depends on: rows, cases, program.
+    pub key: Vec<u8>,
+    /// The failing ones, as whoever replayed them writes them down.
+    pub found: Value,
 }
 
 /// A row of the view `profile_status`.
@@ -99,6 +110,24 @@ impl Store {
         .await?)
     }
 
+    /// The revisions whose id begins with these hexadecimal digits, at most two: whether there is one, and only one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn revisions_like(&self, digits: &str) -> Result<Vec<RevisionRow>, StoreError> {
+        Ok(sqlx::query_as!(
+            RevisionRow,
+            r#"
+            select revision_id, language, content from revisions where starts_with(encode(revision_id, 'hex'), $1)
+            order by revision_id limit 2
+            "#,
+            digits,
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Writes what this program made of profiles; a bad verdict keeps the last good revision. Unchanged ones write nothing.
     /// Profiles deleted meanwhile are passed over.
     ///
@@ -110,19 +139,22 @@ impl Store {
         for verdict in verdicts {
             sqlx::query!(
                 r#"
-                insert into profile_statuses as s (profile_id, language, revision_id, diagnostics, build)
-                select p.id, $2, $3, $4, $5 from model_api_profiles p where p.id = $1
+                insert into profile_statuses as s (profile_id, language, revision_id, diagnostics, build, cases_key, cases_found)
+                select p.id, $2, $3, $4, $5, $6, $7 from model_api_profiles p where p.id = $1
                 on conflict (profile_id, language) do update set
                     revision_id = coalesce(excluded.revision_id, s.revision_id), diagnostics = excluded.diagnostics,
-                    build = excluded.build, checked_at = now()
-                where (coalesce(excluded.revision_id, s.revision_id), excluded.diagnostics, excluded.build)
-                    is distinct from (s.revision_id, s.diagnostics, s.build)
+                    build = excluded.build, cases_key = excluded.cases_key, cases_found = excluded.cases_found, checked_at = now()
+                where (coalesce(excluded.revision_id, s.revision_id), excluded.diagnostics, excluded.build, excluded.cases_key,
+                       excluded.cases_found)
+                    is distinct from (s.revision_id, s.diagnostics, s.build, s.cases_key, s.cases_found)
                 "#,
                 verdict.profile_id,
                 verdict.language,
                 verdict.revision_id,
                 verdict.diagnostics,
                 verdict.build,
+                verdict.cases.as_ref().map(|cases| &cases.key),
+                verdict.cases.as_ref().map(|cases| &cases.found),
             )
             .execute(&mut *tx)
             .await?;
@@ -159,6 +191,34 @@ impl Store {
             .collect())
     }
 
+    /// What the recorded cases of profiles came to when they were last replayed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn case_verdicts(
+        &self,
+        language: i32,
+    ) -> Result<Vec<(Uuid, CasesVerdict)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            select profile_id, cases_key as "key!", cases_found as "found!" from profile_statuses
+            where language = $1 and cases_key is not null and cases_found is not null
+            "#,
+            language,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let verdict = |row| {
+            let (profile, key, found) = row;
+            (profile, CasesVerdict { key, found })
+        };
+        Ok(rows
+            .into_iter()
+            .map(|row| verdict((row.profile_id, row.key, row.found)))
+            .collect())
+    }
+
     /// The view `profile_status`, as a tenant sees it: its own profiles and the system's.
     ///
     /// # Errors
@@ -178,45 +238,5 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok(rows)
-    }
-
-    /// Recorded cases of a profile by name.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Unreachable`].
-    pub async fn cases(&self, profile: Uuid) -> Result<Vec<(String, Value)>, StoreError> {
-        let rows = sqlx::query!(
-            "select name, document from profile_cases where profile_id = $1 order by name",
-            profile
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|r| (r.name, r.document)).collect())
-    }
-
-    /// Writes a recorded case, replacing the one of that name.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Rule::InUse`] when there is no such profile; [`StoreError::Unreachable`].
-    pub async fn case_put(
-        &self,
-        profile: Uuid,
-        name: &str,
-        document: &Value,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            r#"
-            insert into profile_cases (profile_id, name, document) values ($1, $2, $3)
-            on conflict (profile_id, name) do update set document = excluded.document
-            "#,
-            profile,
-            name,
-            document,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
     }
 }

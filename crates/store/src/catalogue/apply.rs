@@ -2,10 +2,10 @@
 //! already reads as the bundle says is not written.
 
 use super::{
-    AuthProfileRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows, SchemaRow,
-    TemplateRow,
+    AuthProfileRow, CaseRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows,
+    SchemaRow, TemplateRow,
 };
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, cases};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -69,6 +69,12 @@ impl Store {
         }
         for row in &bundle.routing_rules {
             applied.count(names.put_routing(row).await?);
+        }
+        for row in &bundle.cases {
+            applied.count(names.put_case(row).await?);
+        }
+        if bundle.only_these_cases {
+            applied.changed += names.forget_other_cases(bundle).await?;
         }
         tx.commit().await?;
         Ok(applied)
@@ -395,6 +401,55 @@ impl Names<'_> {
         .execute(&mut *self.connection)
         .await?
         .rows_affected())
+    }
+
+    async fn profile_of(&mut self, row: &CaseRow) -> Result<Uuid, StoreError> {
+        let provider = self.provider(&row.provider).await?;
+        let model = self.model(provider, row.model.as_deref()).await?;
+        sqlx::query_scalar!(
+            r#"
+            select id from model_api_profiles
+            where tenant_id = $1 and provider_id = $2 and profile_key = $3 and model_id is not distinct from $4
+            "#,
+            self.tenant,
+            provider,
+            row.profile_key,
+            model,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?
+        .ok_or_else(|| missing("model_api_profiles", &row.profile_key))
+    }
+
+    async fn put_case(&mut self, row: &CaseRow) -> Result<u64, StoreError> {
+        let profile = self.profile_of(row).await?;
+        cases::put(self.connection, profile, row).await
+    }
+
+    /// Cases of the bundle's profiles that are not the bundle's.
+    async fn forget_other_cases(&mut self, bundle: &Rows) -> Result<u64, StoreError> {
+        let mut forgotten = 0;
+        for profile in &bundle.profiles {
+            let is_of = |row: &&CaseRow| {
+                (&row.provider, &row.profile_key, &row.model)
+                    == (&profile.provider, &profile.profile_key, &profile.model)
+            };
+            let names: Vec<String> = bundle
+                .cases
+                .iter()
+                .filter(is_of)
+                .map(|row| row.name.clone())
+                .collect();
+            let any = CaseRow {
+                provider: profile.provider.clone(),
+                profile_key: profile.profile_key.clone(),
+                model: profile.model.clone(),
+                ..CaseRow::default()
+            };
+            let id = self.profile_of(&any).await?;
+            forgotten += cases::forget_others(self.connection, id, &names).await?;
+        }
+        Ok(forgotten)
     }
 
     /// A rule has no natural key: target and conditions stand for one.

@@ -32,6 +32,7 @@ impl Store {
             models: models(&mut tx, tenant).await?,
             profiles: profiles(&mut tx, tenant).await?,
             routing_rules: routing(&mut tx, tenant).await?,
+            ..Rows::default()
         };
         tx.commit().await?;
         Ok(rows)

@@ -1,11 +1,11 @@
 //! `modelrow profile apply`: bundles into the database, each all or nothing.
 
 use crate::args::{ApplyArgs, HouseArgs};
-use crate::bundles::{self, Read};
-use crate::commands::profile::test;
+use crate::bundles::{self, CaseFile, Read};
 use crate::exit::{self, Stop};
 use crate::house::{House, Purpose, run_stop};
 use crate::ui;
+use runtime::{BundleCase, Cases};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::SYSTEM_TENANT;
@@ -18,18 +18,12 @@ pub(crate) async fn apply(house: &HouseArgs, args: &ApplyArgs) -> Result<(), Sto
     if read.iter().any(|one| one.found().has_errors()) {
         return Err(Stop::Told(exit::REFUSED));
     }
-    if !args.skip_cases && !cases_hold(&read)? {
-        ui::note(
-            "a row with a failing case is not activated; `--skip-cases` applies it all the same",
-        );
-        return Err(Stop::Told(exit::REFUSED));
-    }
     if let Some(endpoint) = &args.endpoint {
         read.iter_mut()
             .for_each(|one| point_to(one, endpoint, args.allow_private));
     }
     let house = House::open(house).await?;
-    let applied = apply_all(&house, &read).await;
+    let applied = apply_all(&house, &read, args.replace_cases).await;
     house.close().await?;
     let applied = applied?;
     if args.json {
@@ -52,29 +46,32 @@ fn point_to(read: &mut Read, endpoint: &str, allow_private: bool) {
     }
 }
 
-fn cases_hold(read: &[Read]) -> Result<bool, Stop> {
-    let mut hold = true;
-    for one in read {
-        let results = test::of_bundle(one, None)?;
-        for result in results.iter().filter(|result| !result.passed()) {
-            test::tell(result);
-            hold = false;
-        }
-    }
-    Ok(hold)
+/// The recorded cases beside a bundle.
+fn cases_of(read: &Read, only_these: bool) -> Result<Cases, Stop> {
+    let case = |file: CaseFile| BundleCase {
+        source: file.file.display().to_string(),
+        name: file.name,
+        document: file.text,
+    };
+    Ok(Cases {
+        given: read.cases()?.into_iter().map(case).collect(),
+        only_these,
+    })
 }
 
-async fn apply_all(house: &House, read: &[Read]) -> Result<Vec<Value>, Stop> {
+async fn apply_all(house: &House, read: &[Read], only_these: bool) -> Result<Vec<Value>, Stop> {
     let modelrow = house.start(Purpose::Rows).await?;
     let mut applied = Vec::new();
     for one in read {
+        let cases = cases_of(one, only_these)?;
         let changes = modelrow
-            .apply(SYSTEM_TENANT, &one.bundle.rows)
+            .apply_with(SYSTEM_TENANT, &one.bundle.rows, &cases)
             .await
             .map_err(|error| run_stop(&error))?;
         ui::done(&format!(
-            "{}: {} row(s) changed, {} as they were",
+            "{}: {} case(s) hold, {} row(s) changed, {} as they were",
             one.file.display(),
+            cases.given.len(),
             changes.changed,
             changes.unchanged
         ));

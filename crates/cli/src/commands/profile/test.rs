@@ -1,27 +1,31 @@
 //! `modelrow profile test`: recorded cases replayed, without a network.
 
 use crate::args::TestArgs;
-use crate::bundles::{self, Read};
+use crate::bundles::{self, CaseFile, Read};
 use crate::exit::{self, Stop};
-use crate::ui;
+use crate::{progress, ui};
 use anstream::println;
 use diag::Code;
 use engine::replay::replay;
 use profile::case::Case;
 use serde_json::{Value, json};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+mod junit;
 
 /// What came of one case.
-pub(crate) struct Tested {
+struct Tested {
+    bundle: PathBuf,
     file: PathBuf,
+    name: String,
+    took: Duration,
     /// Each difference, as people read it; none: it holds.
     differences: Vec<String>,
 }
 
 impl Tested {
-    pub(crate) fn passed(&self) -> bool {
+    fn passed(&self) -> bool {
         self.differences.is_empty()
     }
 
@@ -31,12 +35,13 @@ impl Tested {
 }
 
 pub(crate) fn test(args: &TestArgs) -> Result<(), Stop> {
-    let mut results = Vec::new();
-    for read in bundles::read_all(&args.bundles)? {
-        if read.found().has_errors() {
-            return Err(read.found().clone().into());
-        }
-        results.extend(of_bundle(&read, args.only.as_deref())?);
+    let read = bundles::read_all(&args.bundles)?;
+    if let Some(refused) = read.iter().find(|one| one.found().has_errors()) {
+        return Err(refused.found().clone().into());
+    }
+    let results = replay_all(&read, args)?;
+    if let Some(file) = &args.junit {
+        junit::write(&results, file)?;
     }
     let failed = results.iter().filter(|result| !result.passed()).count();
     if args.json {
@@ -44,7 +49,6 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), Stop> {
             &json!({ "cases": results.iter().map(Tested::to_json).collect::<Vec<_>>() }),
         );
     } else {
-        results.iter().for_each(tell);
         println!("{} passed, {failed} failed", results.len() - failed);
     }
     match failed {
@@ -53,54 +57,78 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), Stop> {
     }
 }
 
-/// Replays the cases beside a bundle whose names hold `only`.
-pub(crate) fn of_bundle(read: &Read, only: Option<&str>) -> Result<Vec<Tested>, Stop> {
-    let folder = read.file.parent().unwrap_or(Path::new(".")).join("cases");
-    let unreadable = |error: io::Error| {
-        Stop::house(
-            Code::X102,
-            format!("`{}` cannot be read: {error}", folder.display()),
-            "name a bundle with a folder `cases` beside it",
-        )
-    };
-    if !folder.is_dir() {
-        return Ok(Vec::new());
+/// Replays the wanted cases of all bundles, and tells each as it ends.
+fn replay_all(read: &[Read], args: &TestArgs) -> Result<Vec<Tested>, Stop> {
+    let mut work = Vec::new();
+    let mut names = Vec::new();
+    for one in read {
+        for case in one.cases()? {
+            names.push(case.name.clone());
+            if args
+                .only
+                .as_ref()
+                .is_none_or(|part| case.name.contains(part))
+            {
+                work.push((one, case));
+            }
+        }
     }
-    let mut files = fs::read_dir(&folder)
-        .and_then(|entries| {
-            entries
-                .map(|entry| Ok(entry?.path()))
-                .collect::<io::Result<Vec<_>>>()
-        })
-        .map_err(unreadable)?;
-    let wanted = |file: &Path| {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        file.extension().is_some_and(|ending| ending == "json")
-            && only.is_none_or(|part| name.contains(part))
-    };
-    files.retain(|file| wanted(file));
-    files.sort();
-    files
-        .into_iter()
-        .map(|file| one(read, file).map_err(unreadable))
-        .collect()
+    if let (Some(part), true) = (&args.only, work.is_empty()) {
+        return Err(no_such_case(part, &names));
+    }
+    let bar = progress::count(work.len() as u64);
+    let replayed = work.into_iter().map(|(read, case)| {
+        let tested = one(read, case);
+        bar.inc(1);
+        if !args.json {
+            bar.suspend(|| tell(&tested));
+        }
+        tested
+    });
+    let results = replayed.collect();
+    bar.finish_and_clear();
+    Ok(results)
 }
 
-fn one(read: &Read, file: PathBuf) -> io::Result<Tested> {
-    let text = fs::read_to_string(&file)?;
-    let differences = match Case::parse(&file.display().to_string(), &text) {
+fn no_such_case(part: &str, names: &[String]) -> Stop {
+    let help = match names.is_empty() {
+        true => "there is no folder `cases` with `.json` files beside these bundles".to_owned(),
+        false => format!("cases are: {}", names.join(", ")),
+    };
+    Stop::usage(
+        Code::X112,
+        "--only",
+        format!("no case has `{part}` in its name"),
+        help,
+    )
+}
+
+fn one(read: &Read, case: CaseFile) -> Tested {
+    let begun = Instant::now();
+    let differences = differences(read, &case.file, &case.text);
+    Tested {
+        bundle: read.file.clone(),
+        file: case.file,
+        name: case.name,
+        took: begun.elapsed(),
+        differences,
+    }
+}
+
+/// In what a case differs from what its bundle does.
+pub(crate) fn differences(read: &Read, file: &Path, text: &str) -> Vec<String> {
+    match Case::parse(&file.display().to_string(), text) {
         Err(found) => found.iter().map(ToString::to_string).collect(),
         Ok(case) => replay(&case, &read.compiled)
             .differences
             .iter()
             .map(|one| format!("error[{}]: {one}", Code::R127))
             .collect(),
-    };
-    Ok(Tested { file, differences })
+    }
 }
 
 /// One line, and the differences below it.
-pub(crate) fn tell(result: &Tested) {
+fn tell(result: &Tested) {
     let word = if result.passed() { "ok    " } else { "FAILED" };
     println!("{word} {}", result.file.display());
     for difference in &result.differences {
