@@ -76,6 +76,10 @@ codes! {
     P502 "label does not fit",
     P503 "output cannot satisfy its schema",
     P504 "error table cannot be read",
+    P508 "events without a meaning",
+    P509 "events in an answer that has none",
+    P510 "not in a stream",
+    P511 "part without a name",
     P601 "terminal states without a success",
     P602 "word without a meaning",
     P603 "second paid call",
@@ -192,6 +196,7 @@ codes! {
     R127 "a recorded case does not hold",
     R128 "secret does not fit",
     R129 "unreadable record of a run",
+    R130 "not a stream of events",
     // R16x: the runtime's own
     R160 "no credential",
     R161 "idempotency key used for another call",

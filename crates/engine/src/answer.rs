@@ -336,7 +336,7 @@ pub fn text_of(path: &Path, answer: View<'_>) -> Option<String> {
 #[must_use]
 pub fn is_json(answer: &Answer) -> Option<bool> {
     match answer.body {
-        profile::lang::Body::Json(_) => Some(true),
+        profile::lang::Body::Json(_) | profile::lang::Body::Events(_) => Some(true),
         profile::lang::Body::Text(_) => Some(false),
         profile::lang::Body::Empty => None,
     }

@@ -23,6 +23,8 @@ pub enum Kind {
     AnswerTooLarge,
     /// JSON was promised and something else came.
     NotJson,
+    /// A stream of events was promised and something else came.
+    NotEvents,
     /// An error page or other content came where a file should be.
     WrongContent,
     /// The file has no bytes.
@@ -59,6 +61,7 @@ impl Kind {
             Self::OutputInvalid => Code::R113,
             Self::AnswerTooLarge => Code::R114,
             Self::NotJson => Code::R115,
+            Self::NotEvents => Code::R130,
             Self::WrongContent => Code::R116,
             Self::EmptyFile => Code::R117,
             Self::EgressRefused => Code::R118,
@@ -85,6 +88,7 @@ impl Kind {
             Self::OutputInvalid => "output_invalid",
             Self::AnswerTooLarge => "answer_too_large",
             Self::NotJson => "not_json",
+            Self::NotEvents => "not_events",
             Self::WrongContent => "wrong_content",
             Self::EmptyFile => "empty_file",
             Self::FileTooLarge => "file_too_large",
@@ -109,6 +113,7 @@ impl Kind {
             Self::NotSent => Some(Class::Transient),
             // The job was accepted, and what came of it cannot be used.
             Self::NotJson
+            | Self::NotEvents
             | Self::AnswerTooLarge
             | Self::WrongContent
             | Self::EmptyFile
@@ -139,6 +144,9 @@ impl Kind {
             }
             Self::AnswerTooLarge => "raise `max_bytes` of the step if the answer is right",
             Self::NotJson => "check the base URL: a proxy or an error page may have answered",
+            Self::NotEvents => {
+                "ask for a stream in the body of the request, and check the base URL"
+            }
             Self::WrongContent => {
                 "read the provider's message; set `accept` if the media type is right"
             }

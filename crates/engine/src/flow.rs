@@ -29,6 +29,7 @@ use uuid::Uuid;
 mod fetch;
 mod fold;
 mod follow;
+mod hear;
 mod machine;
 mod moves;
 mod record;
@@ -40,6 +41,7 @@ mod tests;
 mod values;
 
 pub use fold::{Folded, Ground};
+pub use hear::Heard;
 pub use machine::Flow;
 pub(crate) use values::{Site, Values};
 
@@ -240,6 +242,8 @@ pub struct ArtifactFacts {
 pub enum Event {
     /// The exchange was answered.
     Answered(Received),
+    /// The stream that [`Flow::hear`] heard is at its end; with a fault, it was cut.
+    StreamEnded(Option<Fault>),
     /// The request was certainly not sent.
     NotSent(Fault),
     /// The exchange ended without an answer after its first byte may have gone.

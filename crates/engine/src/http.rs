@@ -16,11 +16,14 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Until the connection and TLS stand.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The longest stream.
+const STREAM_MAX: Duration = Duration::from_secs(3_600);
 /// Bytes of all headers of an answer.
 const HEADERS_MAX: usize = 64 * 1024;
 
@@ -60,6 +63,16 @@ impl From<Outcome> for Event {
     }
 }
 
+/// What hears an answer while it comes.
+pub trait Ear {
+    /// Whether an answer with this head is heard in pieces. Names of headers are
+    /// in lower case.
+    fn head(&mut self, status: u16, headers: &[(String, String)]) -> bool;
+
+    /// Hears a piece, cut anywhere. `Break`: nothing more is wanted.
+    fn piece(&mut self, bytes: &[u8]) -> ControlFlow<()>;
+}
+
 /// An answer whose body has not been read yet, and whether our credentials
 /// may have gone where it came from.
 pub(crate) struct Open {
@@ -97,6 +110,39 @@ impl Http {
                 "no answer within {} ms",
                 request.timeout_ms
             ))),
+        }
+    }
+
+    /// Sends it once, and gives the answer to an ear while it comes, if that
+    /// takes its head; any other answer is read whole, as by [`Http::send`].
+    /// `timeout_ms` bounds the time to the head, and then each silence; the
+    /// whole takes at most an hour.
+    ///
+    /// Cancel safety: as [`Http::send`].
+    pub async fn listen(&self, request: &Request, ear: &mut (dyn Ear + Send)) -> Event {
+        let heard = tokio::time::timeout(STREAM_MAX, self.hear(request, ear)).await;
+        heard.unwrap_or_else(|_| Event::StreamEnded(Some(broken("the stream does not end"))))
+    }
+
+    async fn hear(&self, request: &Request, ear: &mut (dyn Ear + Send)) -> Event {
+        let limit = Duration::from_millis(request.timeout_ms);
+        let opened = tokio::time::timeout(limit, self.open(request)).await;
+        let Open { response, trusted } = match opened {
+            Ok(Ok(open)) => open,
+            Ok(Err(outcome)) => return (*outcome).into(),
+            Err(_) => return Event::Broken(silent(limit)),
+        };
+        if ear.head(response.status().as_u16(), &headers_of(&response)) {
+            let ended = pieces(response, request, ear).await;
+            return Event::StreamEnded(ended.err());
+        }
+        match tokio::time::timeout(limit, read(response, request.max_bytes)).await {
+            Ok(Ok(received)) => Event::Answered(Received {
+                trusted,
+                ..received
+            }),
+            Ok(Err(fault)) => Event::Broken(fault),
+            Err(_) => Event::Broken(silent(limit)),
         }
     }
 
@@ -257,6 +303,36 @@ pub(crate) async fn read(
         body: Bytes::from(body),
         trusted: true,
     })
+}
+
+/// Gives a body to an ear until that has enough, within its bounds.
+async fn pieces(
+    mut response: reqwest::Response,
+    request: &Request,
+    ear: &mut (dyn Ear + Send),
+) -> Result<(), Fault> {
+    let limit = Duration::from_millis(request.timeout_ms);
+    let mut left = request.max_bytes;
+    loop {
+        let next = tokio::time::timeout(limit, response.chunk()).await;
+        let next = next.map_err(|_| silent(limit))?;
+        let Some(piece) = next.map_err(|error| broken(cause(&error)))? else {
+            return Ok(());
+        };
+        let Some(rest) = left.checked_sub(piece.len() as u64) else {
+            let most = request.max_bytes;
+            let message = format!("it is more than {most} bytes");
+            return Err(Fault::new(Kind::AnswerTooLarge, message));
+        };
+        left = rest;
+        if ear.piece(&piece).is_break() {
+            return Ok(());
+        }
+    }
+}
+
+fn silent(limit: Duration) -> Fault {
+    broken(format!("nothing came within {} ms", limit.as_millis()))
 }
 
 pub(crate) fn headers_of(response: &reqwest::Response) -> Vec<(String, String)> {

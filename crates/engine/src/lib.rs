@@ -14,12 +14,14 @@ pub mod flow;
 pub mod http;
 pub mod media;
 pub mod output;
+mod parts;
 pub mod plan;
 mod redirect;
 pub mod render;
 pub mod replay;
 pub mod request;
 pub mod state;
+mod stream;
 #[cfg(test)]
 mod testing;
 pub mod wait;

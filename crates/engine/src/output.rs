@@ -120,12 +120,14 @@ pub(crate) fn wants_data_url(revision: &Revision, artifact: &str) -> bool {
 }
 
 impl Made<'_> {
-    /// What `text_path` or the mode `text` gave.
+    /// What `text_path`, the mode `text` or the stream gave.
     fn text(&self) -> Option<String> {
         let response = &self.revision.response;
         match &response.text {
             Some(path) => text_of(path, self.last?),
-            None if response.mode == Mode::Text => self.last_text.map(str::to_owned),
+            None if response.mode == Mode::Text || response.mode.is_stream() => {
+                self.last_text.map(str::to_owned)
+            }
             None => None,
         }
     }

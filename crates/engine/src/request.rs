@@ -143,7 +143,10 @@ impl Received {
             status: self.status,
             headers: self.headers.clone(),
             event: None,
-            body: profile::lang::Body::read(&self.body),
+            body: match crate::stream::read_assembled(self) {
+                Some(stream) => profile::lang::Body::Events(stream),
+                None => profile::lang::Body::read(&self.body),
+            },
         }
     }
 

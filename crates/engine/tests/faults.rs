@@ -150,11 +150,14 @@ fn a_file_that_is_none_ends_under_its_code() {
 fn an_answer_that_cannot_be_used_ends_under_its_code() {
     let direct = |output: Value| json!({"workflow": {"type": null, "steps": null}, "response_mapping":
         {"result_type": "raw_json", "mode": "json", "extract": {"job_id_path": null}, "output": output}});
+    let direct_stream = json!({"workflow": {"type": null, "steps": null}, "response_mapping": {"result_type": "raw_json",
+        "mode": "sse", "stream": {"delta_path": "d", "done_when": {"present": "end"}}, "extract": {"job_id_path": null}}});
     let confirm = json!({"workflow": {"steps": [
         {"name": "poll", "path": "/jobs/{{job_id}}", "states": {"succeeded": ["done"], "failed": ["failed"]}},
         {"name": "read", "action": "request", "method": "GET", "path": "/more/{{steps.submit.link}}"}]}});
     check(vec![
         ("no JSON",             direct(json!({"title": "x"})), vec![submit(&json!({"body": "<html>"}))], Code::R115, "provider_error"),
+        ("no stream",           direct_stream, vec![submit(&json!({"body": {"a": 1}}))], Code::R130, "provider_error"),
         ("against the schema",  direct(json!({"title": "{{steps.submit.link}}"})), vec![submit(&json!({"body": {"a": 1}}))], Code::R113, "output_invalid"),
         ("nothing captured",    confirm, vec![accepted(), done()], Code::R101, "missing_value"),
     ]);

@@ -14,6 +14,7 @@ mod output;
 mod poll;
 mod pricing;
 mod response;
+mod stream;
 mod transport;
 pub(crate) mod walk;
 mod webhook;
@@ -26,6 +27,7 @@ pub(crate) use context::Seen;
 pub(crate) mod tables {
     pub(crate) use super::errors::CLASSES;
     pub(crate) use super::poll::STATES;
+    pub(crate) use super::response::MODES;
 }
 
 use crate::revision::Purpose;

@@ -22,7 +22,7 @@ mod text;
 mod tree;
 mod vars;
 
-pub use answer::{Answer, Body, Subject, View};
+pub use answer::{Answer, Body, Stream, StreamEvent, Subject, View};
 pub use condition::Condition;
 pub use fault::EvalError;
 pub use known::{Known, Presence};

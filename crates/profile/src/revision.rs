@@ -393,6 +393,8 @@ pub struct Response {
     pub captures: Vec<(String, Capture)>,
     /// The job's id in the submit's answer; absent: the answer is final.
     pub job_id: Option<Path>,
+    /// How a stream of events is read; there exactly for the modes `sse` and `ndjson`.
+    pub stream: Option<Stream>,
     /// `text_path` of the last answer.
     pub text: Option<Path>,
     /// `usage`: name and the paths that are summed.
@@ -412,6 +414,28 @@ pub enum Mode {
     JsonBase64,
     JsonHex,
     Text,
+    Multipart,
+    Sse,
+    Ndjson,
+}
+
+impl Mode {
+    /// Whether the answer is a stream of events.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Sse | Self::Ndjson)
+    }
+}
+
+/// `stream`: what the events of an answer mean.
+#[derive(Debug)]
+pub struct Stream {
+    /// What an event adds to `text`.
+    pub delta: Path,
+    /// Holds for the events that add something; absent: for every one.
+    pub when: Option<Condition>,
+    /// Holds for the event that ends the stream well; what follows it is not read.
+    pub done: Condition,
 }
 
 /// The schema that the output must satisfy.
@@ -551,6 +575,8 @@ pub struct Download {
     pub url: Option<Path>,
     /// Text that holds the file.
     pub value: Option<Path>,
+    /// Name of the part that is the file; there exactly for the mode `multipart`.
+    pub part: Option<String>,
     /// How `value` or the body is read.
     pub mode: Mode,
     /// Media types it may have: `video/*`.

@@ -3,13 +3,16 @@
 use crate::error::RunError;
 use crate::library::Modelrow;
 use crate::view::RunView;
+use crate::watches::LiveText;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Something that happened to a run.
@@ -19,6 +22,14 @@ pub enum RunEvent {
     State(Progress),
     /// The provider said how far it is.
     Progress(Progress),
+    /// A stream said more. Heard in the process that sends, and nowhere else; who
+    /// comes late hears it from its beginning. Together they are the text.
+    Delta {
+        /// Where it begins: bytes of the text before it.
+        at: usize,
+        /// Never empty.
+        text: String,
+    },
     /// An entry of the durable timeline: `accepted`, `overdue`, `reopened`, `succeeded`, …
     Entry {
         /// Numbered per run from 1, without a gap.
@@ -55,7 +66,11 @@ struct Listening {
     watcher: watch::Receiver<Progress>,
     told: Progress,
     seq: i32,
+    /// The stream that is heard, and how many bytes of it were told.
+    speech: Option<Arc<LiveText>>,
+    spoken: usize,
     ready: VecDeque<RunEvent>,
+    look_at: Instant,
     ended: bool,
 }
 
@@ -72,7 +87,10 @@ pub(crate) fn stream(modelrow: Modelrow, tenant: Uuid, run: Uuid) -> BoxStream<'
         run,
         told: Progress::default(),
         seq: 0,
+        speech: None,
+        spoken: 0,
         ready: VecDeque::new(),
+        look_at: Instant::now(),
         ended: false,
     };
     futures_util::stream::unfold(listening, |mut listening| async move {
@@ -91,12 +109,51 @@ impl Listening {
             if self.ended {
                 return None;
             }
+            if let Some(delta) = self.delta() {
+                return Some(delta);
+            }
+            if Instant::now() < self.look_at && !self.moved().await {
+                continue;
+            }
             if let Err(error) = self.look().await {
                 tracing::debug!(run.id = %self.run, %error, "events wait for the database");
             }
-            if self.ready.is_empty() && !self.ended {
-                let _ = tokio::time::timeout(LOOK_EVERY, self.watcher.changed()).await;
+            self.look_at = Instant::now() + LOOK_EVERY;
+        }
+    }
+
+    /// What a stream has said since the last time.
+    fn delta(&mut self) -> Option<RunEvent> {
+        self.speech = self
+            .modelrow
+            .core()
+            .watches
+            .spoken(self.run)
+            .or(self.speech.take());
+        let text = self.speech.as_ref()?.after(self.spoken);
+        if text.is_empty() {
+            return None;
+        }
+        let at = self.spoken;
+        self.spoken += text.len();
+        Some(RunEvent::Delta { at, text })
+    }
+
+    /// Waits until something happens: `true` when the record is to be looked at,
+    /// `false` when a stream said more.
+    ///
+    /// Cancel safety: what is not heard now is there the next time.
+    async fn moved(&mut self) -> bool {
+        let (speech, spoken) = (self.speech.clone(), self.spoken);
+        let more = async {
+            match speech {
+                Some(speech) => speech.longer_than(spoken).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            () = more => false,
+            _ = tokio::time::timeout_at(self.look_at, self.watcher.changed()) => true,
         }
     }
 
@@ -130,6 +187,8 @@ impl Listening {
         }
         if view.ended() && whole {
             self.ended = true;
+            let last = self.delta();
+            self.ready.extend(last);
             self.ready.push_back(RunEvent::End(Box::new(view)));
         }
         Ok(())

@@ -1,13 +1,17 @@
 //! The one send of an attempt, and the fact of what came of it.
 
+use crate::clock::DbClock;
 use crate::core::Core;
 use crate::facts::written;
 use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
+use crate::watches::Speech;
 use engine::flow::{Accepted as Job, Retry, Then as Next};
+use engine::http::Ear;
 use engine::request::Request;
-use engine::{Event, Fault, Kind, Verdict};
+use engine::{Event, Fault, Flow, Kind, Verdict};
+use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
@@ -40,20 +44,28 @@ impl Sending {
     ///
     /// Cancel safety: dropped, the process is dying; the row says `submitting` and is swept to `submit_unknown`.
     pub(crate) async fn send(mut self) {
-        self.core
-            .watches
-            .state(self.live.run, State::Submitting.as_str());
         let run = self.live.run;
+        let core = Arc::clone(&self.core);
+        let streams = self.live.revision.response.stream.is_some();
+        let speech = streams.then(|| core.watches.speak(run));
+        core.watches.state(run, State::Submitting.as_str());
         if !self.core.lease.proves(self.worker) {
             tracing::warn!(run.id = %run, "the lease is not proved; nothing is sent");
             return self.not_ours().await;
         }
-        let event: Event = self.core.http.send(&self.request).await.into();
+        let (event, http_status) = match &speech {
+            Some(speech) => self.listen(speech).await,
+            None => {
+                let event: Event = core.http.send(&self.request).await.into();
+                let status = status_of(&event);
+                (event, status)
+            }
+        };
         drop(self.permit);
         let sent = Written {
             core: &self.core,
             endpoint: &self.endpoint,
-            http_status: status_of(&event),
+            http_status,
         };
         let follows = sent.event(&mut self.live, event).await;
         forget(&self.core, run);
@@ -67,6 +79,19 @@ impl Sending {
                 tracing::error!(run.id = %run, %error, "what the provider answered cannot be written")
             }
         }
+    }
+
+    /// Sends once, and passes on what a stream says while it says it.
+    async fn listen(&mut self, speech: &Speech<'_>) -> (Event, Option<i16>) {
+        let mut ear = StreamEar {
+            flow: &mut self.live.flow,
+            clock: &self.core.clock,
+            speech,
+            status: None,
+        };
+        let event = self.core.http.listen(&self.request, &mut ear).await;
+        let status = ear.status.or(status_of(&event));
+        (event, status)
     }
 
     /// The lease was lost between the commit and the first byte.
@@ -84,6 +109,32 @@ impl Sending {
         }
         forget(&self.core, fact.run_id);
         self.core.queue.notify_one();
+    }
+}
+
+/// Hears a stream: the machine judges it, the watchers get its deltas.
+struct StreamEar<'a> {
+    flow: &'a mut Flow,
+    clock: &'a DbClock,
+    speech: &'a Speech<'a>,
+    status: Option<i16>,
+}
+
+impl Ear for StreamEar<'_> {
+    fn head(&mut self, status: u16, headers: &[(String, String)]) -> bool {
+        self.status = i16::try_from(status).ok();
+        self.flow.begin_hearing(status, headers)
+    }
+
+    fn piece(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        let heard = self.flow.hear(bytes, self.clock.now_ms());
+        if let Some(delta) = heard.text.get(heard.known..).filter(|new| !new.is_empty()) {
+            self.speech.say(delta);
+        }
+        match heard.over {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::clock::boot_ms;
 use crate::events::Progress;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -16,10 +16,70 @@ const HEARD_FOR_MS: i64 = 2 * TELL_EVERY_MS + 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     here: Mutex<HashMap<Uuid, watch::Sender<Progress>>>,
+    /// What the streams that are heard in this process have said so far.
+    texts: Mutex<HashMap<Uuid, Arc<LiveText>>>,
     /// Runs that others watch, and until when (boot clock).
     elsewhere: Mutex<HashMap<Uuid, i64>>,
     /// Runs of others that are watched here, and when that is to be said again (boot clock).
     said: Mutex<HashMap<Uuid, i64>>,
+}
+
+/// The text of a stream, as far as it has come.
+#[derive(Debug)]
+pub(crate) struct LiveText {
+    text: Mutex<String>,
+    /// Tells its length in bytes.
+    length: watch::Sender<usize>,
+}
+
+impl LiveText {
+    fn new() -> Self {
+        Self {
+            text: Mutex::default(),
+            length: watch::Sender::new(0),
+        }
+    }
+
+    /// What follows the first `at` bytes.
+    pub(crate) fn after(&self, at: usize) -> String {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.get(at..).unwrap_or_default().to_owned()
+    }
+
+    /// Returns when it is longer than `at` bytes.
+    ///
+    /// Cancel safety: nothing is lost, for the text stays.
+    pub(crate) async fn longer_than(&self, at: usize) {
+        // The sender is here, so the channel does not close.
+        let _ = self.length.subscribe().wait_for(|now| *now > at).await;
+    }
+}
+
+/// Says the text of one stream, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Speech<'a> {
+    watches: &'a Watches,
+    run: Uuid,
+    text: Arc<LiveText>,
+}
+
+impl Speech<'_> {
+    /// Says the next piece.
+    pub(crate) fn say(&self, piece: &str) {
+        let mut text = self
+            .text
+            .text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        text.push_str(piece);
+        self.text.length.send_replace(text.len());
+    }
+}
+
+impl Drop for Speech<'_> {
+    fn drop(&mut self) {
+        self.watches.texts().remove(&self.run);
+    }
 }
 
 /// Puts a run down until `until`; those whose time is over go now and then.
@@ -68,6 +128,26 @@ impl Watches {
     /// What the watchers know.
     pub(crate) fn known(&self, run: Uuid) -> Option<Progress> {
         self.lock().get(&run).map(|sender| sender.borrow().clone())
+    }
+
+    /// A stream begins: late watchers hear it from its beginning.
+    pub(crate) fn speak(&self, run: Uuid) -> Speech<'_> {
+        let text = Arc::new(LiveText::new());
+        self.texts().insert(run, Arc::clone(&text));
+        Speech {
+            watches: self,
+            run,
+            text,
+        }
+    }
+
+    /// The stream of a run that is heard in this process now.
+    pub(crate) fn spoken(&self, run: Uuid) -> Option<Arc<LiveText>> {
+        self.texts().get(&run).cloned()
+    }
+
+    fn texts(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Arc<LiveText>>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another process watches this run.
@@ -119,6 +199,25 @@ mod tests {
         drop(watcher);
         assert!(!watches.tell(run, |_| {}));
         assert_eq!(watches.known(run), None);
+    }
+
+    #[tokio::test]
+    async fn a_late_watcher_hears_a_stream_from_its_beginning() {
+        let (watches, run) = (Watches::default(), Uuid::from_u128(1));
+        let speech = watches.speak(run);
+        speech.say("one ");
+        let late = watches.spoken(run).unwrap();
+        late.longer_than(0).await;
+        assert_eq!(late.after(0), "one ");
+        speech.say("zw\u{f6}lf");
+        late.longer_than(4).await;
+        assert_eq!(
+            (late.after(4).as_str(), late.after(7)),
+            ("zw\u{f6}lf", String::new())
+        );
+        drop(speech);
+        assert!(watches.spoken(run).is_none());
+        assert_eq!(late.after(0), "one zw\u{f6}lf");
     }
 
     #[test]

@@ -53,6 +53,13 @@ pub(crate) enum BodyFault {
     },
 }
 
+/// A body that comes in pieces of so many bytes, each after so many milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drip {
+    pub(crate) bytes: usize,
+    pub(crate) ms: u64,
+}
+
 impl Answer {
     pub(crate) fn new(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
         let answer = Self {
@@ -81,6 +88,24 @@ impl Answer {
             Payload::Whole(bytes) => bytes.truncate(usize::try_from(to).unwrap_or(usize::MAX)),
             Payload::Generated(len) | Payload::Padded(len) => *len = to.min(*len),
         }
+    }
+
+    /// The body in pieces, as a stream comes: nobody knows its length before its end.
+    pub(crate) fn dripping(self, drip: Drip, fault: Option<BodyFault>) -> Response {
+        let Payload::Whole(bytes) = self.body else {
+            return self.into_response(fault);
+        };
+        let size = drip.bytes.max(1);
+        let pieces: Vec<Bytes> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
+        let pieces = stream::iter(pieces).then(move |piece| async move {
+            tokio::time::sleep(Duration::from_millis(drip.ms)).await;
+            piece
+        });
+        let body = match fault {
+            Some(fault) => faulty(pieces, fault),
+            None => Body::from_stream(pieces.map(Ok::<_, Infallible>)),
+        };
+        (self.status, self.headers, body).into_response()
     }
 
     pub(crate) fn into_response(self, fault: Option<BodyFault>) -> Response {

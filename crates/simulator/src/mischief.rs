@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::response::Response;
 use serde_json::Value;
 
-use crate::answer::{Answer, BodyFault, Payload};
+use crate::answer::{Answer, BodyFault, Drip, Payload};
 use crate::rule::{Action, Cut, JobPatch, Scripted};
 use crate::wire::{ErrorKind, Wire, status};
 
@@ -19,6 +19,7 @@ pub(crate) struct Mischief {
     afterwards: Option<Answer>,
     cut: bool,
     fault: Option<BodyFault>,
+    drip: Option<Drip>,
     truncate: Option<u64>,
     headers: BTreeMap<String, String>,
     pub(crate) patches: Vec<JobPatch>,
@@ -57,6 +58,12 @@ impl Mischief {
             Action::StallBody { after_bytes, ms } => {
                 self.fault = Some(BodyFault::Stall {
                     after_bytes: *after_bytes,
+                    ms: *ms,
+                });
+            }
+            Action::Drip { bytes, ms } => {
+                self.drip = Some(Drip {
+                    bytes: *bytes,
                     ms: *ms,
                 });
             }
@@ -111,7 +118,10 @@ impl Mischief {
         if let Some(bytes) = self.truncate {
             answer.truncate(bytes);
         }
-        Some(answer.into_response(self.fault))
+        Some(match self.drip {
+            Some(drip) => answer.dripping(drip, self.fault),
+            None => answer.into_response(self.fault),
+        })
     }
 }
 

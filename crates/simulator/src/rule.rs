@@ -157,6 +157,13 @@ pub enum Action {
         /// Milliseconds of real time.
         ms: u64,
     },
+    /// The body comes in pieces, as a stream does, and nothing says its length.
+    Drip {
+        /// Of one piece, at least 1: characters and lines are cut anywhere.
+        bytes: usize,
+        /// Milliseconds of real time before each.
+        ms: u64,
+    },
     /// These headers are put on the answer.
     Headers(BTreeMap<String, String>),
     /// The body ends after so many bytes, as if that were all of it.

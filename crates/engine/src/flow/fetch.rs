@@ -7,6 +7,7 @@ use crate::answer::unread;
 use crate::fault::{Fault, Kind};
 use crate::media::{read_base64, read_data_url, read_hex};
 use crate::output;
+use crate::parts;
 use crate::request::{Drawn, Received};
 use crate::wait;
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use serde_json::Value;
 
 /// How often an expired address makes us ask the poll for a new one.
 const ASK_AGAIN_MAX: u32 = 2;
+
+/// Where a file is, and what its answer says of its media type.
+type Source = (FileSource, Option<String>);
 
 /// One file, before it has a number.
 struct Found {
@@ -31,7 +35,7 @@ impl Flow {
         now_ms: i64,
         drawn: Drawn,
     ) -> Result<Option<Action>, Fault> {
-        let reads_answer = download.url.is_some() || download.value.is_some();
+        let reads_answer = reads_answer(download);
         let own = self
             .seen
             .iter()
@@ -72,7 +76,7 @@ impl Flow {
         download: &Download,
         drawn: Drawn,
     ) -> Result<Vec<Found>, Fault> {
-        if let (Some(exchange), None, None) = (&step.exchange, &download.url, &download.value) {
+        if let (Some(exchange), false) = (&step.exchange, reads_answer(download)) {
             return self.own_files(exchange, download, drawn);
         }
         let source = match (&step.exchange, &download.from) {
@@ -89,6 +93,7 @@ impl Flow {
             .map(|path| path.all_text(seen.view()))
             .unwrap_or_default();
         let sources = match (&download.url, &download.value) {
+            _ if download.part.is_some() => parts_of(seen, download)?,
             (Some(path), _) => {
                 let addresses = path.listed_texts(seen.view());
                 self.addressed(step, &addresses, &download.fetch, drawn)?
@@ -148,7 +153,7 @@ impl Flow {
         addresses: &[String],
         fetch: &Fetch,
         drawn: Drawn,
-    ) -> Result<Vec<(FileSource, Option<String>)>, Fault> {
+    ) -> Result<Vec<Source>, Fault> {
         let scope = self.scope(drawn);
         let renderer = self.site()?.renderer(&self.setting, &scope, drawn);
         let source = |address: &String| {
@@ -264,6 +269,7 @@ impl Flow {
                 let whole = step.exchange.is_none()
                     && download.url.is_none()
                     && download.value.is_none()
+                    && download.part.is_none()
                     && fault.kind == Kind::WrongContent;
                 whole.then_some(download.from.as_deref())
             }
@@ -393,6 +399,20 @@ fn ok_status<'a>(step: &'a Step, download: &'a Download) -> &'a [u16] {
     }
 }
 
+/// Whether the file is behind or inside an answer, rather than the body of one.
+fn reads_answer(download: &Download) -> bool {
+    download.url.is_some() || download.value.is_some() || download.part.is_some()
+}
+
+/// The parts of a multipart answer that have the download's name.
+fn parts_of(seen: &Seen, download: &Download) -> Result<Vec<Source>, Fault> {
+    let name = download.part.as_deref().unwrap_or_default();
+    let content_type = seen.received.header("content-type").unwrap_or_default();
+    let parts = parts::named(content_type, &seen.received.body, name)?;
+    let source = |part: parts::Part| (FileSource::Bytes(part.bytes), part.content_type);
+    Ok(parts.into_iter().map(source).collect())
+}
+
 /// What is wrong with a file, and the words of the answer that came instead.
 fn with_words(fault: Fault, answer: &profile::lang::Answer, flow: &Flow) -> Fault {
     let errors = &flow.setting.revision.errors;
@@ -405,11 +425,16 @@ fn with_words(fault: Fault, answer: &profile::lang::Answer, flow: &Flow) -> Faul
     fault.with_provider(view.status, code, message)
 }
 
-fn decoded(text: &str, mode: Mode) -> Result<(FileSource, Option<String>), Fault> {
+fn decoded(text: &str, mode: Mode) -> Result<Source, Fault> {
     let bytes = match mode {
         Mode::JsonHex => read_hex(text).ok_or_else(|| broken("the text is not hexadecimal"))?,
         Mode::Text => text.as_bytes().to_vec(),
-        Mode::Json | Mode::JsonBase64 | Mode::Binary => {
+        Mode::Json
+        | Mode::JsonBase64
+        | Mode::Binary
+        | Mode::Multipart
+        | Mode::Sse
+        | Mode::Ndjson => {
             if let Some((mime, bytes)) = read_data_url(text) {
                 return Ok((FileSource::Bytes(bytes), Some(mime)));
             }
@@ -419,11 +444,11 @@ fn decoded(text: &str, mode: Mode) -> Result<(FileSource, Option<String>), Fault
     Ok((FileSource::Bytes(bytes.into()), None))
 }
 
-fn body_of(seen: &Seen, mode: Mode) -> Result<(FileSource, Option<String>), Fault> {
+fn body_of(seen: &Seen, mode: Mode) -> Result<Source, Fault> {
     let body: Bytes = seen.received.body.clone();
     match mode {
         Mode::JsonBase64 | Mode::JsonHex => decoded(&String::from_utf8_lossy(&body), mode),
-        Mode::Json | Mode::Binary | Mode::Text => {
+        Mode::Json | Mode::Binary | Mode::Text | Mode::Multipart | Mode::Sse | Mode::Ndjson => {
             let mime = seen.received.header("content-type").map(str::to_owned);
             Ok((FileSource::Bytes(body), mime))
         }

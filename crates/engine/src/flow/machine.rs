@@ -9,6 +9,7 @@ use crate::auth::Hidden;
 use crate::fault::{Fault, Kind, class_word};
 use crate::request::{Drawn, Received, Request};
 use crate::state::RunState;
+use crate::stream::Assembly;
 use profile::lang::{Bound, Scope};
 use profile::revision::{Action as Does, Class, Exchange, Poll, Revision, Step};
 use serde_json::{Map, Value};
@@ -45,6 +46,10 @@ pub struct Flow {
     pub(super) trusted: bool,
     /// It was folded, and the call was not kept.
     pub(super) lacks_call: bool,
+    /// The stream that is being heard.
+    pub(super) assembly: Option<Box<Assembly>>,
+    /// Whether text of a stream has been given away.
+    pub(super) gave_part: bool,
 }
 
 /// Where a run is.
@@ -191,6 +196,8 @@ impl Flow {
             in_flight: false,
             trusted: true,
             lacks_call: false,
+            assembly: None,
+            gave_part: false,
         }
     }
 
@@ -291,6 +298,10 @@ impl Flow {
             Event::Fetched(facts) => self.on_fetched(facts, moment),
             Event::FetchFailed(fault) => self.on_fetch_failed(fault, moment),
             Event::Answered(received) => self.on_answered(received, moment),
+            Event::StreamEnded(fault) => {
+                let verdict = self.on_stream_ended(fault, moment);
+                verdict.unwrap_or_else(|fault| self.fail(fault))
+            }
             Event::NotSent(fault) => self.on_nothing(fault, true, moment),
             Event::Broken(fault) => self.on_nothing(fault, false, moment),
         }

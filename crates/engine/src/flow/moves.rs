@@ -142,9 +142,7 @@ impl Flow {
             job_id: self.record.job_id(),
             word: self.record.word.as_deref(),
             last: self.last().map(Seen::view),
-            last_text: self
-                .last()
-                .and_then(|seen| std::str::from_utf8(&seen.received.body).ok()),
+            last_text: self.last_text(),
             captures: self.record.shown(),
             artifacts: &self.artifacts,
             scope: &scope,
@@ -153,6 +151,15 @@ impl Flow {
             output: made.output,
             warnings: made.warnings,
         })
+    }
+
+    /// The text of a stream or, in the mode `text`, of the last answer.
+    fn last_text(&self) -> Option<&str> {
+        if self.setting.revision.response.stream.is_some() {
+            let submit = self.seen.iter().find(|seen| seen.step == "submit")?;
+            return submit.answer.view().text;
+        }
+        std::str::from_utf8(&self.last()?.received.body).ok()
     }
 
     pub(super) fn deadline_fault(&self) -> Fault {

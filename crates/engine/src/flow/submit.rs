@@ -8,6 +8,7 @@ use crate::fault::{Fault, Kind};
 use crate::render::Token;
 use crate::request::{Drawn, Received, Request};
 use crate::wait;
+use profile::lang::Body;
 use profile::revision::{Action as Does, Capture, Class, Mode, Settle, Submit, Terms};
 
 /// Bytes of a job's id.
@@ -108,6 +109,9 @@ impl Flow {
         moment: Moment,
     ) -> Result<Verdict, Fault> {
         self.in_flight = false;
+        if let Some(verdict) = self.hear_whole(&received, moment) {
+            return verdict;
+        }
         let seen = Seen::new("submit", received);
         match self.read_submit(&seen, moment)? {
             Said::Failure(failure) => Ok(self.refused(failure, moment)),
@@ -141,7 +145,7 @@ impl Flow {
     }
 
     /// What may be repeated, the class alone decides.
-    fn refused(&mut self, failure: Failure, moment: Moment) -> Verdict {
+    pub(super) fn refused(&mut self, failure: Failure, moment: Moment) -> Verdict {
         let Failure { fault, hint_ms } = failure;
         match fault.class() {
             Some(Class::UnknownOutcome) => self.unknown(fault, moment),
@@ -212,10 +216,13 @@ impl Flow {
         Verdict::NotSent { fault, retry: None }
     }
 
-    fn unknown(&mut self, fault: Fault, moment: Moment) -> Verdict {
+    pub(super) fn unknown(&mut self, fault: Fault, moment: Moment) -> Verdict {
         self.sender_ended_at_ms = Some(moment.now_ms);
         let repeats = self.terms().is_some_and(|terms| terms.repeat_on_unknown);
-        let then = match (self.settles(), repeats && self.may_count()) {
+        let then = match (
+            self.settles(),
+            repeats && self.may_count() && !self.gave_part,
+        ) {
             (Some(_), _) => Then::Settle,
             (None, true) => Then::Repeat,
             (None, false) => Then::Fail,
@@ -254,10 +261,15 @@ impl Flow {
         })
     }
 
-    fn answered(&mut self, seen: Seen, moment: Moment) -> Result<Verdict, Fault> {
+    pub(super) fn answered(&mut self, seen: Seen, moment: Moment) -> Result<Verdict, Fault> {
         if self.setting.revision.response.mode == Mode::Json && is_json(&seen.answer) == Some(false)
         {
             return Err(self.not_json(&seen));
+        }
+        if self.setting.revision.response.stream.is_some()
+            && !matches!(seen.answer.body, Body::Events(_))
+        {
+            return Err(no_events(&seen));
         }
         self.accepted_at_ms = Some(moment.now_ms);
         self.keep_submit(&seen);
@@ -322,6 +334,13 @@ pub(super) fn secret_names(captures: &[(String, Capture)]) -> Vec<String> {
 /// What can be the id of a job. An index of the database takes no longer one.
 pub(super) fn is_id(text: &str) -> bool {
     (1..=ID_MAX).contains(&text.len())
+}
+
+fn no_events(seen: &Seen) -> Fault {
+    let given = seen.received.header("content-type").unwrap_or_default();
+    let given = crate::fault::bounded(given);
+    let message = format!("a stream of events was asked for, and `{given}` came");
+    Fault::new(Kind::NotEvents, message).with_provider(seen.received.status, None, None)
 }
 
 fn no_id(path: &str, seen: &Seen) -> Fault {

@@ -6,7 +6,7 @@ use super::layers::Layers;
 use super::response::Mapping;
 use super::walk::{Fields, Sink};
 use super::workflow::{Job, Reader, When};
-use super::{auth, errors, output, pricing, response, transport, webhook, workflow};
+use super::{auth, errors, output, pricing, response, stream, transport, webhook, workflow};
 use crate::capabilities::{self, Capabilities, Declared};
 use crate::lang::{Known, Presence, VarsTable};
 use crate::revision::{
@@ -316,9 +316,11 @@ impl Compiler<'_> {
             cx: steps_cx,
         };
         let submits = transport::submits(&layers, transport, &under, cx);
+        stream::nothing_beside(&read, &flow, transport, &submits, cx);
         // After it.
         self.after_submit(&read, &job, steps_cx);
         let workflow = steps(&flow, before, &mut reader, steps_cx);
+        workflow::parts_are_read(&workflow.steps, &read, &mapping, steps_cx);
         transport::found_by_callback(&submits, &workflow, transport, cx);
         let response = response_of(&mapping, read, job, &reader, steps_cx);
         mapping.finish();
@@ -477,6 +479,7 @@ impl Answer {
             content_type: self.read.content_type,
             captures: self.read.captures,
             job_id: self.job,
+            stream: self.read.stream,
             text: self.read.text,
             usage: self.read.usage,
             output: self.output,

@@ -1,25 +1,25 @@
 //! `response_mapping`: what is taken from answers (section 5).
 
 use super::context::Context;
-use super::walk::{Fields, not_a_word, not_built};
-use super::{names, walk};
+use super::walk::{Fields, not_a_word};
+use super::{names, stream, walk};
 use crate::lang::Path;
-use crate::revision::{Capture, Mode};
+use crate::revision::{Capture, Mode, Stream};
 use diag::Code;
 use serde_json::Value;
 
-/// Modes of the language, those that are not built as `None`.
-pub(crate) const MODES: &[(&str, Option<Mode>)] = &[
-    ("json", Some(Mode::Json)),
-    ("binary", Some(Mode::Binary)),
-    ("json_base64", Some(Mode::JsonBase64)),
-    ("json_hex", Some(Mode::JsonHex)),
-    ("base64", Some(Mode::JsonBase64)),
-    ("hex", Some(Mode::JsonHex)),
-    ("text", Some(Mode::Text)),
-    ("multipart", None),
-    ("sse", None),
-    ("ndjson", None),
+/// Modes of the language.
+pub(crate) const MODES: &[(&str, Mode)] = &[
+    ("json", Mode::Json),
+    ("binary", Mode::Binary),
+    ("json_base64", Mode::JsonBase64),
+    ("json_hex", Mode::JsonHex),
+    ("base64", Mode::JsonBase64),
+    ("hex", Mode::JsonHex),
+    ("text", Mode::Text),
+    ("multipart", Mode::Multipart),
+    ("sse", Mode::Sse),
+    ("ndjson", Mode::Ndjson),
 ];
 
 const LABELS: &[(&str, Label)] = &[
@@ -53,6 +53,7 @@ pub(crate) struct Mapping {
     pub(crate) content_type: Option<String>,
     pub(crate) captures: Vec<(String, Capture)>,
     pub(crate) job_id: Option<Path>,
+    pub(crate) stream: Option<Stream>,
     pub(crate) text: Option<Path>,
     pub(crate) urls: Option<Path>,
     pub(crate) base64: Option<Path>,
@@ -63,33 +64,16 @@ pub(crate) struct Mapping {
 /// Reads it, but for `errors` and `output`.
 pub(crate) fn mapping(fields: &Fields<'_>, cx: &Context<'_>) -> Mapping {
     let mut mapping = Mapping {
-        mode: mode(fields, cx),
+        mode: fields.word("mode", MODES),
         content_type: fields.text("content_type").map(str::to_owned),
         ..Mapping::default()
     };
-    fields.not_built(&["stream"]);
     if let Some(extract) = fields.fields("extract") {
         run_extract(&extract, &mut mapping, cx);
     }
+    mapping.stream = stream::stream(fields, &mapping, cx);
     label(fields, &mapping, cx);
     mapping
-}
-
-/// `mode`, and a refusal of those that are not built.
-pub(crate) fn mode(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Mode> {
-    let mode = fields.word("mode", MODES)?;
-    if mode.is_none() {
-        let text = fields
-            .raw("mode")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        not_built(
-            cx.sink,
-            &fields.place("mode"),
-            &format!("the mode `{text}`"),
-        );
-    }
-    mode
 }
 
 fn run_extract(extract: &Fields<'_>, mapping: &mut Mapping, cx: &Context<'_>) {
@@ -198,8 +182,8 @@ fn label(fields: &Fields<'_>, mapping: &Mapping, cx: &Context<'_>) {
         || mapping.base64.is_some()
         || matches!(mode, Mode::Binary | Mode::JsonBase64 | Mode::JsonHex);
     let wrong = match label {
-        Label::Text if mapping.text.is_none() && mode != Mode::Text => {
-            Some("`text` needs `extract.text_path`, or the mode `text`")
+        Label::Text if mapping.text.is_none() && mode != Mode::Text && !mode.is_stream() => {
+            Some("`text` needs `extract.text_path`, the mode `text`, or a stream")
         }
         Label::Images if mode == Mode::Text => Some("`image_urls` are not in a text"),
         Label::Audio if mode == Mode::Text => Some("`audio_data_url` is not in a text"),

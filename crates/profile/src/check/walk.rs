@@ -153,6 +153,11 @@ impl<'a> Fields<'a> {
         );
     }
 
+    /// Says that the object as a whole is wrong.
+    pub(crate) fn error(&self, code: Code, message: &str, help: &str) {
+        self.sink.error(code, &self.at, message, help);
+    }
+
     /// A boolean.
     pub(crate) fn flag(&self, name: &'static str) -> Option<bool> {
         let value = self.raw(name)?;

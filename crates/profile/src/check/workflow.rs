@@ -4,7 +4,7 @@ use super::bounds;
 use super::context::Context;
 use super::exchange::{NOT_OF_AN_ANSWER, Role, exchange, fetch, has_address};
 use super::layers::Layers;
-use super::response::{Mapping, mode, step_captures};
+use super::response::{MODES, Mapping, step_captures};
 use super::walk::{Fields, Sink, wrong_type};
 use super::{names, poll};
 use crate::lang::{Path, Place as Stand};
@@ -282,8 +282,15 @@ impl<'a> Reader<'a> {
         );
         self.artifacts.push((artifact.to_owned(), conditional));
         let path = |name| cx.answer_path(fields.raw(name), &fields.place(name));
-        let (url, value) = (path("url_path"), path("value_path"));
-        if url.is_some() && value.is_some() {
+        let mode = file_mode(fields);
+        let part = part(fields, mode);
+        let url = path("url_path");
+        let value = if mode == Some(Mode::Multipart) {
+            None
+        } else {
+            path("value_path")
+        };
+        if url.is_some() && (value.is_some() || part.is_some()) {
             cx.sink.error(
                 Code::P113,
                 fields.at(),
@@ -310,7 +317,8 @@ impl<'a> Reader<'a> {
             from,
             url,
             value,
-            mode: mode(fields, cx).unwrap_or(usual),
+            part,
+            mode: mode.unwrap_or(usual),
             accept,
             max_bytes: bounds::FILE_BYTES.read(fields, cx.sink),
             mime: path("mime_path"),
@@ -362,6 +370,50 @@ fn each(fields: &Fields<'_>, when: When, cx: &mut Context<'_>) -> Option<Path> {
     path
 }
 
+/// The `mode` of a file: a stream of events is none.
+fn file_mode(fields: &Fields<'_>) -> Option<Mode> {
+    let modes = MODES.iter().filter(|(_, mode)| !mode.is_stream());
+    let modes: Vec<_> = modes.copied().collect();
+    fields.word("mode", &modes)
+}
+
+/// The name of the part that is the file.
+fn part(fields: &Fields<'_>, mode: Option<Mode>) -> Option<String> {
+    if mode != Some(Mode::Multipart) {
+        return None;
+    }
+    let name = fields.text("value_path");
+    if name.is_none_or(str::is_empty) {
+        fields.error(
+            Code::P511,
+            "nothing says which part of the answer is the file",
+            "add `value_path` with the name of the part",
+        );
+    }
+    name.map(str::to_owned)
+}
+
+/// Refuses parts that no download reads.
+pub(crate) fn parts_are_read(
+    steps: &[Step],
+    mapping: &Mapping,
+    fields: &Fields<'_>,
+    cx: &Context<'_>,
+) {
+    let read = steps.iter().any(|step| match &step.action {
+        Action::Download(download) => download.part.is_some(),
+        _ => false,
+    });
+    if mapping.mode == Some(Mode::Multipart) && !read {
+        cx.sink.error(
+            Code::P511,
+            &fields.place("mode"),
+            "the answer has parts, and no download says which of them is the file",
+            "add a step `download` with `\"mode\": \"multipart\"` and the part's name as `value_path`",
+        );
+    }
+}
+
 fn expires(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Expires> {
     let given = bounds::EXPIRES_IN.given(fields, cx.sink).map(Expires::InMs);
     let at = fields.place("expires_path");
@@ -382,7 +434,7 @@ fn bound_answer(step: &mut Step) {
     };
     if download.url.is_some() {
         exchange.max_bytes = ANSWER;
-    } else if download.value.is_some() {
+    } else if download.value.is_some() || download.part.is_some() {
         exchange.max_bytes = download.max_bytes.min(MOST);
     }
 }
@@ -490,8 +542,12 @@ pub(crate) fn implied_download(
             from: None,
             url: mapping.urls.clone(),
             value: mapping.base64.clone(),
+            part: None,
             mode: match mode {
-                Mode::Json if mapping.base64.is_some() => Mode::JsonBase64,
+                Mode::Json | Mode::Sse | Mode::Ndjson if mapping.base64.is_some() => {
+                    Mode::JsonBase64
+                }
+                Mode::Sse | Mode::Ndjson => Mode::Json,
                 mode => mode,
             },
             accept: accept(content_type, purpose),

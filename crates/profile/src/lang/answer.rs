@@ -25,6 +25,27 @@ pub enum Body {
     Text(String),
     /// It was empty: absent.
     Empty,
+    /// It was a stream of events.
+    Events(Stream),
+}
+
+/// What is kept of a stream of events.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stream {
+    /// The deltas, in the order in which they came.
+    pub text: String,
+    /// Events that some path of the profile reads, in the order in which they
+    /// came. A path gives the value of the last one that has it.
+    pub events: Vec<StreamEvent>,
+}
+
+/// One event of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamEvent {
+    /// `@event`; absent when it has no name.
+    pub name: Option<String>,
+    /// What it carries; never a stream.
+    pub body: Body,
 }
 
 /// A borrowed answer, or an item of one that stands for its body (`select`).
@@ -38,8 +59,10 @@ pub struct View<'a> {
     pub event: Option<&'a str>,
     /// The body; absent when it is empty or one text.
     pub json: Option<&'a Value>,
-    /// The body, when it is one text.
+    /// The body, when it is one text; of a stream, the text that its deltas make.
     pub text: Option<&'a str>,
+    /// The events of a stream; empty for any other answer.
+    pub events: &'a [StreamEvent],
 }
 
 impl Body {
@@ -55,6 +78,21 @@ impl Body {
             Err(_) => Self::Text(String::from_utf8_lossy(bytes).into_owned()),
         }
     }
+
+    fn json(&self) -> Option<&Value> {
+        match self {
+            Self::Json(value) => Some(value),
+            Self::Text(_) | Self::Empty | Self::Events(_) => None,
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Events(stream) => Some(&stream.text),
+            Self::Json(_) | Self::Empty => None,
+        }
+    }
 }
 
 impl Answer {
@@ -65,14 +103,27 @@ impl Answer {
             status: self.status,
             headers: &self.headers,
             event: self.event.as_deref(),
-            json: match &self.body {
-                Body::Json(value) => Some(value),
-                Body::Text(_) | Body::Empty => None,
+            json: self.body.json(),
+            text: self.body.text(),
+            events: match &self.body {
+                Body::Events(stream) => &stream.events,
+                Body::Json(_) | Body::Text(_) | Body::Empty => &[],
             },
-            text: match &self.body {
-                Body::Text(text) => Some(text),
-                Body::Json(_) | Body::Empty => None,
-            },
+        }
+    }
+}
+
+impl StreamEvent {
+    /// As an answer, with the head of its stream.
+    #[must_use]
+    pub fn view<'a>(&'a self, status: u16, headers: &'a [(String, String)]) -> View<'a> {
+        View {
+            status,
+            headers,
+            event: self.name.as_deref(),
+            json: self.body.json(),
+            text: self.body.text(),
+            events: &[],
         }
     }
 }
@@ -84,8 +135,18 @@ impl<'a> View<'a> {
         Self {
             json: Some(item),
             text: None,
+            events: &[],
             ..self
         }
+    }
+
+    /// What a path walks: the answer itself or, of a stream, its events, the
+    /// latest first.
+    pub(super) fn latest_first(self) -> impl Iterator<Item = View<'a>> {
+        let own = self.events.is_empty().then_some(self);
+        let events = self.events.iter().rev();
+        own.into_iter()
+            .chain(events.map(move |event| event.view(self.status, self.headers)))
     }
 
     /// The first header of that name, given in lower case.

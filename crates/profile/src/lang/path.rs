@@ -114,14 +114,23 @@ impl Path {
     pub fn all<'a>(&self, subject: impl Into<Subject<'a>>) -> Vec<Cow<'a, Value>> {
         match subject.into() {
             Subject::Variables(scope) => self.all_in(&Env::new(scope)).unwrap_or_default(),
-            Subject::Answer(view) => {
-                let found = self.routes.iter().map(|route| route.in_answer(view));
-                found
-                    .into_iter()
-                    .find(|found| !found.is_empty())
-                    .unwrap_or_default()
-            }
+            Subject::Answer(view) => self
+                .found_in(view)
+                .map(|(_, found)| found)
+                .find(|found| !found.is_empty())
+                .unwrap_or_default(),
         }
+    }
+
+    /// What each alternative finds; in a stream, in each event, the latest first.
+    fn found_in<'p, 'a>(
+        &'p self,
+        view: View<'a>,
+    ) -> impl Iterator<Item = (&'p Route, Vec<Cow<'a, Value>>)> + use<'p, 'a> {
+        view.latest_first().flat_map(move |view| {
+            let routes = self.routes.iter();
+            routes.map(move |route| (route, route.in_answer(view)))
+        })
     }
 
     pub(super) fn all_in<'s>(&self, env: &Env<'s>) -> Result<Vec<Cow<'s, Value>>, EvalError> {
@@ -150,8 +159,7 @@ impl Path {
     /// alternative of an answer that gives one: the addresses of one or several files.
     #[must_use]
     pub fn listed_texts(&self, view: View<'_>) -> Vec<String> {
-        let texts = self.routes.iter().map(|route| {
-            let found = route.in_answer(view);
+        let mut texts = self.found_in(view).map(|(_, found)| {
             let items = found.iter().flat_map(|value| match value.as_ref() {
                 Value::Array(items) => items.as_slice(),
                 one => std::slice::from_ref(one),
@@ -161,32 +169,31 @@ impl Path {
                 .filter(|text| !text.is_empty());
             texts.map(str::to_owned).collect::<Vec<_>>()
         });
-        texts
-            .into_iter()
-            .find(|texts| !texts.is_empty())
-            .unwrap_or_default()
+        texts.find(|texts| !texts.is_empty()).unwrap_or_default()
     }
 
     /// All scalars as text, of the first alternative that gives one.
     #[must_use]
     pub fn all_text<'a>(&self, subject: impl Into<Subject<'a>>) -> Vec<String> {
-        let subject = subject.into();
-        let texts = self.routes.iter().map(|route| {
-            let found = match subject {
-                Subject::Variables(scope) => {
-                    route.in_variables(&Env::new(scope)).unwrap_or_default()
-                }
-                Subject::Answer(view) => route.in_answer(view),
-            };
-            found
-                .iter()
-                .filter_map(|value| scalar_text(value))
-                .collect::<Vec<_>>()
-        });
-        texts
-            .into_iter()
-            .find(|texts| !texts.is_empty())
-            .unwrap_or_default()
+        let texts = |found: Vec<Cow<'_, Value>>| -> Vec<String> {
+            let texts = found.iter().filter_map(|value| scalar_text(value));
+            texts.collect()
+        };
+        let there = |texts: &Vec<String>| !texts.is_empty();
+        let found = match subject.into() {
+            Subject::Variables(scope) => {
+                let found = self
+                    .routes
+                    .iter()
+                    .map(|route| texts(route.in_variables(&Env::new(scope)).unwrap_or_default()));
+                found.into_iter().find(there)
+            }
+            Subject::Answer(view) => self
+                .found_in(view)
+                .map(|(_, found)| texts(found))
+                .find(there),
+        };
+        found.unwrap_or_default()
     }
 
     /// The items of the list it finds, for a step's `each`; a single value is
@@ -196,11 +203,7 @@ impl Path {
         match subject.into() {
             Subject::Variables(scope) => self.items_in(&Env::new(scope)).ok().flatten(),
             Subject::Answer(view) => {
-                let found = self
-                    .routes
-                    .iter()
-                    .map(|route| (route, route.in_answer(view)));
-                let (route, found) = found.into_iter().find(|(_, found)| !found.is_empty())?;
+                let (route, found) = self.found_in(view).find(|(_, found)| !found.is_empty())?;
                 Some(super::scope::bound_items(found, route.is_projection()))
             }
         }

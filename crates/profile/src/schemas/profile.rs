@@ -1,7 +1,7 @@
 //! A row of `model_api_profiles`: transport, response mapping, workflow.
 
 use super::{flag, list, map, object, purposes, text, whole, words};
-use crate::check::tables::{CLASSES, STATES};
+use crate::check::tables::{CLASSES, MODES, STATES};
 use serde_json::{Map, Value, json};
 
 /// The schema of a profile.
@@ -145,15 +145,32 @@ fn captures() -> Value {
 }
 
 fn modes() -> Value {
-    words(&[
-        "json",
-        "binary",
-        "json_base64",
-        "json_hex",
-        "base64",
-        "hex",
-        "text",
-    ])
+    words(&MODES.iter().map(|(word, _)| *word).collect::<Vec<_>>())
+}
+
+/// Of a file: a stream of events is none.
+fn file_modes() -> Value {
+    let all = MODES.iter().filter(|(_, mode)| !mode.is_stream());
+    words(&all.map(|(word, _)| *word).collect::<Vec<_>>())
+}
+
+/// What the events of an answer mean.
+fn stream() -> Value {
+    object(
+        &["delta_path", "done_when"],
+        json!({
+            "delta_path": described(path(), "What an event adds to `text`."),
+            "when": described(condition(), "Holds for the events that add something; every one when it is left out."),
+            "done_when": described(condition(), "Holds for the event that ends the stream well; an end without it is an unknown outcome."),
+        }),
+    )
+}
+
+fn described(mut schema: Value, words: &str) -> Value {
+    if let Some(members) = schema.as_object_mut() {
+        members.insert("description".to_owned(), Value::from(words));
+    }
+    schema
 }
 
 fn mapping() -> Value {
@@ -161,7 +178,7 @@ fn mapping() -> Value {
         &[],
         json!({
             "result_type": words(&["text", "image_urls", "audio_data_url", "raw_json"]), "mode": modes(),
-            "content_type": text(), "extract": { "type": "object" }, "errors": errors(), "output": {},
+            "content_type": text(), "extract": { "type": "object" }, "stream": stream(), "errors": errors(), "output": {},
         }),
     )
 }
@@ -190,7 +207,7 @@ pub(super) fn poll() -> Value {
 
 fn step(required: &[&str]) -> Value {
     let download = json!({
-        "from": text(), "url_path": path(), "value_path": path(), "mode": modes(), "artifact": text(),
+        "from": text(), "url_path": path(), "value_path": path(), "mode": file_modes(), "artifact": text(),
         "optional": flag(), "accept": list(&text()), "mime_path": path(), "content_type": text(),
         "expires_in_ms": whole(1000, 30 * DAY), "expires_path": path(), "wrap": words(&["wav"]),
     });

@@ -148,11 +148,13 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
         }
         return Ok(Step::Leave(Driven::Stale));
     }
+    // Nobody knows what a sender that died had given to a caller of its stream.
+    let streams = live.revision.response.stream.is_some();
     let consented = live
         .flow
         .terms()
         .is_some_and(|terms| terms.settle.is_none() && terms.repeat_on_unknown);
-    if consented {
+    if consented && !streams {
         // The consent holds for a sender that died, too, once its answer can come no more.
         let freed = core
             .store

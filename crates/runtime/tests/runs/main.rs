@@ -15,6 +15,7 @@ mod faults;
 mod house;
 mod life;
 mod limits;
+mod streams;
 mod submit;
 mod wire;
 mod workers;
