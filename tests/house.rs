@@ -74,6 +74,9 @@ fn provider_names() -> BTreeSet<String> {
     names
 }
 
+/// Object stores carry the names of their vendors, some of which are providers too: in one file, and nothing else there.
+const STORES: (&str, &str) = ("crates/runtime/src/artifacts.rs", "azure");
+
 #[test]
 fn no_source_file_contains_the_name_of_a_provider() {
     let names = provider_names();
@@ -85,6 +88,7 @@ fn no_source_file_contains_the_name_of_a_provider() {
             names
                 .iter()
                 .filter(|name| text.contains(name.as_str()))
+                .filter(|name| !(path.ends_with(STORES.0) && *name == STORES.1))
                 .map(|name| format!("{}: {name}", path.display())),
         );
     }

@@ -39,6 +39,25 @@ pub(crate) struct HouseArgs {
     /// Folder for the private PostgreSQL and local artifacts
     #[arg(long, global = true, env = "MODELROW_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Where artifacts are kept: a folder, or `s3://bucket/prefix`, `gs://…`, `az://…` with what these stores' own
+    /// environment variables say; `artifacts` in the data folder without it
+    #[arg(
+        long,
+        global = true,
+        env = "MODELROW_ARTIFACTS",
+        value_name = "URL|DIR"
+    )]
+    pub(crate) artifacts: Option<String>,
+    /// Megabytes of files that may be in memory on their way to the artifacts
+    #[arg(
+        long,
+        global = true,
+        env = "MODELROW_ARTIFACT_MEMORY",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(16..=1_000_000),
+        value_name = "MB"
+    )]
+    pub(crate) artifact_memory: u32,
     /// Folder with `postgres` and `initdb` for the private PostgreSQL
     #[arg(long, global = true, env = "MODELROW_PG_BIN", value_name = "DIR")]
     pub(crate) pg_bin: Option<PathBuf>,

@@ -3,9 +3,9 @@
 use crate::args::HouseArgs;
 use crate::exit::{Stop, chain};
 use crate::{bundles, ui};
-use diag::Code;
+use diag::{Code, Secret};
 use profile::rows::{Rows, SchemaRow, TemplateRow};
-use runtime::{Modelrow, Options, Work};
+use runtime::{Artifacts, Modelrow, Options, Work};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct House {
     /// Of the program's login role.
     url: String,
-    artifacts: PathBuf,
+    artifacts: Artifacts,
+    /// Bytes.
+    artifact_memory: usize,
     /// The private server, when `DATABASE_URL` is not set.
     embedded: Option<Embedded>,
 }
@@ -40,15 +42,15 @@ impl House {
     /// at the schema of this build, and has the shipped bundles.
     pub(crate) async fn open(args: &HouseArgs) -> Result<Self, Stop> {
         let places = places(args)?;
-        let artifacts = places.data_dir.join("artifacts");
         if let Some(url) = &args.database_url {
             return Ok(Self {
                 url: url.clone(),
-                artifacts,
+                artifacts: artifacts(args, &places),
+                artifact_memory: artifact_memory(args),
                 embedded: None,
             });
         }
-        let house = Self::private(places, artifacts).await?;
+        let house = Self::private(args, places).await?;
         house.fill_catalogue(bundles::SHIPPED).await?;
         Ok(house)
     }
@@ -57,11 +59,11 @@ impl House {
     pub(crate) async fn apart(args: &HouseArgs, name: &str) -> Result<Self, Stop> {
         let mut places = places(args)?;
         places.data_dir = places.data_dir.join(name);
-        let artifacts = places.data_dir.join("artifacts");
-        Self::private(places, artifacts).await
+        Self::private(args, places).await
     }
 
-    async fn private(places: embedded::Options, artifacts: PathBuf) -> Result<Self, Stop> {
+    async fn private(args: &HouseArgs, places: embedded::Options) -> Result<Self, Stop> {
+        let artifacts = artifacts(args, &places);
         let start = move || {
             Embedded::start(&places, &mut |what: Announcement| {
                 ui::note(&what.to_string())
@@ -76,6 +78,7 @@ impl House {
         Ok(Self {
             url: embedded.url(),
             artifacts,
+            artifact_memory: artifact_memory(args),
             embedded: Some(embedded),
         })
     }
@@ -110,6 +113,7 @@ impl House {
     /// The runtime with its defaults for this house.
     pub(crate) fn options(&self, purpose: Purpose) -> Options {
         let mut options = Options::new(self.url.clone(), self.artifacts.clone());
+        options.artifact_memory = self.artifact_memory;
         options.work = if purpose == Purpose::Work {
             Work::Yes
         } else {
@@ -165,8 +169,7 @@ pub(crate) async fn migrate(args: &HouseArgs) -> Result<String, Stop> {
     let Some(url) = &args.database_url else {
         let places = places(args)?;
         let folder = places.data_dir.clone();
-        let artifacts = folder.join("artifacts");
-        House::private(places, artifacts).await?.close().await?;
+        House::private(args, places).await?.close().await?;
         return Ok(format!("the private database in `{}`", folder.display()));
     };
     Store::migrate(url)
@@ -205,6 +208,22 @@ fn places(args: &HouseArgs) -> Result<embedded::Options, Stop> {
     places.bin_dir = args.pg_bin.clone().or(places.bin_dir);
     places.allow_fetch &= !args.no_fetch;
     Ok(places)
+}
+
+/// Where artifacts are kept: the settings of a bucket are read from the environment here, and nowhere else.
+fn artifacts(args: &HouseArgs, places: &embedded::Options) -> Artifacts {
+    let Some(named) = &args.artifacts else {
+        return Artifacts::Folder(places.data_dir.join("artifacts"));
+    };
+    let settings = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| Artifacts::takes_setting(name))
+        .map(|(name, value)| (name, Secret::from(value)));
+    Artifacts::named(named, settings.collect())
+}
+
+fn artifact_memory(args: &HouseArgs) -> usize {
+    usize::try_from(args.artifact_memory).unwrap_or(usize::MAX) * 1_000_000
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {

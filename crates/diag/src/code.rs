@@ -233,6 +233,9 @@ codes! {
     S141 "lease thread cannot start",
     S142 "artifact store failed",
     S143 "object missing",
+    S155 "not an artifact store",
+    S156 "artifact store refuses us",
+    S157 "artifact store cannot be set up",
     // X1xx: the command line
     X101 "unknown code",
     X102 "file cannot be read",

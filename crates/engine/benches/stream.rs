@@ -45,6 +45,8 @@ const ROUNDS: usize = 5;
 const LEAST_SHARE: f64 = 0.85;
 /// Above what the process had before.
 const MEMORY_MAX: u64 = 32 * 1_000_000;
+/// Of parts, as a process has by default.
+const MEMORY: usize = 256 * 1024 * 1024;
 const KEY: &str = "sk-bench";
 
 fn main() -> ExitCode {
@@ -268,7 +270,7 @@ async fn fetched(http: &Http, provider: &Provider, folder: &Path) -> [u8; 32] {
         wrap: None,
         ok_status: Vec::new(),
     };
-    let mut upload = Objects::folder(folder)
+    let mut upload = Objects::folder(folder, MEMORY)
         .unwrap()
         .upload("run/video.0/1".to_owned());
     let fetched = http.fetch(&task, &mut upload).await.unwrap();

@@ -26,9 +26,9 @@ const PIECE: usize = 256 * 1024;
 /// Room for what the last chunk of a piece has too much, so that the piece does not move.
 const SLACK: usize = 512 * 1024;
 /// Pieces that wait for the sink or the digest.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 /// Pieces that are remembered for their memory.
-const KEPT: usize = 32;
+const KEPT: usize = 8;
 /// Bytes of an answer that is no file.
 const PAGE_MAX: u64 = 256 * 1024;
 

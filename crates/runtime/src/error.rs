@@ -10,15 +10,9 @@ pub enum StartError {
     /// The database: away, not migrated, or the wrong role.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The folder of the artifacts cannot be used.
-    #[error("the folder of the artifacts `{folder}` cannot be used")]
-    Artifacts {
-        /// Which.
-        folder: String,
-        /// Why.
-        #[source]
-        why: std::io::Error,
-    },
+    /// Artifacts cannot be kept where the options say.
+    #[error(transparent)]
+    Artifacts(#[from] crate::artifacts::ArtifactsError),
     /// The HTTP clients could not be made.
     #[error("the HTTP clients cannot be made: {0}")]
     Http(engine::Fault),
@@ -33,7 +27,7 @@ impl StartError {
     pub fn code(&self) -> Code {
         match self {
             Self::Store(error) => error.code(),
-            Self::Artifacts { .. } => Code::S140,
+            Self::Artifacts(error) => error.code(),
             Self::Http(fault) => fault.code(),
             Self::Thread(_) => Code::S141,
         }
@@ -44,9 +38,7 @@ impl StartError {
     pub fn help(&self) -> String {
         match self {
             Self::Store(error) => error.help(),
-            Self::Artifacts { .. } => {
-                "make the folder writable for this program, or name another".into()
-            }
+            Self::Artifacts(error) => error.help().into(),
             Self::Http(fault) => fault.help.clone(),
             Self::Thread(_) => "raise the limit of threads of this process".into(),
         }

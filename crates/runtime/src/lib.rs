@@ -8,6 +8,7 @@
 //! *decision* (ours) is one guarded statement, and a stale actor lets go.
 
 mod apply;
+mod artifacts;
 mod catalogue;
 mod claim;
 mod clock;
@@ -43,11 +44,14 @@ mod secrets;
 mod sender;
 mod setting;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod view;
 mod watches;
 mod worker;
 
 pub use apply::{BundleCase, Cases};
+pub use artifacts::{Artifacts, ArtifactsError};
 pub use engine::egress::Allow;
 pub use error::{RunError, StartError};
 pub use events::{Progress, RunEvent};

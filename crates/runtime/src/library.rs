@@ -10,7 +10,7 @@ use crate::ground::Grounds;
 use crate::handle::RunHandle;
 use crate::lateness::{Lateness, LatenessView};
 use crate::lease::{Keeper, Lease};
-use crate::objects::{Objects, ObjectsError};
+use crate::objects::ObjectsError;
 use crate::options::{Options, Work};
 use crate::places::Places;
 use crate::request::RunRequest;
@@ -99,10 +99,9 @@ impl Modelrow {
             ConnectOptions::default(),
         )
         .await?;
-        let objects = Objects::folder(&options.artifacts).map_err(|why| StartError::Artifacts {
-            folder: options.artifacts.display().to_string(),
-            why,
-        })?;
+        // The clients of buckets need what this installs.
+        let http = Http::new().map_err(StartError::Http)?;
+        let objects = options.artifacts.open(options.artifact_memory)?;
         let tasks = Tasks::default();
         let release = CancellationToken::new();
         // From here on a failure ends what was begun.
@@ -124,7 +123,7 @@ impl Modelrow {
         };
         let places = options.concurrency;
         let core = Arc::new(Core {
-            http: Http::new().map_err(StartError::Http)?,
+            http,
             catalogue: Catalogue::new(options.build.clone()),
             clock: DbClock::default(),
             watches: Watches::default(),
@@ -282,7 +281,7 @@ impl Modelrow {
             return Ok(None);
         };
         Ok(Some(Artifact {
-            bytes: self.core.objects.stream(&row.object_key).await?,
+            bytes: self.core.objects.stream(&row.object_key, None).await?,
             view: read::artifact_of(&self.core, run, &row),
         }))
     }

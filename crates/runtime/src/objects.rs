@@ -1,4 +1,7 @@
 //! The artifact store: objects by key, streamed in and out, bounded in memory.
+//!
+//! What a process that was killed left behind is found again: a local upload is
+//! a staged file, and an upload of parts to a bucket has a marker beside it.
 
 use bytes::Bytes;
 use diag::Code;
@@ -6,14 +9,28 @@ use engine::download::Sink;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
+use object_store::{
+    GetOptions, GetRange, MultipartId, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutPayload,
+};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
-/// Bytes of one part of an upload; two are in memory at a time.
-const PART_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one part in a bucket: at least 5 MiB are asked for there, and 10,000 parts are allowed.
+const CLOUD_PART: usize = 8 * 1024 * 1024;
+/// Bytes of one write to a local file.
+const LOCAL_PART: usize = 512 * 1024;
+/// Local writes wait for the disk only: more of them would not make it faster.
+const LOCAL_MEMORY: usize = 32 * 1024 * 1024;
+/// Parts of one upload on their way at a time.
 const PARTS: usize = 2;
+/// Where the markers of uploads of parts are.
+pub(crate) const MARKERS: &str = "uploads";
 
 /// The artifact store failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,59 +47,134 @@ impl ObjectsError {
     /// Its page.
     #[must_use]
     pub fn code(&self) -> Code {
-        if self.is_missing() {
-            Code::S143
-        } else {
-            Code::S142
+        match self.why {
+            object_store::Error::NotFound { .. } => Code::S143,
+            object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. } => Code::S156,
+            _ => Code::S142,
         }
     }
 
     /// What to do.
     #[must_use]
     pub fn help(&self) -> &'static str {
-        if self.is_missing() {
-            "all processes must use the same artifact store; restore the object if it was deleted by hand"
-        } else {
-            "check the free space and the rights of the artifact folder; the file is fetched again"
+        match self.code() {
+            Code::S143 => {
+                "all processes must use the same artifact store; restore the object if it was deleted by hand"
+            }
+            Code::S156 => {
+                "let the credentials of the bucket read, write, list and delete under its prefix"
+            }
+            _ => {
+                "check the free space and the rights of the artifact folder, or the bucket; the file is fetched again"
+            }
         }
     }
+}
 
-    fn is_missing(&self) -> bool {
-        matches!(self.why, object_store::Error::NotFound { .. })
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) key: String,
+    pub(crate) bytes: u64,
+    /// Unix milliseconds, by the store's own clock.
+    pub(crate) modified_ms: i64,
+}
+
+/// What both kinds of bucket in use can do: hold objects, and take them in parts.
+pub(crate) trait Bucket: ObjectStore + MultipartStore {}
+
+impl<T: ObjectStore + MultipartStore> Bucket for T {}
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Folder(Arc<LocalFileSystem>),
+    Bucket(BucketAt),
+}
+
+#[derive(Clone)]
+struct BucketAt(Arc<dyn Bucket>);
+
+impl std::fmt::Debug for BucketAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
     }
 }
 
 /// Objects by key. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Objects(Arc<dyn ObjectStore>);
+pub(crate) struct Objects {
+    backend: Backend,
+    prefix: Path,
+    pub(crate) part: usize,
+    /// A place for each part that may be in memory, of all uploads of the process.
+    pub(crate) places: Arc<Semaphore>,
+}
 
 impl Objects {
-    /// A local folder, made when it is missing. A file is on disk before it counts.
-    pub(crate) fn folder(folder: &std::path::Path) -> io::Result<Self> {
+    /// A local folder, made when it is missing. A file is on disk before it counts. At most `memory` bytes of parts are held.
+    pub(crate) fn folder(folder: &std::path::Path, memory: usize) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let files = LocalFileSystem::new_with_prefix(folder).map_err(io::Error::other)?;
-        Ok(Self(Arc::new(
-            files.with_fsync(true).with_automatic_cleanup(true),
-        )))
+        let files = files.with_fsync(true).with_automatic_cleanup(true);
+        Ok(Self {
+            backend: Backend::Folder(Arc::new(files)),
+            prefix: Path::default(),
+            part: LOCAL_PART,
+            places: places(memory.min(LOCAL_MEMORY), LOCAL_PART),
+        })
+    }
+
+    /// A bucket, below `prefix`. At most `memory` bytes of parts are held.
+    pub(crate) fn bucket(bucket: Arc<dyn Bucket>, prefix: Path, memory: usize) -> Self {
+        Self {
+            backend: Backend::Bucket(BucketAt(bucket)),
+            prefix,
+            part: CLOUD_PART,
+            places: places(memory, CLOUD_PART),
+        }
+    }
+
+    fn store(&self) -> &dyn ObjectStore {
+        match &self.backend {
+            Backend::Folder(files) => files.as_ref(),
+            Backend::Bucket(bucket) => bucket.0.as_ref(),
+        }
+    }
+
+    fn path(&self, key: &str) -> Path {
+        let below = self.prefix.as_ref();
+        if below.is_empty() {
+            Path::from(key)
+        } else {
+            Path::from(format!("{below}/{key}"))
+        }
     }
 
     pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectsError> {
-        let done = self.0.put(&Path::from(key), bytes.into()).await;
+        let done = self.store().put(&self.path(key), bytes.into()).await;
         done.map(drop).map_err(at(key))
     }
 
     pub(crate) async fn read(&self, key: &str) -> Result<Bytes, ObjectsError> {
-        let found = self.0.get(&Path::from(key)).await.map_err(at(key))?;
+        let found = self.store().get(&self.path(key)).await.map_err(at(key))?;
         found.bytes().await.map_err(at(key))
     }
 
+    /// The bytes of an object, or `range` of them.
     pub(crate) async fn stream(
         &self,
         key: &str,
+        range: Option<Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes, ObjectsError>>, ObjectsError> {
-        let found = self.0.get(&Path::from(key)).await.map_err(at(key))?;
+        let options = GetOptions {
+            range: range.map(GetRange::Bounded),
+            ..GetOptions::default()
+        };
+        let found = self.store().get_opts(&self.path(key), options).await;
         let key = key.to_owned();
         Ok(found
+            .map_err(at(&key))?
             .into_stream()
             .map_err(move |why| ObjectsError {
                 key: key.clone(),
@@ -91,11 +183,27 @@ impl Objects {
             .boxed())
     }
 
+    /// Deletes an object; one that is not there is deleted.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), ObjectsError> {
-        match self.0.delete(&Path::from(key)).await {
+        match self.store().delete(&self.path(key)).await {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
             other => other.map_err(at(key)),
         }
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the sweep stands on"))]
+    /// Every object, or those below `folder`, in no order.
+    pub(crate) fn list(
+        &self,
+        folder: Option<&str>,
+    ) -> BoxStream<'static, Result<Listed, ObjectsError>> {
+        let below = folder.map_or_else(|| self.prefix.clone(), |folder| self.path(folder));
+        let cut = self.prefix.clone();
+        let named = folder.unwrap_or("").to_owned();
+        self.store()
+            .list(Some(&below))
+            .map(move |found| found.map(|meta| listed(&cut, &meta)).map_err(at(&named)))
+            .boxed()
     }
 
     /// Where a file is written. Nothing is seen under the key before [`Upload::finish`].
@@ -103,8 +211,76 @@ impl Objects {
         Upload {
             objects: self.clone(),
             key,
-            parts: None,
+            open: None,
+            filling: Filling::default(),
+            sending: JoinSet::new(),
         }
+    }
+
+    /// Begins an upload of parts; in a bucket its marker stands before the first part.
+    async fn open(&self, key: &str) -> object_store::Result<Open> {
+        let path = self.path(key);
+        match &self.backend {
+            Backend::Folder(files) => Ok(Open::Staged(files.put_multipart(&path).await?)),
+            Backend::Bucket(bucket) => {
+                let id = bucket.0.create_multipart(&path).await?;
+                let marker = self.path(&marker(key));
+                let marked = bucket.0.put(&marker, id.clone().into()).await;
+                if let Err(error) = marked {
+                    // Without a marker nobody would find it.
+                    drop(bucket.0.abort_multipart(&path, &id).await);
+                    return Err(error);
+                }
+                Ok(Open::Parts {
+                    bucket: bucket.clone(),
+                    id,
+                    begun: 0,
+                    done: Vec::new(),
+                })
+            }
+        }
+    }
+
+    async fn unmark(&self, key: &str) {
+        if let Err(error) = self.delete(&marker(key)).await {
+            tracing::warn!(key, %error, "a marker stays behind for the sweep");
+        }
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the sweep stands on"))]
+    /// Ends the upload that a marker names, whose process is dead, and removes the marker.
+    pub(crate) async fn abort_marked(&self, marker: &str) -> Result<(), ObjectsError> {
+        let Backend::Bucket(bucket) = &self.backend else {
+            return Ok(());
+        };
+        let id = self.read(marker).await?;
+        let id = String::from_utf8_lossy(&id).into_owned();
+        if let Some(key) = marker.strip_prefix(MARKERS) {
+            let path = self.path(key.trim_start_matches('/'));
+            match bucket.0.abort_multipart(&path, &id).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(why) => return Err(at(marker)(why)),
+            }
+        }
+        self.delete(marker).await
+    }
+}
+
+fn marker(key: &str) -> String {
+    format!("{MARKERS}/{key}")
+}
+
+pub(crate) fn places(memory: usize, part: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((memory / part).max(PARTS)))
+}
+
+fn listed(prefix: &Path, meta: &ObjectMeta) -> Listed {
+    let whole = meta.location.as_ref();
+    let key = whole.strip_prefix(prefix.as_ref()).unwrap_or(whole);
+    Listed {
+        key: key.trim_start_matches('/').to_owned(),
+        bytes: meta.size,
+        modified_ms: meta.last_modified.timestamp_millis(),
     }
 }
 
@@ -113,58 +289,173 @@ fn at(key: &str) -> impl FnOnce(object_store::Error) -> ObjectsError {
     move |why| ObjectsError { key, why }
 }
 
-/// One upload. The first byte opens it.
+/// One upload. A file of less than a part is put at once; the first full part opens an upload of parts.
 #[derive(Debug)]
 pub(crate) struct Upload {
     objects: Objects,
     key: String,
-    parts: Option<WriteMultipart>,
+    open: Option<Open>,
+    filling: Filling,
+    /// Parts on their way: their number, and what the bucket calls them.
+    sending: JoinSet<object_store::Result<(usize, Option<PartId>)>>,
+}
+
+/// The part that is being filled; its place in memory is held from its first byte until it is stored.
+#[derive(Debug, Default)]
+struct Filling {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// An upload of parts.
+#[derive(Debug)]
+enum Open {
+    Staged(Box<dyn MultipartUpload>),
+    Parts {
+        bucket: BucketAt,
+        id: MultipartId,
+        begun: usize,
+        done: Vec<(usize, PartId)>,
+    },
 }
 
 impl Upload {
-    async fn parts(&mut self) -> object_store::Result<&mut WriteMultipart> {
-        let open = match self.parts.take() {
-            Some(open) => open,
-            None => {
-                let upload = self
-                    .objects
-                    .0
-                    .put_multipart(&Path::from(self.key.as_str()))
-                    .await?;
-                WriteMultipart::new_with_chunk_size(upload, PART_BYTES)
+    fn path(&self) -> Path {
+        self.objects.path(&self.key)
+    }
+
+    /// Sends the part that is filled, beside the one before.
+    async fn send(&mut self) -> object_store::Result<()> {
+        if self.open.is_none() {
+            self.open = Some(self.objects.open(&self.key).await?);
+        }
+        while self.sending.len() >= PARTS {
+            self.reap().await?;
+        }
+        let path = self.path();
+        let Filling { pieces, place, .. } = std::mem::take(&mut self.filling);
+        let payload = PutPayload::from_iter(pieces);
+        match &mut self.open {
+            Some(Open::Staged(upload)) => {
+                let part = upload.put_part(payload);
+                self.sending.spawn(async move {
+                    let sent = part.await;
+                    drop(place);
+                    sent.map(|()| (0, None))
+                });
             }
+            Some(Open::Parts {
+                bucket, id, begun, ..
+            }) => {
+                let (bucket, id, n) = (bucket.0.clone(), id.clone(), *begun);
+                *begun += 1;
+                self.sending.spawn(async move {
+                    let sent = bucket.put_part(&path, &id, n, payload).await;
+                    drop(place);
+                    sent.map(|part| (n, Some(part)))
+                });
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Waits for one part.
+    async fn reap(&mut self) -> object_store::Result<()> {
+        let Some(sent) = self.sending.join_next().await else {
+            return Ok(());
         };
-        Ok(self.parts.insert(open))
+        let sent = sent.map_err(|source| object_store::Error::JoinError { source })??;
+        if let (Some(Open::Parts { done, .. }), (n, Some(part))) = (&mut self.open, sent) {
+            done.push((n, part));
+        }
+        Ok(())
     }
 
     /// The object is there, whole, when this answers.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectsError`]: nothing is there, and nothing stays behind.
     pub(crate) async fn finish(mut self) -> Result<(), ObjectsError> {
         let key = self.key.clone();
-        self.parts().await.map_err(at(&key))?;
-        match self.parts.take() {
-            Some(parts) => parts.finish().await.map(drop).map_err(at(&key)),
-            None => Ok(()),
+        match self.close().await {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                self.discard().await;
+                Err(at(&key)(why))
+            }
         }
+    }
+
+    async fn close(&mut self) -> object_store::Result<()> {
+        if self.open.is_none() {
+            let whole = std::mem::take(&mut self.filling);
+            let payload = PutPayload::from_iter(whole.pieces);
+            let stored = self.objects.store().put(&self.path(), payload).await;
+            return stored.map(drop);
+        }
+        if self.filling.bytes > 0 {
+            self.send().await?;
+        }
+        while !self.sending.is_empty() {
+            self.reap().await?;
+        }
+        let path = self.path();
+        match &mut self.open {
+            Some(Open::Staged(upload)) => drop(upload.complete().await?),
+            Some(Open::Parts {
+                bucket, id, done, ..
+            }) => {
+                done.sort_by_key(|(n, _)| *n);
+                let parts = done.iter().map(|(_, part)| part.clone()).collect();
+                bucket.0.complete_multipart(&path, id, parts).await?;
+                self.objects.unmark(&self.key).await;
+            }
+            None => {}
+        }
+        self.open = None;
+        Ok(())
     }
 
     /// Throws away what was written.
     pub(crate) async fn discard(mut self) {
-        if let Some(parts) = self.parts.take()
-            && let Err(error) = parts.abort().await
-        {
-            tracing::warn!(key = self.key, %error, "a staged upload stays behind");
+        // A part that arrives after the end of its upload would stay.
+        self.sending.shutdown().await;
+        let ended = match self.open.take() {
+            Some(Open::Staged(mut upload)) => upload.abort().await,
+            Some(Open::Parts { bucket, id, .. }) => {
+                let ended = bucket.0.abort_multipart(&self.path(), &id).await;
+                if ended.is_ok() {
+                    self.objects.unmark(&self.key).await;
+                }
+                ended
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(key = self.key, %error, "an upload stays behind for the sweep");
         }
     }
 }
 
 impl Sink for Upload {
-    async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        let parts = self.parts().await.map_err(io::Error::other)?;
-        parts
-            .wait_for_capacity(PARTS)
-            .await
-            .map_err(io::Error::other)?;
-        parts.put(chunk);
+    async fn write(&mut self, mut chunk: Bytes) -> io::Result<()> {
+        while !chunk.is_empty() {
+            if self.filling.place.is_none() {
+                // Nobody who waits here holds a part that is half full: there is always one that ends.
+                let place = Arc::clone(&self.objects.places).acquire_owned().await;
+                self.filling.place = Some(place.map_err(io::Error::other)?);
+            }
+            let room = self.objects.part - self.filling.bytes;
+            let piece = chunk.split_to(room.min(chunk.len()));
+            self.filling.bytes += piece.len();
+            self.filling.pieces.push(piece);
+            if self.filling.bytes == self.objects.part {
+                self.send().await.map_err(io::Error::other)?;
+            }
+        }
         Ok(())
     }
 }

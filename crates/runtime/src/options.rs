@@ -1,10 +1,10 @@
 //! How a process takes part: where the database and the artifacts are, how much
 //! it does at once, and who opens secret references.
 
+use crate::artifacts::Artifacts;
 use crate::secrets::{EnvironmentSecrets, Secrets};
 use diag::Secret;
 use engine::egress::Allow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,11 @@ use std::time::Duration;
 pub struct Options {
     /// `postgres://user:password@host:port/database` of the program's login role.
     pub database_url: Secret,
-    /// Folder of the artifacts; made when it is missing.
-    pub artifacts: PathBuf,
+    /// Where artifacts are kept.
+    pub artifacts: Artifacts,
+    /// Bytes of parts of files on their way to the artifacts, of the whole process. A bucket takes parts of 8 MiB: files wait
+    /// for a place in turn. A folder needs 32 MiB at most.
+    pub artifact_memory: usize,
     /// Whether this process sends and follows runs, or only takes calls.
     pub work: Work,
     /// How long a worker is believed to live, and how often it says so.
@@ -91,10 +94,11 @@ impl Default for Concurrency {
 impl Options {
     /// Defaults for everything else; secret references are read from the environment and from files.
     #[must_use]
-    pub fn new(database_url: impl Into<String>, artifacts: impl Into<PathBuf>) -> Self {
+    pub fn new(database_url: impl Into<String>, artifacts: impl Into<Artifacts>) -> Self {
         Self {
             database_url: Secret::from(database_url.into()),
             artifacts: artifacts.into(),
+            artifact_memory: 256 * 1024 * 1024,
             work: Work::Yes,
             lease: LeaseTimes::default(),
             tick: Duration::from_secs(1),

@@ -42,7 +42,7 @@ async fn a_folder_for_artifacts_that_cannot_be_made_stops_the_start() {
     let file = house.folder.path().join("file");
     fs::write(&file, "no folder").unwrap();
     let mut options = house.options();
-    options.artifacts = file.join("artifacts");
+    options.artifacts = file.join("artifacts").into();
     let refused = Modelrow::start(options).await.err().unwrap();
     assert_eq!(refused.code(), Code::S140, "{refused}");
     assert!(refused.to_string().contains("artifacts"), "{refused}");

@@ -7,6 +7,9 @@
 )]
 
 mod answers;
+#[path = "../shared/bucket.rs"]
+mod bucket;
+mod buckets;
 mod bundles;
 mod calls;
 mod catalogue;
