@@ -58,6 +58,7 @@ codes! {
     P113 "members that exclude each other",
     P114 "no schema",
     P115 "routing rule never holds",
+    P116 "operator's word in a tenant's row",
     P190 "not built yet",
     // P3xx capabilities, P4xx transport, P5xx answers, P6xx workflow, P7xx auth and egress, P8xx cases
     P301 "default refused by its own option",

@@ -10,11 +10,14 @@ use crate::redirect;
 use crate::request::{Received, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use profile::revision::Class;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::fmt::Debug;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -87,11 +90,16 @@ impl Http {
     ///
     /// [`Fault`] of kind `NotSent` when the system has no certificates to trust.
     pub fn new() -> Result<Self, Fault> {
+        Self::with(&(Arc::new(SystemNames) as Arc<dyn Names>))
+    }
+
+    /// With a resolver of its own.
+    pub(crate) fn with(names: &Arc<dyn Names>) -> Result<Self, Fault> {
         // A provider that is installed already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
-            public: Clients::new(false)?,
-            open: Clients::new(true)?,
+            public: Clients::new(false, names)?,
+            open: Clients::new(true, names)?,
         })
     }
 
@@ -225,7 +233,13 @@ impl Http {
 }
 
 impl Clients {
-    fn new(allow_private: bool) -> Result<Self, Fault> {
+    /// Clients of one policy share no connection with those of the other: what
+    /// was dialled under the looser one never serves the stricter one.
+    fn new(allow_private: bool, names: &Arc<dyn Names>) -> Result<Self, Fault> {
+        let guard = || Guard {
+            allow_private,
+            names: Arc::clone(names),
+        };
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|_| {
                 Fault::new(
@@ -235,8 +249,8 @@ impl Clients {
             })
         };
         Ok(Self {
-            submit: build(builder(allow_private).pool_max_idle_per_host(0))?,
-            other: build(builder(allow_private).pool_idle_timeout(Duration::from_secs(30)))?,
+            submit: build(builder(guard()).pool_max_idle_per_host(0))?,
+            other: build(builder(guard()).pool_idle_timeout(Duration::from_secs(30)))?,
         })
     }
 }
@@ -245,7 +259,7 @@ impl Clients {
     clippy::disallowed_methods,
     reason = "the one place; the guard is its resolver"
 )]
-fn builder(allow_private: bool) -> reqwest::ClientBuilder {
+fn builder(guard: Guard) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("modelrow/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -255,7 +269,7 @@ fn builder(allow_private: bool) -> reqwest::ClientBuilder {
         .http2_max_header_list_size(64 * 1024)
         .http2_adaptive_window(true)
         .tcp_nodelay(true)
-        .dns_resolver(Arc::new(Guard { allow_private }))
+        .dns_resolver(Arc::new(guard))
 }
 
 fn header_map(request: &Request) -> Result<HeaderMap, Fault> {
@@ -390,11 +404,27 @@ fn find(error: &reqwest::Error) -> Option<&Refused> {
     None
 }
 
+/// Finds the addresses of a name.
+pub(crate) trait Names: Debug + Send + Sync {
+    fn look_up(&self, host: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+}
+
+/// The resolver of the system.
+#[derive(Debug)]
+struct SystemNames;
+
+impl Names for SystemNames {
+    fn look_up(&self, host: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) }.boxed()
+    }
+}
+
 /// Resolves names, and leaves out the addresses that may not be dialled: what is
 /// checked here is what is dialled.
 #[derive(Debug)]
 struct Guard {
     allow_private: bool,
+    names: Arc<dyn Names>,
 }
 
 /// A name all of whose addresses are private.
@@ -405,10 +435,10 @@ struct Refused(String);
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_private = self.allow_private;
+        let host = name.as_str().to_owned();
+        let found = self.names.look_up(host.clone());
         async move {
-            let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found = found.await?;
             let any = !found.is_empty();
             let kept: Vec<SocketAddr> = found
                 .into_iter()

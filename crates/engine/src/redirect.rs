@@ -42,9 +42,12 @@ pub(crate) fn next(
         .map_err(|fault| Box::new(Outcome::NotSent(fault)))?;
     let mut next = request.clone();
     if url.origin() != request.url.origin() {
-        next.trusted = request.policy.may_have_credentials(&url);
+        // What was safe on its way must not be read on the next one.
+        let bare = request.url.scheme() == "https" && url.scheme() != "https";
+        next.trusted = !bare && request.policy.may_have_credentials(&url);
         if !next.trusted {
             next.headers.clear();
+            next.body = None;
         }
     }
     next.url = url;
@@ -104,6 +107,43 @@ mod tests {
             let want = want.map(|next| next.map(|(url, ours)| (url, ours, ours)));
             assert_eq!(got, want, "{method} {status} {location:?} after {followed}");
         }
+    }
+
+    /// A proxy on the way that answers for a host of ours takes nothing from it.
+    #[test]
+    fn nothing_of_ours_follows_a_redirect_from_tls_to_plain_text() {
+        let mut asked = own("GET");
+        let pattern = |host: &str| profile::revision::HostPattern(host.to_owned());
+        let egress = profile::revision::Egress {
+            credential_hosts: vec![pattern("api.acme.ai"), pattern("files.acme.ai")],
+            ..profile::revision::Egress::default()
+        };
+        let base = std::slice::from_ref(&asked.url);
+        let operator = Allow {
+            http: true,
+            private: false,
+        };
+        asked.policy = Arc::new(Policy::new(&egress, base, operator));
+        for (location, ours) in [
+            ("https://files.acme.ai/c", true),
+            ("http://files.acme.ai/c", false),
+            ("http://api.acme.ai/v1/files/a", false),
+        ] {
+            let got = next(&asked, 302, Some(location), 0).unwrap().unwrap();
+            assert_eq!(
+                (got.trusted, got.headers.is_empty()),
+                (ours, !ours),
+                "{location}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_left_behind_is_not_taken_up_again_on_the_way_back() {
+        let away = next(&own("GET"), 302, Some("https://evil.example/"), 0);
+        let away = away.unwrap().unwrap();
+        let back = next(&away, 302, Some("https://api.acme.ai/v1/keys"), 1);
+        assert!(back.unwrap().unwrap().headers.is_empty());
     }
 
     #[test]

@@ -149,6 +149,14 @@ impl Capabilities {
         call::check(self, call, media)
     }
 
+    /// Judges a call whose media were not read: what the model does not take, or
+    /// not so many of, nobody has to fetch. Empty when its media may be read;
+    /// else every violation that shows without them.
+    #[must_use]
+    pub fn refuse_before_reading(&self, call: &Call) -> Diagnostics {
+        call::before_reading(self, call)
+    }
+
     /// Why the model takes no calls any more; absent while it does.
     /// `today` is given, because this crate reads no clock.
     #[must_use]

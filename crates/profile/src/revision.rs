@@ -11,6 +11,7 @@ use crate::capabilities::Capabilities;
 use crate::lang::{Condition, Path, Text, Tree};
 use serde_json::Value;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The SHA-256 of a revision's canonical content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,9 @@ pub struct Revision {
     pub content: Value,
     /// `ai_providers.slug`.
     pub provider: String,
+    /// The tenant whose own row the provider is: the system's credentials serve
+    /// it not. Absent: the system's, and where only the content is known.
+    pub provider_tenant: Option<Uuid>,
     /// The API's model id; absent for a profile that serves no model.
     pub model: Option<String>,
     /// `model_api_profiles.profile_key`.

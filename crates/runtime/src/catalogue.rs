@@ -177,14 +177,26 @@ impl Catalogue {
         let (_, last) = recorded
             .iter()
             .find(|(profile, _)| Some(*profile) == row.id)?;
-        let revision = self.compile(last).ok()?;
+        let mut providers = rows.providers.iter();
+        let own = providers
+            .any(|provider| provider.slug == row.provider && provider.tenant == row.tenant);
+        let owner = row.tenant.filter(|_| own);
+        let revision = self.compile(last, owner).ok()?;
         (revision.model == entry.key.model).then_some(revision)
     }
 
-    fn compile(&self, row: &RevisionRow) -> Result<Arc<Revision>, RevisionError> {
+    /// `owner`: the tenant whose own row the provider is.
+    fn compile(
+        &self,
+        row: &RevisionRow,
+        owner: Option<Uuid>,
+    ) -> Result<Arc<Revision>, RevisionError> {
         let unreadable = || RevisionError::Unreadable(hex(&row.revision_id));
         let revision = compile_content(&row.content).map_err(|_| unreadable())?;
-        let revision = Arc::new(revision);
+        let revision = Arc::new(Revision {
+            provider_tenant: owner,
+            ..revision
+        });
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         met.insert(row.revision_id.clone(), Arc::clone(&revision));
         Ok(revision)
@@ -200,7 +212,8 @@ impl Catalogue {
             return Ok(revision);
         }
         let row = store.revision(id).await?;
-        self.compile(&row.ok_or_else(|| RevisionError::Unreadable(hex(id)))?)
+        let row = row.ok_or_else(|| RevisionError::Unreadable(hex(id)))?;
+        self.compile(&row, None)
     }
 
     /// A revision that was met before.
@@ -321,6 +334,7 @@ impl Snapshot {
                 row.provider == revision.provider
                     && row.status == "active"
                     && sees(tenant, row.tenant)
+                    && serves(row.tenant, revision)
             })
             .collect();
         usable.sort_by_key(|row| row.tenant.is_none());
@@ -359,6 +373,11 @@ impl Snapshot {
 
 fn sees(tenant: Uuid, owner: Option<Uuid>) -> bool {
     owner.is_none_or(|owner| owner == tenant)
+}
+
+/// The operator's secret never goes where a tenant's own row points.
+fn serves(owner: Option<Uuid>, revision: &Revision) -> bool {
+    owner.is_some() || revision.provider_tenant.is_none()
 }
 
 fn no_credential(provider: &str, named: Option<&str>) -> Diagnostics {

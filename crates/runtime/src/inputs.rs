@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::inputs::InputRow;
-use url::Url;
 use uuid::Uuid;
 
 /// An input that no run names any more is kept for so long.
@@ -63,6 +62,20 @@ impl Given {
             .filter_map(|input| input.id)
             .collect()
     }
+}
+
+/// The call with every medium in its place, and none of them read.
+pub(crate) fn named(request: &RunRequest) -> Call {
+    let mut call = request.call.clone();
+    for (name, list) in &request.media {
+        let there = || Input {
+            handle: Some(String::new()),
+            ..Input::default()
+        };
+        let inputs = call.inputs.entry(name.clone()).or_default();
+        inputs.extend(list.iter().map(|_| there()));
+    }
+    call
 }
 
 /// Reads all media of a request. Nothing is stored.
@@ -238,7 +251,8 @@ async fn uploaded(core: &Core, tenant: Uuid, id: Uuid) -> Result<Result<Read, St
 }
 
 async fn fetched(core: &Core, address: &str) -> Result<Read, String> {
-    let url = Url::parse(address).map_err(|_| "the address is none".to_owned())?;
+    let (url, policy) =
+        Policy::given(address, core.options.allow).map_err(|fault| fault.message)?;
     let filename = url
         .path_segments()
         .and_then(|mut all| all.next_back())
@@ -254,7 +268,7 @@ async fn fetched(core: &Core, address: &str) -> Result<Read, String> {
         max_bytes: FETCH_MAX_BYTES,
         submit: false,
         trusted: false,
-        policy: Arc::new(Policy::public(core.options.allow)),
+        policy: Arc::new(policy),
         drawn: Drawn {
             unix_ms: core.clock.now_ms(),
             seed: Uuid::nil(),

@@ -44,6 +44,12 @@ pub(crate) async fn understand(core: &Core, request: &RunRequest) -> Result<Unde
     let snapshot = core.catalogue.now();
     let choice = choose(&snapshot.compiled, &ask(request)).map_err(RunError::Refused)?;
     let revision = choice.revision;
+    let unread = revision
+        .capabilities
+        .refuse_before_reading(&inputs::named(request));
+    if unread.has_errors() {
+        return Err(RunError::Refused(unread));
+    }
     let given = inputs::read(core, request).await?;
     let call = Call {
         inputs: given.inputs.clone(),

@@ -34,6 +34,25 @@ pub(super) fn check(
     Ok(Checked { call })
 }
 
+/// What is wrong before any medium is read; empty unless media are asked for
+/// that the model does not take, or too many.
+pub(super) fn before_reading(capabilities: &Capabilities, call: &Call) -> Diagnostics {
+    let mut judge = Judge {
+        capabilities,
+        call,
+        found: Diagnostics::new(),
+    };
+    judge.inputs(&Media::new());
+    let takes = |one: &Diagnostic| !matches!(one.code, Code::C110 | Code::C112);
+    if judge.found.iter().all(takes) {
+        return Diagnostics::new();
+    }
+    let params = judge.params();
+    judge.prompt();
+    judge.limits(&params);
+    judge.found
+}
+
 /// The rest of the call; the options are replaced, so they are not copied.
 fn clone_without_params(call: &Call) -> Call {
     Call {

@@ -234,3 +234,27 @@ fn the_latest_template_serves_unless_the_model_names_a_version() {
     rows.models[0].prompt_template_version = Some(1);
     assert_eq!(version(&rows), 1);
 }
+
+#[test]
+fn a_tenants_row_cannot_open_the_house_to_itself() {
+    for (tenant, found) in [(None, vec![]), (Some(OWN), vec![Code::P116, Code::P116])] {
+        let mut rows = rows();
+        rows.providers[0].egress = json!({ "allow_http": true, "allow_private": true });
+        rows.providers[0].tenant = tenant;
+        rows.profiles = vec![profile("own", None, Some(OWN), 0)];
+        rows.models.truncate(1);
+        let compiled = compile_rows(&rows);
+        let codes: Vec<Code> = compiled
+            .diagnostics
+            .iter()
+            .filter(|one| one.is_error())
+            .map(|one| one.code)
+            .collect();
+        assert_eq!(codes, found, "{tenant:?}: {}", compiled.diagnostics);
+        let serves = compiled
+            .revisions
+            .iter()
+            .any(|entry| entry.revision.is_ok());
+        assert_eq!(serves, tenant.is_none());
+    }
+}

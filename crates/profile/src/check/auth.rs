@@ -110,19 +110,36 @@ fn read_split(fields: Fields<'_>, sink: &Sink) -> Option<Split> {
     })
 }
 
-/// Reads `egress` of a provider.
-pub(crate) fn egress(value: &Value, at: &Place, sink: &Sink) -> Egress {
+/// Reads `egress` of a provider. `operator`: its row is the system's.
+pub(crate) fn egress(value: &Value, at: &Place, operator: bool, sink: &Sink) -> Egress {
     let Some(fields) = Fields::open(value, at, sink) else {
         return Egress::default();
+    };
+    let allowed = |name: &'static str| {
+        let wanted = fields.flag(name).unwrap_or(false);
+        if wanted && !operator {
+            operators_word(name, &fields.place(name), sink);
+        }
+        wanted && operator
     };
     let egress = Egress {
         credential_hosts: patterns(&fields, "credential_hosts", sink).unwrap_or_default(),
         hosts: patterns(&fields, "hosts", sink),
-        allow_http: fields.flag("allow_http").unwrap_or(false),
-        allow_private: fields.flag("allow_private").unwrap_or(false),
+        allow_http: allowed("allow_http"),
+        allow_private: allowed("allow_private"),
     };
     fields.finish();
     egress
+}
+
+/// A tenant must not open the house's own network to itself.
+fn operators_word(name: &str, at: &Place, sink: &Sink) {
+    sink.error(
+        Code::P116,
+        at,
+        format!("`{name}` is an operator's word, and this is a tenant's row"),
+        "leave it out, or have the operator keep the provider among the system's rows",
+    );
 }
 
 fn patterns(fields: &Fields<'_>, name: &'static str, sink: &Sink) -> Option<Vec<HostPattern>> {

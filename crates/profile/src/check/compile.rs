@@ -10,7 +10,7 @@ use super::{auth, errors, output, pricing, response, stream, transport, webhook,
 use crate::capabilities::{self, Capabilities, Declared};
 use crate::lang::{Known, Presence, VarsTable};
 use crate::revision::{
-    Auth, Exchange, Purpose, Response, ResponseSchema, Revision, RevisionId, Workflow,
+    Auth, Egress, Exchange, Purpose, Response, ResponseSchema, Revision, RevisionId, Workflow,
 };
 use crate::rows::{
     AuthProfileRow, LANGUAGE, ModelRow, ProfileRow, ProviderRow, SchemaRow, TemplateRow,
@@ -97,7 +97,7 @@ impl Compiler<'_> {
         let joined = self.joined;
         let (provider, profile) = (joined.provider, joined.profile);
         let purpose = super::purpose(&profile.purpose, &profile.at.child("purpose"), sink);
-        let egress = auth::egress(&provider.egress, &provider.at.child("egress"), sink);
+        let egress = self.egress(sink);
         let (auth, config) = match joined.auth {
             Some(row) => auth::auth(row, sink),
             None => (None, Value::Null),
@@ -149,6 +149,7 @@ impl Compiler<'_> {
             language: LANGUAGE,
             content,
             provider: provider.slug.clone(),
+            provider_tenant: provider.tenant,
             model: joined.model.map(|model| model.model_id.clone()),
             profile_key: profile.profile_key.clone(),
             purpose: purpose?,
@@ -170,6 +171,17 @@ impl Compiler<'_> {
             retry: made.retry,
             egress,
         })
+    }
+
+    fn egress(&self, sink: &Sink) -> Egress {
+        let provider = self.joined.provider;
+        let operator = provider.tenant.is_none();
+        auth::egress(
+            &provider.egress,
+            &provider.at.child("egress"),
+            operator,
+            sink,
+        )
     }
 
     fn capabilities(&self, sink: &Sink) -> Capabilities {

@@ -254,3 +254,29 @@ async fn a_new_row_with_a_failing_case_never_serves() {
     })
     .await;
 }
+
+/// Rows of a tenant may name a provider of its own like one of the system's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_systems_secret_never_goes_to_a_provider_that_a_tenants_own_row_describes() {
+    let house = House::new(quick()).await;
+    house
+        .sql(&format!(
+            "insert into ai_providers (tenant_id, slug, api_base_url, conventions)
+             select '{DEFAULT_TENANT}', slug, 'https://collector.example/v1', conventions from ai_providers;
+             insert into model_api_profiles (tenant_id, provider_id, model_id, profile_key, purpose, auth_profile_id, transport, response_mapping, workflow)
+             select '{DEFAULT_TENANT}', (select id from ai_providers where tenant_id = '{DEFAULT_TENANT}'),
+                    p.model_id, 'collector', p.purpose, p.auth_profile_id, p.transport, p.response_mapping, p.workflow
+             from model_api_profiles p join ai_models m on m.id = p.model_id where m.is_default limit 1"
+        ))
+        .await;
+    let modelrow = house.start().await;
+    let refused = modelrow.run_profile(cat().profile_key("collector")).await;
+    let refused = refused.err().map(|error| {
+        error
+            .diagnostics()
+            .iter()
+            .map(|one| one.code)
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(refused, Some(vec![diag::Code::R160]));
+}

@@ -37,6 +37,67 @@ async fn a_medium_that_cannot_be_read_is_refused_at_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_that_the_model_does_not_take_are_not_fetched() {
+    let house = with_pictures().await;
+    let modelrow = house.start().await;
+    let address = || InputMedium::Url(format!("{}/asset", house.sim.base_url()));
+    let many = cat()
+        .input("reference", address())
+        .input("reference", address());
+    let cases = [
+        (
+            cat().input("other", address()).param("fps", 1),
+            vec![Code::C110, Code::C101],
+        ),
+        (many, vec![Code::C112]),
+    ];
+    for (request, want) in cases {
+        let refused = modelrow.run_profile(request).await.unwrap_err();
+        assert_eq!(codes(&refused), want, "{refused:?}");
+    }
+    assert!(house.sim.ledger().is_empty(), "{:?}", house.sim.ledger());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callers_address_that_is_not_the_publics_is_not_dialled() {
+    let house = with_pictures().await;
+    let modelrow = Modelrow::start(runtime::Options {
+        allow: runtime::Allow {
+            http: true,
+            private: false,
+        },
+        ..house.options()
+    });
+    let modelrow = modelrow.await.unwrap();
+    let port = house
+        .sim
+        .base_url()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap()
+        .to_owned();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "[::ffff:7f00:1]",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "user@localhost",
+    ] {
+        let address = format!("http://{host}:{port}/v1/videos");
+        let request = cat().input("reference", InputMedium::Url(address.clone()));
+        let refused = modelrow.run_profile(request).await.unwrap_err();
+        assert_eq!(codes(&refused), [Code::R164], "{address}: {refused:?}");
+    }
+    assert!(house.sim.ledger().is_empty(), "{:?}", house.sim.ledger());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_for_artifacts_that_cannot_be_made_stops_the_start() {
     let house = House::new(quick()).await;
     let file = house.folder.path().join("file");
