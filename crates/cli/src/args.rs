@@ -154,6 +154,9 @@ pub(crate) struct RunArgs {
     /// Print the ended run as JSON on standard output
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the text of a stream on standard output while it comes, and no output behind it; a terminal gets it so anyway
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) stream: bool,
 }
 
 #[derive(Debug, Args)]

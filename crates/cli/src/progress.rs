@@ -1,8 +1,10 @@
 //! The live bar of one run; on anything but a terminal, one line a change.
 
 use crate::ui;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use indicatif::{ProgressBar, ProgressStyle};
-use runtime::{Progress, RunHandle};
+use runtime::{Progress, RunEvent, RunHandle};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -10,10 +12,19 @@ use tokio::task::JoinHandle;
 /// Between two turns of the spinner.
 const TURN: Duration = Duration::from_millis(120);
 
+/// Whether the text of a stream is printed while it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deltas {
+    Print,
+    Leave,
+}
+
 /// A bar that follows a run until it is ended.
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
     task: JoinHandle<()>,
+    /// Gives the last character that was printed of a stream, if any was.
+    deltas: Option<JoinHandle<Option<char>>>,
 }
 
 impl Bar {
@@ -22,7 +33,7 @@ impl Bar {
         clippy::disallowed_methods,
         reason = "ends with the bar; the program owns the only runtime"
     )]
-    pub(crate) fn follow(handle: &RunHandle) -> Self {
+    pub(crate) fn follow(handle: &RunHandle, deltas: Deltas) -> Self {
         let bar = std::io::stderr().is_terminal().then(bar);
         let shown = bar.clone();
         let mut progress = handle.progress();
@@ -36,7 +47,9 @@ impl Bar {
                 }
             }
         });
-        Self { bar, task }
+        let deltas = (deltas == Deltas::Print)
+            .then(|| tokio::spawn(print_deltas(handle.events(), bar.clone())));
+        Self { bar, task, deltas }
     }
 
     /// A line above the bar.
@@ -47,13 +60,47 @@ impl Bar {
         }
     }
 
-    /// Takes the bar away.
-    pub(crate) fn end(self) {
+    /// Takes the bar away. `true`: the text of a stream was printed, to its end.
+    pub(crate) async fn end(self, ended: bool) -> bool {
         self.task.abort();
+        let printed = match self.deltas {
+            // The run has ended, so its events end too.
+            Some(deltas) if ended => deltas.await.ok().flatten(),
+            Some(deltas) => {
+                deltas.abort();
+                None
+            }
+            None => None,
+        };
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
+        if printed.is_some_and(|last| last != '\n') {
+            ui::print_text("\n");
+        }
+        printed.is_some()
     }
+}
+
+/// Prints what a stream says, in place of the bar.
+///
+/// Cancel safety: aborted, it leaves off in the middle of the text.
+async fn print_deltas(
+    mut events: BoxStream<'static, RunEvent>,
+    bar: Option<ProgressBar>,
+) -> Option<char> {
+    let mut last = None;
+    while let Some(event) = events.next().await {
+        let RunEvent::Delta { text, .. } = event else {
+            continue;
+        };
+        if let (None, Some(bar)) = (last, &bar) {
+            bar.finish_and_clear();
+        }
+        ui::print_text(&text);
+        last = text.chars().next_back().or(last);
+    }
+    last
 }
 
 fn bar() -> ProgressBar {

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use diag::Diagnostic;
 use runtime::RunView;
 use serde_json::Value;
+use std::io::{IsTerminal as _, Write as _};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
@@ -15,6 +16,21 @@ const DIM: Style = Style::new().dimmed();
 /// One JSON document on standard output.
 pub(crate) fn print_json(value: &Value) {
     println!("{value:#}");
+}
+
+/// A piece of text on standard output, at once. A terminal gets no control
+/// characters of it but line breaks and tabs: a provider wrote it.
+pub(crate) fn print_text(text: &str) {
+    let mut out = std::io::stdout();
+    let plain = |c: &char| matches!(c, '\n' | '\t') || !c.is_control();
+    let written = if out.is_terminal() {
+        let shown: String = text.chars().filter(plain).collect();
+        out.write_all(shown.as_bytes())
+    } else {
+        out.write_all(text.as_bytes())
+    };
+    // Who closed the pipe does not want the rest; the run goes on.
+    let _ = written.and_then(|()| out.flush());
 }
 
 /// A finding, on standard error.

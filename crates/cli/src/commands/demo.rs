@@ -4,9 +4,10 @@
 //! this process, one video. The user's own database and keys are not touched.
 
 use crate::args::{DemoArgs, HouseArgs};
-use crate::commands::run::{GRACE, finish, follow};
+use crate::commands::run::{GRACE, Shown, finish, follow};
 use crate::exit::Stop;
 use crate::house::{House, Purpose, run_stop};
+use crate::progress::Deltas;
 use crate::{bundles, ui};
 use diag::{Code, Secret};
 use profile::rows::Rows;
@@ -90,8 +91,13 @@ async fn one(modelrow: &Modelrow, provider: &Simulator, args: &DemoArgs) -> Resu
         .await
         .map_err(|error| run_stop(&error))?;
     ui::note(&format!("run {}", handle.id()));
-    let view = follow(&handle).await?;
-    finish(modelrow, &view, &args.out, args.json).await
+    let (view, _) = follow(&handle, Deltas::Leave).await?;
+    let shown = if args.json {
+        Shown::Json
+    } else {
+        Shown::Output
+    };
+    finish(modelrow, &view, &args.out, shown).await
 }
 
 /// The shipped bundle that serves videos by default, its requests sent to `endpoint`.

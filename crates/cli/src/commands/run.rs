@@ -3,8 +3,10 @@
 use crate::args::{CallArgs, HouseArgs, RunArgs};
 use crate::exit::{self, Stop};
 use crate::house::{House, Purpose, run_stop};
+use crate::progress::Deltas;
 use crate::{params, progress, saved, ui};
 use runtime::{Modelrow, RunHandle, RunRequest, RunView, Status};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,16 +41,35 @@ async fn one(modelrow: &Modelrow, request: RunRequest, args: &RunArgs) -> Result
         .await
         .map_err(|error| run_stop(&error))?;
     ui::note(&format!("run {}", handle.id()));
-    let view = follow(&handle).await?;
-    finish(modelrow, &view, &args.out, args.json).await
+    let live = args.stream || !args.json && std::io::stdout().is_terminal();
+    let deltas = if live { Deltas::Print } else { Deltas::Leave };
+    let (view, printed) = follow(&handle, deltas).await?;
+    let shown = match (args.json, printed) {
+        (true, _) => Shown::Json,
+        (false, true) => Shown::Already,
+        (false, false) => Shown::Output,
+    };
+    finish(modelrow, &view, &args.out, shown).await
 }
 
-/// Shows progress until the run has ended. The first Ctrl-C asks to cancel it,
+/// What is printed of a run that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The whole run as JSON.
+    Json,
+    /// Its output.
+    Output,
+    /// Its text was printed while it came.
+    Already,
+}
+
+/// Shows progress until the run has ended; `true` beside it: the text of a
+/// stream was printed. The first Ctrl-C asks to cancel it,
 /// for a paid job must not be left by accident; the second leaves it as it is.
 ///
 /// Cancel safety: `wait` and `ctrl_c` may be dropped and asked again at any time.
-pub(crate) async fn follow(handle: &RunHandle) -> Result<RunView, Stop> {
-    let bar = progress::Bar::follow(handle);
+pub(crate) async fn follow(handle: &RunHandle, deltas: Deltas) -> Result<(RunView, bool), Stop> {
+    let bar = progress::Bar::follow(handle, deltas);
     let wait = || async { handle.wait().await.map_err(|error| run_stop(&error)) };
     let view = tokio::select! {
         view = wait() => view,
@@ -61,8 +82,8 @@ pub(crate) async fn follow(handle: &RunHandle) -> Result<RunView, Stop> {
             }
         }
     };
-    bar.end();
-    view
+    let printed = bar.end(view.is_ok()).await;
+    Ok((view?, printed))
 }
 
 /// Saves the files and prints what came of the run.
@@ -70,13 +91,13 @@ pub(crate) async fn finish(
     modelrow: &Modelrow,
     view: &RunView,
     out: &Path,
-    json: bool,
+    shown: Shown,
 ) -> Result<(), Stop> {
     let files = saved::save(modelrow, view, out).await?;
-    if json {
+    if shown == Shown::Json {
         ui::print_json(&saved::with_files(view, &files));
     } else {
-        tell(view, &files);
+        tell(view, &files, shown);
     }
     match view.status {
         Status::Succeeded => Ok(()),
@@ -84,7 +105,7 @@ pub(crate) async fn finish(
     }
 }
 
-fn tell(view: &RunView, files: &[saved::File]) {
+fn tell(view: &RunView, files: &[saved::File], shown: Shown) {
     for file in files {
         ui::done(&format!(
             "saved {} ({}, {} bytes)",
@@ -97,6 +118,7 @@ fn tell(view: &RunView, files: &[saved::File]) {
         .iter()
         .for_each(|warning| ui::note(&format!("warning: {warning}")));
     match (&view.output, &view.failure) {
+        (Some(_), _) if shown == Shown::Already => {}
         (Some(output), _) => ui::print_json(output),
         (None, Some(failure)) => ui::print_failure(view, failure),
         (None, None) => ui::note("the run was canceled"),

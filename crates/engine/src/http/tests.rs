@@ -274,3 +274,105 @@ fn a_request_shows_no_header_value_and_no_body() {
         "{shown}"
     );
 }
+
+/// Hears everything, up to so many bytes.
+struct Hears {
+    bytes: usize,
+    most: usize,
+}
+
+impl Ear for Hears {
+    fn head(&mut self, status: u16, headers: &[(String, String)]) -> bool {
+        let events = ("content-type".to_owned(), "text/event-stream".to_owned());
+        status == 200 && headers.contains(&events)
+    }
+
+    fn piece(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        self.bytes += bytes.len();
+        if self.bytes >= self.most {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+const EVENTS: &str = "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n";
+
+/// Writes a head and then chunks, until the client is gone.
+fn chunks(stream: &mut TcpStream, head: &str, pause: std::time::Duration) {
+    let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n").as_bytes());
+    let piece = format!("{:x}\r\n{}\r\n", 8_192, ": x\n".repeat(2_048));
+    while stream.write_all(piece.as_bytes()).is_ok() {
+        thread::sleep(pause);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_heard_within_its_bounds_and_left_when_it_is_over() {
+    let at_once = std::time::Duration::ZERO;
+    let slow = std::time::Duration::from_secs(30);
+    let flood = format!(
+        "{EVENTS}{}",
+        format!("X-A: {}\r\n", "y".repeat(1_000)).repeat(90)
+    );
+    let cases = [
+        (
+            "without end",
+            EVENTS.to_owned(),
+            at_once,
+            usize::MAX,
+            "it is more than 65536 bytes",
+        ),
+        ("left in the middle", EVENTS.to_owned(), at_once, 20_000, ""),
+        (
+            "silent after a piece",
+            EVENTS.to_owned(),
+            slow,
+            usize::MAX,
+            "nothing came within 1000 ms",
+        ),
+        (
+            "a flood of headers",
+            flood,
+            at_once,
+            usize::MAX,
+            "the answer's headers are",
+        ),
+    ];
+    let http = Http::new().unwrap();
+    for (why, head, pause, most, want) in cases {
+        let (address, _) = server(move |stream, _| chunks(stream, &head, pause));
+        let request = Request {
+            timeout_ms: 1_000,
+            ..request("POST", &address)
+        };
+        let mut ear = Hears { bytes: 0, most };
+        let said = match http.listen(&request, &mut ear).await {
+            Event::StreamEnded(None) => String::new(),
+            Event::StreamEnded(Some(fault)) | Event::Broken(fault) => fault.message,
+            other => panic!("{why}: {other:?}"),
+        };
+        assert!(
+            said.starts_with(want) && said.is_empty() == want.is_empty(),
+            "{why}: {said}"
+        );
+        assert!(ear.bytes <= 64 * 1024, "{why}: {}", ear.bytes);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_stream_is_read_whole() {
+    let (address, _) = server(|stream, _| write(stream, "429 Slow", "", b"{\"a\": 1}"));
+    let mut ear = Hears { bytes: 0, most: 1 };
+    let event = Http::new()
+        .unwrap()
+        .listen(&request("POST", &address), &mut ear)
+        .await;
+    let Event::Answered(received) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(
+        (received.status, &*received.body, ear.bytes),
+        (429, &b"{\"a\": 1}"[..], 0)
+    );
+}

@@ -335,3 +335,53 @@ fn a_secret_in_the_body_of_a_file_request_leaves_for_no_other_host() {
         assert_eq!(asked, leaves, "{url}");
     }
 }
+
+/// An answer in two parts, one of which is a file.
+fn in_parts() -> Received {
+    let body = "--b\r\nContent-Type: application/json\r\nContent-Disposition: form-data; name=\"meta\"\r\n\r\n{}\r\n\
+        --b\r\nContent-Type: video/webm\r\nContent-Disposition: form-data; name=\"clip\"\r\n\r\nbytes\r\n--b--\r\n";
+    let mut received = answer(200, &json!(body));
+    let content_type = "multipart/mixed; boundary=b".to_owned();
+    received.headers = vec![("content-type".into(), content_type)];
+    received
+}
+
+#[test]
+fn a_part_of_an_answer_is_the_file_by_its_name() {
+    let download = |path: Value| json!({"name": "download", "path": path, "mode": "multipart", "value_path": "clip"});
+    let of_the_submit = json!({"response_mapping": {"mode": "multipart", "extract": null},
+        "workflow": {"type": null, "steps": [download(json!(null))]}});
+    let of_its_own = json!({"response_mapping": {"extract": null},
+        "workflow": {"type": null, "steps": [download(json!("/clip"))]}});
+    for (why, profile, submit) in [
+        ("the submit's answer", of_the_submit, in_parts()),
+        ("an answer of its own", of_its_own, answer(200, &json!({}))),
+    ] {
+        let (mut flow, mut now) = (flow(&profile), 0);
+        assert!(
+            matches!(act(&mut flow, &mut now), Action::Submit(_)),
+            "{why}"
+        );
+        assert_eq!(
+            flow.on(Event::Answered(submit), now, MID),
+            Verdict::Answered,
+            "{why}"
+        );
+        if profile["response_mapping"]["mode"].is_null() {
+            assert!(
+                matches!(act(&mut flow, &mut now), Action::Exchange { .. }),
+                "{why}"
+            );
+            flow.on(Event::Answered(in_parts()), now, MID);
+        }
+        let files = files(&mut flow, &mut now);
+        let FileSource::Bytes(bytes) = &files[0].source else {
+            panic!("{why}: {files:?}");
+        };
+        assert_eq!(
+            (&**bytes, files[0].mime.as_deref()),
+            (&b"bytes"[..], Some("video/webm")),
+            "{why}"
+        );
+    }
+}
