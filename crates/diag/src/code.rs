@@ -101,6 +101,9 @@ codes! {
     P704 "not a host pattern",
     P705 "auth profile's config cannot be used",
     P706 "not an address",
+    P707 "member of an auth profile misspelt",
+    P708 "part of a secret missing",
+    P709 "token not signed as its header says",
     P801 "case cannot be read",
     P802 "case expects nothing",
     P803 "recorded case fails",
@@ -198,6 +201,7 @@ codes! {
     R128 "secret does not fit",
     R129 "unreadable record of a run",
     R130 "not a stream of events",
+    R134 "no access token",
     // R16x: the runtime's own
     R160 "no credential",
     R161 "idempotency key used for another call",

@@ -293,6 +293,7 @@ fn request(address: &str) -> Request {
         max_bytes: 2 * GIB,
         submit: false,
         trusted: true,
+        proof: Default::default(),
         policy: Arc::new(Policy::public(allow)),
         drawn: Drawn {
             unix_ms: 0,

@@ -1,26 +1,138 @@
-//! A credential's secret as the names that templates read.
+//! What proves who we are: a credential's secret as the names that templates
+//! read, its access token, and its signatures.
 
 use crate::fault::{Fault, Kind};
 use diag::{ExposeSecret, Secret};
 use profile::lang::Secrets;
-use profile::revision::{Auth, AuthKind, Split};
+use profile::revision::{Auth, AuthKind, Revision, Split};
 use serde_json::Value;
+use std::sync::Arc;
 
-/// Makes `apiKey` and `secret.<part>` of a secret: a text, or an object of
-/// named parts as JSON. Without an auth profile nothing is made.
+mod sign;
+pub mod token;
+
+pub use sign::Signer;
+
+/// Longest secret, in bytes: a key file has about 2,500.
+const SECRET_MAX: usize = 64 * 1024;
+
+/// What one auth profile and its credential give.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// What templates read. `accessToken` is put in by [`Keyring::set_token`].
+    pub secrets: Secrets,
+    /// Signs the final bytes of a request.
+    pub signer: Option<Arc<Signer>>,
+}
+
+impl Keys {
+    /// A part of the secret.
+    fn part(&self, name: &str) -> Option<&str> {
+        let found = self.secrets.parts.iter().find(|(have, _)| have == name);
+        found.map(|(_, part)| part.expose_secret())
+    }
+
+    fn needed(&self, name: &str) -> Result<&str, Fault> {
+        self.part(name)
+            .ok_or_else(|| bad(&format!("the secret has no part `{name}`")))
+    }
+}
+
+/// The keys of a run: of its own auth profile, and of those that its steps name.
+#[derive(Debug, Clone, Default)]
+pub struct Keyring {
+    own: Keys,
+    steps: Vec<(String, Keys)>,
+}
+
+impl Keyring {
+    /// Adds the keys of an auth profile that steps name.
+    #[must_use]
+    pub fn with_step(mut self, profile_key: &str, keys: Keys) -> Self {
+        self.steps.push((profile_key.to_owned(), keys));
+        self
+    }
+
+    /// The keys of a step: of the auth profile that it names, else the run's own.
+    /// A name that is not there gives nothing, never the run's own.
+    #[must_use]
+    pub fn of(&self, auth: Option<&str>) -> Option<&Keys> {
+        match auth {
+            None => Some(&self.own),
+            Some(key) => {
+                let found = self.steps.iter().find(|(have, _)| have == key);
+                found.map(|(_, keys)| keys)
+            }
+        }
+    }
+
+    /// Puts an access token in, for those that name the auth profile.
+    pub fn set_token(&mut self, auth: Option<&str>, token: &Secret) {
+        let keys = match auth {
+            None => Some(&mut self.own),
+            Some(key) => {
+                let found = self.steps.iter_mut().find(|(have, _)| have == key);
+                found.map(|(_, keys)| keys)
+            }
+        };
+        if let Some(keys) = keys {
+            keys.secrets.access_token = Some(token.clone());
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Keys> {
+        std::iter::once(&self.own).chain(self.steps.iter().map(|(_, keys)| keys))
+    }
+}
+
+/// The keyring of a run whose steps name no other auth profile.
+///
+/// # Errors
+///
+/// As [`keys`].
+pub fn secrets(auth: Option<&Auth>, secret: Option<&Secret>) -> Result<Keyring, Fault> {
+    let own = match auth {
+        Some(auth) => keys(auth, secret)?,
+        None => Keys::default(),
+    };
+    Ok(Keyring {
+        own,
+        steps: Vec::new(),
+    })
+}
+
+/// Makes `apiKey` and `secret.<part>` of a secret, a text or an object of named
+/// parts as JSON, and what signs with them.
 ///
 /// # Errors
 ///
 /// [`Fault`] of kind `BadSecret`, which shows nothing of the secret.
-pub fn secrets(auth: Option<&Auth>, secret: Option<&Secret>) -> Result<Secrets, Fault> {
-    let Some(auth) = auth else {
-        return Ok(Secrets::default());
+pub fn keys(auth: &Auth, secret: Option<&Secret>) -> Result<Keys, Fault> {
+    let from_machine = matches!(auth.kind, AuthKind::ApplicationDefault(_));
+    let secrets = match secret {
+        Some(secret) => api_key(secret.expose_secret(), auth.split.as_ref())?,
+        // The metadata server needs none.
+        None if from_machine => Secrets::default(),
+        None => return Err(bad("the credential has no secret")),
     };
-    let Some(secret) = secret else {
-        return Err(bad("the credential has no secret"));
+    let signer = match &auth.kind {
+        AuthKind::Signature(how) => Some(Arc::new(Signer::new(how, &secrets.parts)?)),
+        _ => None,
     };
-    match auth.kind {
-        AuthKind::ApiKey => api_key(secret.expose_secret(), auth.split.as_ref()),
+    for part in needed_parts(&auth.kind) {
+        if !secrets.parts.iter().any(|(have, _)| have == part) {
+            return Err(bad(&format!("the secret has no part `{part}`")));
+        }
+    }
+    Ok(Keys { secrets, signer })
+}
+
+fn needed_parts(kind: &AuthKind) -> &'static [&'static str] {
+    match kind {
+        AuthKind::ClientCredentials(_) => &["client_id", "client_secret"],
+        AuthKind::ServiceAccount(_) => &["client_email", "private_key"],
+        AuthKind::Signature(_) => &["access_key", "secret_key"],
+        AuthKind::ApiKey | AuthKind::JwtHs256(_) | AuthKind::ApplicationDefault(_) => &[],
     }
 }
 
@@ -29,18 +141,21 @@ fn api_key(text: &str, split: Option<&Split>) -> Result<Secrets, Fault> {
     if text.is_empty() {
         return Err(bad("the secret is empty"));
     }
+    if text.len() > SECRET_MAX {
+        return Err(bad("the secret is longer than 64 KiB"));
+    }
+    if let Some(parts) = named_parts(text)? {
+        return Ok(Secrets {
+            parts,
+            ..Secrets::default()
+        });
+    }
     if text.chars().any(char::is_control) {
         return Err(bad("the secret has a control character in it"));
     }
-    let parts = match (named_parts(text)?, split) {
-        (Some(parts), _) => {
-            return Ok(Secrets {
-                parts,
-                ..Secrets::default()
-            });
-        }
-        (None, Some(split)) => split_parts(text, split)?,
-        (None, None) => Vec::new(),
+    let parts = match split {
+        Some(split) => split_parts(text, split)?,
+        None => Vec::new(),
     };
     Ok(Secrets {
         api_key: Some(Secret::from(text.to_owned())),
@@ -99,13 +214,14 @@ impl std::fmt::Debug for Hidden<'_> {
 impl<'a> Hidden<'a> {
     /// The credential's secrets, and the captures that are declared secret.
     #[must_use]
-    pub fn new(secrets: &'a Secrets, captured: Vec<&'a str>) -> Self {
-        let own = [&secrets.api_key, &secrets.access_token]
-            .into_iter()
-            .flatten();
-        let parts = secrets.parts.iter().map(|(_, secret)| secret);
+    pub fn new(keyring: &'a Keyring, captured: Vec<&'a str>) -> Self {
         let mut all = captured;
-        all.extend(own.chain(parts).map(ExposeSecret::expose_secret));
+        for Keys { secrets, .. } in keyring.all() {
+            let own = [&secrets.api_key, &secrets.access_token];
+            let own = own.into_iter().flatten();
+            let parts = secrets.parts.iter().map(|(_, secret)| secret);
+            all.extend(own.chain(parts).map(ExposeSecret::expose_secret));
+        }
         all.retain(|secret| !secret.is_empty());
         // One that has another in it goes first, so that nothing of it is left.
         all.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -125,33 +241,38 @@ impl<'a> Hidden<'a> {
     }
 }
 
-/// The same names, every value `***`: for a plan that people read.
+/// What the auth profiles of a revision would give, every value `***`: for a plan
+/// and for recorded cases, which need no credential.
 #[must_use]
-pub fn masked(secrets: &Secrets) -> Secrets {
-    let mask = || Secret::from(diag::mask().to_owned());
-    Secrets {
-        api_key: secrets.api_key.as_ref().map(|_| mask()),
-        access_token: secrets.access_token.as_ref().map(|_| mask()),
-        parts: secrets
-            .parts
-            .iter()
-            .map(|(name, _)| (name.clone(), mask()))
+pub fn placeholders(revision: &Revision) -> Keyring {
+    let own = revision.auth.as_ref().map(placeholder).unwrap_or_default();
+    let steps = revision.step_auths.iter();
+    Keyring {
+        own,
+        steps: steps
+            .map(|auth| (auth.profile_key.clone(), placeholder(auth)))
             .collect(),
     }
 }
 
-/// What an auth profile would give, every value `***`: for a plan without a credential.
-#[must_use]
-pub fn placeholders(auth: Option<&Auth>) -> Secrets {
-    let Some(auth) = auth else {
-        return Secrets::default();
-    };
+fn placeholder(auth: &Auth) -> Keys {
     let mask = || Secret::from(diag::mask().to_owned());
-    let names = auth.split.iter().flat_map(|split| split.into.iter());
-    Secrets {
-        api_key: Some(mask()),
-        access_token: None,
-        parts: names.map(|name| (name.clone(), mask())).collect(),
+    let parts: Vec<_> = auth
+        .parts
+        .iter()
+        .map(|name| (name.clone(), mask()))
+        .collect();
+    let signer = match &auth.kind {
+        AuthKind::Signature(how) => Signer::new(how, &parts).ok().map(Arc::new),
+        _ => None,
+    };
+    Keys {
+        secrets: Secrets {
+            api_key: Some(mask()),
+            access_token: auth.kind.gives_token().then(mask),
+            parts,
+        },
+        signer,
     }
 }
 
@@ -163,6 +284,9 @@ mod tests {
         Auth {
             profile_key: "acme_key".into(),
             kind: AuthKind::ApiKey,
+            parts: Vec::new(),
+            config: Value::Null,
+            digest: [0; 32],
             split: split.map(|(by, into)| Split {
                 by: by.into(),
                 into: into.iter().map(|name| (*name).into()).collect(),
@@ -172,7 +296,7 @@ mod tests {
 
     fn made(secret: &str, split: Option<(&str, &[&str])>) -> Result<Vec<(String, String)>, Fault> {
         let secret = Secret::from(secret.to_owned());
-        let made = secrets(Some(&auth(split)), Some(&secret))?;
+        let made = keys(&auth(split), Some(&secret))?.secrets;
         let key = made.api_key.iter().map(|key| ("apiKey".to_owned(), key));
         let parts = made.parts.iter().map(|(name, part)| (name.clone(), part));
         Ok(key
@@ -219,6 +343,5 @@ mod tests {
             "bad key ***! ***5 ***."
         );
         assert!(!format!("{hidden:?}").contains("1234"));
-        assert_eq!(masked(&made).api_key.unwrap().expose_secret(), "***");
     }
 }

@@ -47,6 +47,8 @@ pub enum Kind {
     JobCanceled,
     /// The credential's secret does not fit its auth profile.
     BadSecret,
+    /// No access token could be had; nothing was sent to the provider with it.
+    TokenRefused(Class),
     /// What a run recorded of itself cannot be read back.
     BadRecord,
 }
@@ -75,6 +77,7 @@ impl Kind {
             Self::JobCanceled => Code::R126,
             Self::BadSecret => Code::R128,
             Self::BadRecord => Code::R129,
+            Self::TokenRefused(_) => Code::R134,
         }
     }
 
@@ -101,6 +104,7 @@ impl Kind {
             Self::JobCanceled => "job_canceled",
             Self::BadSecret => "bad_secret",
             Self::BadRecord => "bad_record",
+            Self::TokenRefused(_) => "token_refused",
         }
     }
 
@@ -109,7 +113,7 @@ impl Kind {
     #[must_use]
     pub fn class(self) -> Option<Class> {
         match self {
-            Self::Class(class) => Some(class),
+            Self::Class(class) | Self::TokenRefused(class) => Some(class),
             Self::NotSent => Some(Class::Transient),
             // The job was accepted, and what came of it cannot be used.
             Self::NotJson
@@ -168,6 +172,9 @@ impl Kind {
             }
             Self::JobCanceled => "start a new run if the job was not canceled on purpose",
             Self::BadSecret => "set the secret again, in the form that the auth profile describes",
+            Self::TokenRefused(_) => {
+                "check the secret and the auth profile's `token_url`; nothing was sent to the provider"
+            }
             Self::BadRecord => {
                 "report it: the run's record was changed by hand or by another version"
             }

@@ -13,6 +13,7 @@
 //! } }
 //! ```
 
+use crate::auth::Keyring;
 use crate::egress::Allow;
 use crate::fault::Fault;
 use crate::media::Media;
@@ -20,7 +21,6 @@ use crate::request::{Received, Request};
 use crate::state::{RunEvent, RunState};
 use bytes::Bytes;
 use profile::call::Checked;
-use profile::lang::Secrets;
 use profile::revision::{Revision, Wrap};
 use serde_json::Value;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub struct Setting {
     /// Its names.
     pub identity: RunIdentity,
     /// Of the credential, see [`crate::auth`].
-    pub secrets: Arc<Secrets>,
+    pub secrets: Arc<Keyring>,
     /// Of the call.
     pub media: Arc<Media>,
     /// The credential's `endpoint_url`, in place of the provider's base URL.

@@ -31,11 +31,21 @@ const STREAM_MAX: Duration = Duration::from_secs(3_600);
 const HEADERS_MAX: usize = 64 * 1024;
 
 /// The clients of a process. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Http {
     public: Clients,
     /// For policies that allow private addresses.
     open: Clients,
+    /// Milliseconds since 1970, for signatures.
+    clock: Option<Clock>,
+}
+
+type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -100,7 +110,16 @@ impl Http {
         Ok(Self {
             public: Clients::new(false, names)?,
             open: Clients::new(true, names)?,
+            clock: None,
         })
+    }
+
+    /// Signs by this clock, in milliseconds since 1970. Without one a signature
+    /// is dated by the rendering, which a replay repeats hours later.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
     }
 
     /// Sends it once and reads the answer. The whole takes at most the
@@ -191,7 +210,13 @@ impl Http {
     }
 
     async fn once(&self, request: &Request) -> Result<reqwest::Response, Box<Outcome>> {
-        let headers = header_map(request).map_err(|fault| Box::new(Outcome::NotSent(fault)))?;
+        let not_sent = |fault| Box::new(Outcome::NotSent(fault));
+        let at_ms = self
+            .clock
+            .as_ref()
+            .map_or(request.drawn.unix_ms, |clock| clock());
+        let request = &*request.signed(at_ms).map_err(not_sent)?;
+        let headers = header_map(request).map_err(not_sent)?;
         let clients = if request.policy.allows_private() {
             &self.open
         } else {

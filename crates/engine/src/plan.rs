@@ -27,7 +27,7 @@ pub struct Planned {
 /// holds; values that answers give stand as `<job_id>` and `<steps.x.y>`.
 #[must_use]
 pub fn plan(mut setting: Setting, drawn: Drawn) -> Vec<Planned> {
-    setting.secrets = Arc::new(placeholders(setting.revision.auth.as_ref()));
+    setting.secrets = Arc::new(placeholders(&setting.revision));
     let revision = Arc::clone(&setting.revision);
     let workflow = &revision.workflow;
     let mut flow = Flow::new(setting);
@@ -44,7 +44,7 @@ pub fn plan(mut setting: Setting, drawn: Drawn) -> Vec<Planned> {
     planned.push(Planned {
         phase: Phase::Submit,
         step: "submit".to_owned(),
-        request: flow.render_submit(drawn),
+        request: flow.render_submit(drawn).map(shown),
         note: None,
     });
     let mut add = |phase: Option<Phase>, steps: &[Step]| {
@@ -92,7 +92,7 @@ fn plan_step(flow: &Flow, phase: Phase, step: &Step, drawn: Drawn) -> Planned {
         _ => None,
     };
     let request = match &step.exchange {
-        Some(exchange) => flow.render_step(exchange, drawn),
+        Some(exchange) => flow.render_step(exchange, drawn).map(shown),
         None => Err(Fault::new(
             crate::fault::Kind::MissingValue,
             "its address comes from an earlier answer",
@@ -104,6 +104,15 @@ fn plan_step(flow: &Flow, phase: Phase, step: &Step, drawn: Drawn) -> Planned {
         request,
         note,
     }
+}
+
+/// A signature is made when the request is sent; its place is shown.
+fn shown(mut request: Request) -> Request {
+    if let Some(signer) = request.proof.signer.as_ref().filter(|_| request.trusted) {
+        let signature = ("Authorization".to_owned(), signer.masked());
+        request.headers.push(signature);
+    }
+    request
 }
 
 /// Stand-ins for all that answers give: step → name → `<steps.step.name>`.

@@ -4,7 +4,7 @@
 use crate::egress::Author;
 use crate::fault::{Fault, Kind};
 use crate::http::Outcome;
-use crate::request::Request;
+use crate::request::{Proof, Request};
 use profile::revision::Class;
 
 /// Redirects of one download or poll.
@@ -48,6 +48,7 @@ pub(crate) fn next(
         if !next.trusted {
             next.headers.clear();
             next.body = None;
+            next.proof = Proof::default();
         }
     }
     next.url = url;

@@ -1,10 +1,11 @@
 //! From an exchange and the variables to a request: address, query, headers, body.
 
 use crate::answer::unread;
+use crate::auth::Keyring;
 use crate::egress::{Author, Policy};
 use crate::fault::{Fault, Kind};
 use crate::media::Media;
-use crate::request::{Drawn, Request};
+use crate::request::{Drawn, Proof, Request};
 use bytes::Bytes;
 use profile::lang::{EvalError, Rendered, Root, Scope, Text, Tree, encode};
 use profile::revision::{
@@ -28,6 +29,8 @@ pub(crate) struct Renderer<'a> {
     pub(crate) base: &'a Url,
     /// Where requests may go.
     pub(crate) policy: &'a Arc<Policy>,
+    /// What proves who we are.
+    pub(crate) keys: &'a Keyring,
     /// What is drawn.
     pub(crate) drawn: Drawn,
 }
@@ -46,8 +49,39 @@ impl Renderer<'_> {
         exchange: &Exchange,
         token: Option<Token<'_>>,
     ) -> Result<Request, Fault> {
-        self.request_inner(exchange, token)
-            .map_err(|fault| in_step(&exchange.name, fault))
+        let auth = exchange.auth.as_deref();
+        let made = match auth.map(|auth| self.scope_of(auth)).transpose() {
+            Ok(None) => self.request_inner(exchange, token),
+            Ok(Some(scope)) => Renderer {
+                scope: &scope,
+                ..*self
+            }
+            .request_inner(exchange, token),
+            Err(fault) => Err(fault),
+        };
+        made.map_err(|fault| in_step(&exchange.name, fault))
+    }
+
+    /// The variables with the secrets of another auth profile.
+    fn scope_of(&self, auth: &str) -> Result<Scope<'_>, Fault> {
+        let keys = self.keys.of(Some(auth)).ok_or_else(|| {
+            Fault::new(
+                Kind::BadSecret,
+                format!("there are no keys of the auth profile `{auth}`"),
+            )
+        })?;
+        let mut scope = self.scope.clone();
+        scope.secrets(&keys.secrets);
+        Ok(scope)
+    }
+
+    /// What proves a request that may be proved.
+    fn proof(&self, auth: Option<&str>, trusted: bool) -> Proof {
+        let keys = self.keys.of(auth).filter(|_| trusted);
+        keys.map_or_else(Proof::default, |keys| Proof {
+            signer: keys.signer.clone(),
+            token: keys.secrets.access_token.clone(),
+        })
     }
 
     fn request_inner(
@@ -91,6 +125,7 @@ impl Renderer<'_> {
             submit: false,
             trusted,
             policy: Arc::clone(self.policy),
+            proof: self.proof(exchange.auth.as_deref(), trusted),
             drawn: self.drawn,
         })
     }
@@ -98,6 +133,22 @@ impl Renderer<'_> {
     /// A request for a file at an address that an answer gave. What is inherited
     /// goes along where credentials may go; what the address itself says stays.
     pub(crate) fn fetch(&self, step: &str, address: &str, fetch: &Fetch) -> Result<Request, Fault> {
+        match fetch
+            .auth
+            .as_deref()
+            .map(|auth| self.scope_of(auth))
+            .transpose()?
+        {
+            None => self.fetch_inner(step, address, fetch),
+            Some(scope) => Renderer {
+                scope: &scope,
+                ..*self
+            }
+            .fetch_inner(step, address, fetch),
+        }
+    }
+
+    fn fetch_inner(&self, step: &str, address: &str, fetch: &Fetch) -> Result<Request, Fault> {
         let base = match &fetch.base_url {
             Some(text) => parse(&self.text(text)?.unwrap_or_default())?,
             None => self.base.clone(),
@@ -126,6 +177,7 @@ impl Renderer<'_> {
             submit: false,
             trusted,
             policy: Arc::clone(self.policy),
+            proof: self.proof(fetch.auth.as_deref(), trusted),
             drawn: self.drawn,
         })
     }

@@ -118,7 +118,7 @@ fn prepare(case: &Case, catalogue: &Compiled) -> Result<Setting, Diagnostics> {
             token: attempt_token(1),
             callback_url: None,
         },
-        secrets: Arc::new(placeholders(revision.auth.as_ref())),
+        secrets: Arc::new(placeholders(&revision)),
         media: Arc::new(media),
         endpoint: None,
         allow: Allow::default(),

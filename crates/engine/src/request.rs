@@ -1,9 +1,13 @@
 //! One request, ready to be sent, and what came back.
 
+use crate::auth::Signer;
 use crate::egress::Policy;
+use crate::fault::Fault;
 use bytes::Bytes;
+use diag::{ExposeSecret as _, Secret};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use url::Url;
@@ -58,17 +62,48 @@ pub struct Request {
     pub trusted: bool,
     /// Where it may go, on redirects too.
     pub policy: Arc<Policy>,
+    /// What proves it, beside what its templates wrote.
+    pub proof: Proof,
     /// What the rendering drew.
     pub drawn: Drawn,
 }
 
+/// What proves a request beside what its templates wrote. It changes between
+/// two sendings of the same request, so [`Request::sha256`] leaves it out.
+#[derive(Debug, Clone, Default)]
+pub struct Proof {
+    /// Signs the final bytes, at the moment of sending and for every redirect.
+    pub signer: Option<Arc<Signer>>,
+    /// The access token that templates may have written.
+    pub token: Option<Secret>,
+}
+
+impl PartialEq for Proof {
+    fn eq(&self, other: &Self) -> bool {
+        let token = |proof: &Self| {
+            proof
+                .token
+                .as_ref()
+                .map(|token| token.expose_secret().to_owned())
+        };
+        let signer = match (&self.signer, &other.signer) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        signer && token(self) == token(other)
+    }
+}
+
 impl Request {
     /// SHA-256 over method, address, headers and body, each with its length:
-    /// `submit_attempts.request_sha256`.
+    /// `submit_attempts.request_sha256`. The access token counts as if it were
+    /// `***`, and a signature is not there yet: a replay proves the same request anew.
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut put = |part: &[u8]| {
+            let part = self.without_token(part);
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         };
@@ -80,6 +115,50 @@ impl Request {
         }
         put(self.body.as_deref().unwrap_or_default());
         hash.finalize().into()
+    }
+
+    fn without_token<'p>(&self, part: &'p [u8]) -> Cow<'p, [u8]> {
+        let token = self.proof.token.as_ref();
+        let Some(token) = token.map(|token| token.expose_secret().as_bytes()) else {
+            return Cow::Borrowed(part);
+        };
+        let found = |part: &[u8]| {
+            part.windows(token.len().max(1))
+                .position(|piece| piece == token)
+        };
+        let (mut rest, mut clean) = (part, Vec::new());
+        while let Some(at) = found(rest) {
+            clean.extend_from_slice(rest.get(..at).unwrap_or_default());
+            clean.extend_from_slice(diag::mask().as_bytes());
+            rest = rest.get(at + token.len()..).unwrap_or_default();
+        }
+        if clean.is_empty() {
+            return Cow::Borrowed(part);
+        }
+        clean.extend_from_slice(rest);
+        Cow::Owned(clean)
+    }
+
+    /// The request with its signature, where it has one and may be proved.
+    /// `at_ms`: now, in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// As [`Signer::headers`].
+    pub(crate) fn signed(&self, at_ms: i64) -> Result<Cow<'_, Self>, Fault> {
+        let Some(signer) = self.proof.signer.as_ref().filter(|_| self.trusted) else {
+            return Ok(Cow::Borrowed(self));
+        };
+        let added = signer.headers(self, at_ms)?;
+        let mut signed = self.clone();
+        let replaced = |name: &str| {
+            added
+                .iter()
+                .any(|(have, _)| have.eq_ignore_ascii_case(name))
+        };
+        signed.headers.retain(|(name, _)| !replaced(name));
+        signed.headers.extend(added);
+        Ok(Cow::Owned(signed))
     }
 
     /// The first header of that name, whatever its case.

@@ -20,8 +20,9 @@ pub(crate) mod walk;
 mod webhook;
 mod workflow;
 
-pub(crate) use auth::{auth, secret_ref, status_word};
+pub(crate) use auth::{auth, auth_types, secret_ref, status_word};
 pub(crate) use context::Seen;
+pub(crate) use workflow::auth_names;
 
 /// Tables that the published schemas repeat.
 pub(crate) mod tables {

@@ -84,9 +84,16 @@ pub(crate) fn of(joined: &Joined<'_>) -> Value {
         "endpoints",
         (!joined.endpoints.is_empty()).then(|| json!(joined.endpoints)),
     );
-    set("auth_profile", joined.auth.map(|row| {
-        json!({ "profile_key": row.profile_key, "auth_type": row.auth_type, "config": row.config })
-    }));
+    set("auth_profile", joined.auth.map(auth_content));
+    let others: Vec<Value> = joined
+        .step_auths
+        .iter()
+        .map(|row| auth_content(row))
+        .collect();
+    set(
+        "step_auth_profiles",
+        (!others.is_empty()).then_some(Value::Array(others)),
+    );
     set("model", joined.model.map(|row| {
         json!({ "model_id": row.model_id, "model_type": row.model_type, "capabilities": row.capabilities })
     }));
@@ -106,6 +113,10 @@ pub(crate) fn of(joined: &Joined<'_>) -> Value {
         any.then(|| json!({ "options": siblings.options, "inputs": siblings.inputs })),
     );
     content
+}
+
+fn auth_content(row: &AuthProfileRow) -> Value {
+    json!({ "profile_key": row.profile_key, "auth_type": row.auth_type, "config": row.config })
 }
 
 /// Compiles what a row of `revisions` holds.
@@ -154,6 +165,7 @@ fn read(content: &Value, sink: &Sink) -> Option<Revision> {
         provider: &rows.provider,
         endpoints,
         auth: rows.auth.as_ref(),
+        step_auths: rows.step_auths.iter().collect(),
         model: rows.model.as_ref(),
         template: rows.template.as_ref(),
         schema: rows.schema.as_ref(),
@@ -168,6 +180,7 @@ fn read(content: &Value, sink: &Sink) -> Option<Revision> {
 struct ContentRows {
     provider: ProviderRow,
     auth: Option<AuthProfileRow>,
+    step_auths: Vec<AuthProfileRow>,
     model: Option<ModelRow>,
     template: Option<TemplateRow>,
     schema: Option<SchemaRow>,
@@ -187,6 +200,26 @@ fn version(fields: &Fields<'_>) -> i64 {
     version.unwrap_or(1)
 }
 
+fn auth_row(row: &Fields<'_>, provider: &str) -> AuthProfileRow {
+    AuthProfileRow {
+        at: row.at().clone(),
+        provider: provider.to_owned(),
+        profile_key: text(row, "profile_key"),
+        auth_type: text(row, "auth_type"),
+        config: json_of(row, "config"),
+        ..AuthProfileRow::default()
+    }
+}
+
+fn step_auths(root: &Fields<'_>, provider: &str) -> Vec<AuthProfileRow> {
+    let at = root.place("step_auth_profiles");
+    let rows = root.list("step_auth_profiles").unwrap_or_default();
+    let rows = rows.iter().enumerate();
+    rows.filter_map(|(i, row)| Fields::open(row, &at.child(i), root.sink()))
+        .map(|row| auth_row(&row, provider))
+        .collect()
+}
+
 impl ContentRows {
     fn read(root: &Fields<'_>) -> Option<Self> {
         let needed = |name| {
@@ -200,14 +233,8 @@ impl ContentRows {
         let profile = needed("profile")?;
         let slug = text(&provider, "slug");
         Some(Self {
-            auth: root.fields("auth_profile").map(|row| AuthProfileRow {
-                at: row.at().clone(),
-                provider: slug.clone(),
-                profile_key: text(&row, "profile_key"),
-                auth_type: text(&row, "auth_type"),
-                config: json_of(&row, "config"),
-                ..AuthProfileRow::default()
-            }),
+            auth: root.fields("auth_profile").map(|row| auth_row(&row, &slug)),
+            step_auths: step_auths(root, &slug),
             model: root.fields("model").map(|row| ModelRow {
                 at: row.at().clone(),
                 provider: slug.clone(),

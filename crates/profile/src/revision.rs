@@ -41,6 +41,8 @@ pub struct Revision {
     pub capabilities: Capabilities,
     /// How requests prove who we are; absent: nothing is added.
     pub auth: Option<Auth>,
+    /// Other auth profiles of the provider, which steps name.
+    pub step_auths: Vec<Auth>,
     /// Where requests and credentials may go.
     pub egress: Egress,
     /// The provider's base URL: a template over `config_…` only.
@@ -84,13 +86,89 @@ pub struct Auth {
     pub kind: AuthKind,
     /// Makes named parts of a secret that is one text.
     pub split: Option<Split>,
+    /// Names of the secret's parts that templates may read.
+    pub parts: Vec<String>,
+    /// Primitives of `config`, for the templates of this auth profile.
+    pub config: Value,
+    /// SHA-256 of kind and `config`: tokens are kept by it and the credential.
+    pub digest: [u8; 32],
 }
 
-/// The kinds of section 8 that are built.
+/// The kinds of section 8.
 #[derive(Debug)]
 pub enum AuthKind {
     /// The secret itself, placed by templates.
     ApiKey,
+    /// A token that we sign ourselves.
+    JwtHs256(Box<Jwt>),
+    /// RFC 6749, section 4.4: the client's id and secret for a token.
+    ClientCredentials(TokenEndpoint),
+    /// RFC 7523: an RS256 assertion of a key file for a token.
+    ServiceAccount(TokenEndpoint),
+    /// The machine's own identity: a file named by the environment, else the metadata server.
+    ApplicationDefault(TokenEndpoint),
+    /// A signature over the final bytes.
+    Signature(Signing),
+}
+
+impl AuthKind {
+    /// Whether it gives `accessToken`.
+    #[must_use]
+    pub fn gives_token(&self) -> bool {
+        !matches!(self, Self::ApiKey | Self::Signature(_))
+    }
+}
+
+/// `jwt_hs256`.
+#[derive(Debug)]
+pub struct Jwt {
+    /// The header; `{"alg":"HS256","typ":"JWT"}` when the row says nothing.
+    pub header: Tree,
+    /// The claims, over `secret.<part>` and `jwt.now`, `jwt.nbf`, `jwt.exp`.
+    pub claims: Tree,
+    /// The key, as text.
+    pub key: Text,
+    /// Milliseconds that one unit of `jwt.…` counts: 1 or 1000.
+    pub unit_ms: u64,
+    /// Seconds from `jwt.now` to `jwt.exp`.
+    pub lifetime_s: u64,
+    /// Seconds from `jwt.nbf` to `jwt.now`.
+    pub skew_s: u64,
+}
+
+/// Where a token comes from.
+#[derive(Debug)]
+pub struct TokenEndpoint {
+    /// Lies where credentials may go.
+    pub url: Text,
+    /// Asked for with a space between.
+    pub scopes: Vec<String>,
+    /// `audience`, for endpoints that want one.
+    pub audience: Option<String>,
+    /// The client's id and secret go into a `Basic` header, not into the body.
+    pub basic: bool,
+}
+
+/// What a signature is made with, beside the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    /// Which scheme.
+    pub scheme: Scheme,
+    /// Part of the scope; absent for a scheme without regions.
+    pub region: Option<String>,
+    /// Part of the scope.
+    pub service: String,
+}
+
+/// How a request is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `aws_sigv4`
+    AwsSigV4,
+    /// `volc_hmac_sha256`
+    VolcHmacSha256,
+    /// `tc3_hmac_sha256`
+    Tc3HmacSha256,
 }
 
 /// `config.split`: `{"by": ".", "into": ["id", "key"]}`.
@@ -146,6 +224,8 @@ pub struct Exchange {
     pub max_bytes: u64,
     /// Statuses beside 2xx that are no failure.
     pub ok_status: Vec<u16>,
+    /// Another auth profile of the provider ([`Revision::step_auths`]); absent: the profile's own.
+    pub auth: Option<String>,
 }
 
 /// Where an exchange goes.
@@ -629,6 +709,8 @@ pub struct Fetch {
     pub timeout_ms: u64,
     /// Statuses beside 2xx under which the body is the file.
     pub ok_status: Vec<u16>,
+    /// As in [`Exchange`].
+    pub auth: Option<String>,
 }
 
 /// When a result is gone.

@@ -3,6 +3,7 @@
 //! They know the shape; what needs more than one look (templates, links,
 //! bounds that depend on each other) is said by the checks alone.
 
+mod auth;
 mod capabilities;
 mod case;
 mod profile;
@@ -93,7 +94,7 @@ fn bundle() -> Value {
         json!({
             "language": { "const": crate::rows::LANGUAGE },
             "provider": provider(),
-            "auth_profiles": list(&auth_profile()),
+            "auth_profiles": list(&auth::profile()),
             "response_schemas": list(&object(&["name", "schema"], json!({
                 "name": text(), "version": whole(0, u64::from(u32::MAX)), "strict": flag(), "schema": { "type": ["object", "boolean"] },
             }))),
@@ -122,19 +123,6 @@ fn provider() -> Value {
             "egress": object(&[], json!({
                 "credential_hosts": list(&text()), "hosts": list(&text()), "allow_http": flag(), "allow_private": flag(),
             })),
-        }),
-    )
-}
-
-fn auth_profile() -> Value {
-    let limit = whole(0, u64::from(u32::MAX));
-    object(
-        &["profile_key", "auth_type"],
-        json!({
-            "profile_key": text(), "auth_type": words(&["api_key"]),
-            "secret": { "type": "string", "pattern": "^(env:[A-Za-z0-9_]+|file:.+)$" },
-            "config": { "type": "object" }, "endpoint_url": text(), "is_default": flag(),
-            "rate_limit_per_minute": limit, "rate_limit_per_day": limit, "max_concurrent_jobs": limit,
         }),
     )
 }

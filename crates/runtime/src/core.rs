@@ -28,7 +28,7 @@ pub(crate) struct Core {
     pub(crate) objects: Objects,
     pub(crate) http: Http,
     pub(crate) catalogue: Catalogue,
-    pub(crate) clock: DbClock,
+    pub(crate) clock: Arc<DbClock>,
     pub(crate) watches: Watches,
     pub(crate) tasks: Tasks,
     pub(crate) lease: Lease,

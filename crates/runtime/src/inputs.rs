@@ -10,7 +10,7 @@ use diag::{Code, Diagnostic, Diagnostics, Place};
 use engine::egress::Policy;
 use engine::http::Outcome;
 use engine::media::{Media, Medium, read_data_url};
-use engine::request::{Drawn, Request};
+use engine::request::{Drawn, Proof, Request};
 use profile::call::{Call, Input, MediaFacts};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -268,6 +268,7 @@ async fn fetched(core: &Core, address: &str) -> Result<Read, String> {
         max_bytes: FETCH_MAX_BYTES,
         submit: false,
         trusted: false,
+        proof: Proof::default(),
         policy: Arc::new(policy),
         drawn: Drawn {
             unix_ms: core.clock.now_ms(),

@@ -122,10 +122,14 @@ impl Modelrow {
             Work::No => Lease::none(),
         };
         let places = options.concurrency;
+        let clock = Arc::new(DbClock::default());
         let core = Arc::new(Core {
-            http,
+            http: http.with_clock({
+                let clock = Arc::clone(&clock);
+                move || clock.now_ms()
+            }),
             catalogue: Catalogue::new(options.build.clone()),
-            clock: DbClock::default(),
+            clock,
             watches: Watches::default(),
             follow: Follow::default(),
             queue: Notify::new(),

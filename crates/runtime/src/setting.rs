@@ -7,10 +7,10 @@ use crate::ground::Shared;
 use crate::inputs;
 use crate::view::Cost;
 use diag::Diagnostics;
+use engine::auth::Keyring;
 use engine::media::Media;
 use engine::{Fault, Flow, Kind, Resume, RunIdentity, RunState, Setting};
 use profile::call::{Call, Checked};
-use profile::lang::Secrets;
 use profile::revision::Revision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -168,7 +168,7 @@ pub(crate) fn secrets(
     core: &Core,
     revision: &Revision,
     reference: Option<&str>,
-) -> Result<Secrets, Fault> {
+) -> Result<Keyring, Fault> {
     let opened = match reference {
         Some(reference) => Some(core.options.secrets.open(reference).map_err(|missing| {
             let mut fault = Fault::new(Kind::BadSecret, missing.why);

@@ -78,7 +78,9 @@ impl Values {
         }
         scope.vars(&revision.vars);
         scope.inputs(setting.media.as_ref());
-        scope.secrets(&setting.secrets);
+        if let Some(own) = setting.secrets.of(None) {
+            scope.secrets(&own.secrets);
+        }
         scope
     }
 }
@@ -145,6 +147,7 @@ impl Site {
             media: &setting.media,
             base: &self.base,
             policy: &self.policy,
+            keys: &setting.secrets,
             drawn,
         }
     }

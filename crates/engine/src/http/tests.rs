@@ -77,6 +77,7 @@ pub(crate) fn request(method: &str, address: &str) -> Request {
         max_bytes: 64 * 1024,
         submit: method == "POST",
         trusted: true,
+        proof: Default::default(),
         policy: Arc::new(Policy::new(
             &profile::revision::Egress::default(),
             std::slice::from_ref(&url),

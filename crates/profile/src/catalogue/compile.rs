@@ -6,9 +6,13 @@ use super::{Compiled, Entry, EntryKey};
 use crate::capabilities::{self, Declared};
 use crate::check::compile::{Joined, revision};
 use crate::check::walk::{Sink, nearest};
-use crate::check::{Seen, auth, bounds, json_schema, names, purpose, secret_ref, status_word};
+use crate::check::{
+    Seen, auth, auth_names, bounds, json_schema, names, purpose, secret_ref, status_word,
+};
 use crate::revision::Purpose;
-use crate::rows::{ModelRow, ProfileRow, ProviderRow, Rows, SchemaRow, TemplateRow};
+use crate::rows::{
+    AuthProfileRow, ModelRow, ProfileRow, ProviderRow, Rows, SchemaRow, TemplateRow,
+};
 use diag::{Code, Diagnostics, Place};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -137,7 +141,7 @@ impl<'a> Compiler<'a> {
     /// What can be said of rows that no profile may use yet.
     fn alone(&self) {
         for row in &self.rows.auth_profiles {
-            auth(row, self.sink);
+            auth(row, None, self.sink);
         }
         for row in &self.rows.response_schemas {
             json_schema::compile(&row.schema, &row.at.child("schema"), self.sink);
@@ -298,27 +302,15 @@ impl<'a> Compiler<'a> {
         served: &[Option<&'a ModelRow>],
     ) -> (Option<Entry>, Seen) {
         let own_sink = Sink::default();
-        let auth = profile.auth_profile.as_deref().and_then(|key| {
-            let all = self
-                .rows
-                .auth_profiles
-                .iter()
-                .filter(|row| row.provider == provider.slug);
-            let all: Vec<_> = all.collect();
-            let known: Vec<&str> = all.iter().map(|row| row.profile_key.as_str()).collect();
-            Compiler {
-                rows: self.rows,
-                sink: &own_sink,
-            }
-            .linked(
-                "auth profile",
-                key,
-                &known,
-                &profile.at.child("auth_profile"),
-            );
-            let named = all.into_iter().filter(|row| row.profile_key == key);
-            own(named, profile.tenant, |row| row.tenant)
-        });
+        let named = Compiler {
+            rows: self.rows,
+            sink: &own_sink,
+        };
+        let auth_at = profile.at.child("auth_profile");
+        let auth = profile
+            .auth_profile
+            .as_deref()
+            .and_then(|key| named.auth_profile(key, profile, &auth_at));
         let credentials = self
             .rows
             .credentials
@@ -330,6 +322,7 @@ impl<'a> Compiler<'a> {
                 .filter_map(|row| row.endpoint_url.as_deref())
                 .collect(),
             auth,
+            step_auths: named.step_auths(profile),
             model,
             template: model.and_then(|model| self.template(model)),
             schema: model.and_then(|model| self.schema(model)),
@@ -366,6 +359,33 @@ impl<'a> Compiler<'a> {
         let serves = status_word(&provider.status, &provider.at.child("status"), self.sink)
             && model.is_none_or(|model| matches!(model.status.as_str(), "active" | "deprecated"));
         (Some(entry).filter(|_| serves), seen)
+    }
+
+    /// An auth profile of the profile's provider.
+    fn auth_profile(
+        &self,
+        key: &str,
+        profile: &ProfileRow,
+        at: &Place,
+    ) -> Option<&'a AuthProfileRow> {
+        let all = self.rows.auth_profiles.iter();
+        let all: Vec<_> = all.filter(|row| row.provider == profile.provider).collect();
+        let known: Vec<&str> = all.iter().map(|row| row.profile_key.as_str()).collect();
+        self.linked("auth profile", key, &known, at);
+        let named = all.into_iter().filter(|row| row.profile_key == key);
+        own(named, profile.tenant, |row| row.tenant)
+    }
+
+    /// Those that the profile's steps name, each once.
+    fn step_auths(&self, profile: &ProfileRow) -> Vec<&'a AuthProfileRow> {
+        let mut found: Vec<&AuthProfileRow> = Vec::new();
+        for (key, at) in auth_names(&profile.workflow, &profile.at.child("workflow")) {
+            let row = self.auth_profile(key, profile, &at);
+            found.extend(
+                row.filter(|row| !found.iter().any(|have| have.profile_key == row.profile_key)),
+            );
+        }
+        found
     }
 
     /// Options and inputs that no template of the model's profiles reads.

@@ -1,25 +1,16 @@
 //! Sections 8 and 9: how requests prove who we are, and where they may go.
 
 use super::context::Context;
-use super::walk::{Fields, Sink, not_a_word, not_built};
-use crate::lang::{Place as Stand, Root, Text};
+use super::walk::{Fields, Sink, not_a_word};
+use crate::lang::{Known, Place as Stand, Root, Text};
 use crate::revision::{Auth, AuthKind, Egress, HostPattern, Split};
-use crate::rows::AuthProfileRow;
 use diag::{Code, Place};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
-const BUILT: &[&str] = &["api_key"];
-const TYPES: &[&str] = &[
-    "api_key",
-    "jwt_hs256",
-    "oauth2_client_credentials",
-    "oauth2_service_account",
-    "google_adc",
-    "aws_sigv4",
-    "volc_hmac_sha256",
-    "tc3_hmac_sha256",
-];
+mod kind;
+
+pub(crate) use kind::{auth, auth_types};
 
 /// Refuses a secret that stands in the row itself.
 pub(crate) fn secret_ref(text: &str, at: &Place, sink: &Sink) {
@@ -41,57 +32,11 @@ pub(crate) fn secret_ref(text: &str, at: &Place, sink: &Sink) {
     }
 }
 
-/// Reads an auth profile; the second value is what `config_<key>` reads.
-pub(crate) fn auth(row: &AuthProfileRow, sink: &Sink) -> (Option<Auth>, Value) {
-    let at = row.at.child("auth_type");
-    let kind = row.auth_type.as_str();
-    if !TYPES.contains(&kind) {
-        not_auth_type(sink, &at, kind);
-    } else if !BUILT.contains(&kind) {
-        not_built(sink, &at, &format!("the authentication `{kind}`"));
-    }
-    let config_at = row.at.child("config");
-    let Some(fields) = Fields::open(&row.config, &config_at, sink) else {
-        return (Some(made(row, None)), Value::Object(Map::new()));
-    };
-    let split = fields
-        .fields("split")
-        .and_then(|split| read_split(split, sink));
-    let members = row.config.as_object().into_iter().flatten();
-    let mut primitives = Map::new();
-    for (name, value) in members.filter(|(name, _)| *name != "split") {
-        if value.is_object() || value.is_array() {
-            sink.error(
-                Code::P705,
-                &config_at.child(name),
-                format!("`{name}` is no primitive, and no member that `{kind}` knows"),
-                "write a text, a number or a boolean; it is read as `config_<key>`",
-            );
-        } else if !value.is_null() {
-            super::names::identifier(name, &config_at.child(name), sink);
-            primitives.insert(name.clone(), value.clone());
-        }
-    }
-    (Some(made(row, split)), Value::Object(primitives))
-}
-
-fn not_auth_type(sink: &Sink, at: &Place, given: &str) {
-    let near = super::walk::nearest(given, TYPES.iter().copied());
-    let start = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-    sink.error(
-        Code::P702,
-        at,
-        format!("`{given}` is no way to authenticate"),
-        format!("{start}one of: {}", TYPES.join(", ")),
-    );
-}
-
-fn made(row: &AuthProfileRow, split: Option<Split>) -> Auth {
-    Auth {
-        profile_key: row.profile_key.clone(),
-        kind: AuthKind::ApiKey,
-        split,
-    }
+/// The secrets that templates may read where this auth profile proves who we are.
+pub(crate) fn known(known: &mut Known, auth: &Auth) {
+    let key =
+        matches!(auth.kind, AuthKind::ApiKey) && (auth.parts.is_empty() || auth.split.is_some());
+    known.secrets(key, auth.kind.gives_token(), &auth.parts);
 }
 
 fn read_split(fields: Fields<'_>, sink: &Sink) -> Option<Split> {

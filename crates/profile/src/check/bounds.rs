@@ -52,6 +52,8 @@ pub(crate) const INPUT_BYTES: Whole = whole("max_bytes", 64 * MIB, 1, GIB);
 pub(crate) const MAX_COUNT: Whole = whole("max_count", 1, 1, MAX_LIST as u64);
 pub(crate) const TOLERANCE_S: Whole = whole("tolerance_s", 300, 1, 3_600);
 pub(crate) const EXPIRES_IN: Whole = whole("expires_in_ms", 0, SECOND, 30 * DAY);
+pub(crate) const LIFETIME_S: Whole = whole("lifetime_s", 1_800, 1, 86_400);
+pub(crate) const SKEW_S: Whole = whole("skew_s", 5, 0, 3_600);
 
 impl Whole {
     /// What the object says, else the default. Out of bounds is a mistake, and

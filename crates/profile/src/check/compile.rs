@@ -27,12 +27,30 @@ pub(crate) struct Joined<'a> {
     /// `endpoint_url` of the provider's credentials.
     pub(crate) endpoints: Vec<&'a str>,
     pub(crate) auth: Option<&'a AuthProfileRow>,
+    /// Those that steps name.
+    pub(crate) step_auths: Vec<&'a AuthProfileRow>,
     pub(crate) model: Option<&'a ModelRow>,
     pub(crate) template: Option<&'a TemplateRow>,
     pub(crate) schema: Option<&'a SchemaRow>,
     pub(crate) profile: &'a ProfileRow,
     /// What other models of the profile declare, and this one does not.
     pub(crate) siblings: Declared,
+}
+
+impl Joined<'_> {
+    fn hosts<'e>(&'e self, egress: &'e Egress) -> Hosts<'e> {
+        let own = std::iter::once(self.provider.api_base_url.as_str());
+        Hosts {
+            egress,
+            bases: own.chain(self.endpoints.iter().copied()).collect(),
+        }
+    }
+
+    fn step_auths(&self, hosts: &Hosts<'_>, sink: &Sink) -> Vec<Auth> {
+        let rows = self.step_auths.iter();
+        rows.filter_map(|row| auth::auth(row, Some(hosts), sink).0)
+            .collect()
+    }
 }
 
 /// Compiles the rows. `None` when something refuses them; what was seen of the
@@ -98,10 +116,6 @@ impl Compiler<'_> {
         let (provider, profile) = (joined.provider, joined.profile);
         let purpose = super::purpose(&profile.purpose, &profile.at.child("purpose"), sink);
         let egress = self.egress(sink);
-        let (auth, config) = match joined.auth {
-            Some(row) => auth::auth(row, sink),
-            None => (None, Value::Null),
-        };
         let mut capabilities = self.capabilities(sink);
         let schema = self.response_schema(sink);
         let transport_at = profile.at.child("transport");
@@ -112,16 +126,17 @@ impl Compiler<'_> {
             &profile.transport
         };
         let transport = Fields::open(source, &transport_at, sink);
-        let hosts = Hosts {
-            egress: &egress,
-            bases: std::iter::once(provider.api_base_url.as_str())
-                .chain(joined.endpoints.iter().copied())
-                .collect(),
+        let hosts = joined.hosts(&egress);
+        let (auth, config) = match joined.auth {
+            Some(row) => auth::auth(row, Some(&hosts), sink),
+            None => (None, Value::Null),
         };
+        let step_auths = joined.step_auths(&hosts, sink);
         let mut cx = Context {
             sink,
             known: self.known(&capabilities, auth.as_ref(), &config),
             hosts: &hosts,
+            auths: &step_auths,
             headers: Vec::new(),
             query: Vec::new(),
             seen: self.seen,
@@ -155,6 +170,7 @@ impl Compiler<'_> {
             purpose: purpose?,
             capabilities,
             auth,
+            step_auths,
             base_url: base_url?,
             submits: made.submits,
             vars: Arc::new(vars?),
@@ -240,8 +256,7 @@ impl Compiler<'_> {
             known.config(key);
         }
         if let Some(auth) = auth {
-            let parts = auth.split.as_ref().map_or(&[][..], |split| &split.into);
-            known.secrets(false, parts);
+            auth::known(&mut known, auth);
         }
         known
     }

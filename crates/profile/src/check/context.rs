@@ -4,6 +4,7 @@
 use super::auth::Hosts;
 use super::walk::Sink;
 use crate::lang::{Condition, Known, Path, Place as Stand, Read, Root, Seg, Text, Tree, VarsTable};
+use crate::revision::Auth;
 use diag::Place;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -66,6 +67,8 @@ pub(crate) struct Context<'a> {
     pub(crate) known: Known,
     /// Where the provider's rows may go.
     pub(crate) hosts: &'a Hosts<'a>,
+    /// Other auth profiles, which steps name.
+    pub(crate) auths: &'a [Auth],
     /// What every exchange inherits.
     pub(crate) headers: Vec<Written>,
     /// The same for the query.
@@ -84,6 +87,7 @@ impl<'a> Context<'a> {
             sink,
             known: self.known.clone(),
             hosts: self.hosts,
+            auths: self.auths,
             headers: self.headers.clone(),
             query: self.query.clone(),
             seen: self.seen,
@@ -96,6 +100,23 @@ impl<'a> Context<'a> {
         if let Some(condition) = condition {
             next.known = next.known.assuming(condition);
         }
+        next
+    }
+
+    /// The same for a step that another auth profile proves. What is inherited
+    /// with a secret in it is the other credential's, and stays behind.
+    pub(crate) fn proved_by(&self, auth: &Auth) -> Context<'a> {
+        let mut next = self.assuming(None);
+        next.headers.retain(|(_, value, at)| {
+            let text = value.as_ref().and_then(Value::as_str);
+            let text = text.and_then(|text| self.text(text, Stand::Header, at));
+            text.is_none_or(|text| !text.is_secret())
+        });
+        next.query.retain(|(_, value, at)| {
+            let tree = value.as_ref().and_then(|value| self.body(value, false, at));
+            tree.is_none_or(|tree| !tree.is_secret())
+        });
+        super::auth::known(&mut next.known, auth);
         next
     }
 

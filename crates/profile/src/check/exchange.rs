@@ -78,6 +78,7 @@ pub(crate) fn exchange(fields: &Fields<'_>, role: Role<'_>, cx: &Context<'_>) ->
         timeout_ms,
         max_bytes,
         ok_status,
+        auth: None,
     };
     check_host(fields, &exchange, cx);
     Some(exchange)
@@ -112,6 +113,7 @@ pub(crate) fn fetch(fields: Option<&Fields<'_>>, cx: &Context<'_>) -> Fetch {
         body,
         timeout_ms: timeout_ms.unwrap_or(bounds::TIMEOUT.default),
         ok_status: fields.map_or_else(Vec::new, |fields| ok_status(fields, cx)),
+        auth: None,
     }
 }
 

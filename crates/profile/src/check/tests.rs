@@ -219,7 +219,6 @@ fn what_is_not_built_yet_is_refused_and_never_ignored() {
             "/profiles/0/workflow/steps/0/batch",
             json!({ "path": "/videos" }),
         ),
-        ("/profiles/0/workflow/steps/1/auth", json!("other")),
         ("/profiles/0/response_mapping/stream", json!({})),
         ("/profiles/0/response_mapping/mode", json!("multipart")),
     ];

@@ -107,6 +107,11 @@ impl<'a> Fields<'a> {
         &self.at
     }
 
+    /// Where its mistakes go.
+    pub(crate) fn sink(&self) -> &'a Sink {
+        self.sink
+    }
+
     /// Where a member stands, or would.
     pub(crate) fn place(&self, name: &str) -> Place {
         self.at.child(name)

@@ -8,7 +8,7 @@ use super::response::{MODES, Mapping, step_captures};
 use super::walk::{Fields, Sink, wrong_type};
 use super::{names, poll};
 use crate::lang::{Path, Place as Stand};
-use crate::revision::{Action, Download, Expires, Mode, Poll, Purpose, Step, Wrap};
+use crate::revision::{Action, Auth, Download, Expires, Mode, Poll, Purpose, Step, Wrap};
 use diag::{Code, Place};
 use serde_json::Value;
 
@@ -195,9 +195,12 @@ impl<'a> Reader<'a> {
         let (kind, when) = (*kind, *when);
         let name = self.name(fields, when, cx.sink);
         fields.word("action", KINDS);
-        fields.not_built(&["auth"]);
         let condition = cx.when(fields.raw("when"), &fields.place("when"));
         let mut cx = cx.assuming(condition.as_ref());
+        let auth = step_auth(fields, &cx);
+        if let Some(auth) = auth {
+            cx = cx.proved_by(auth);
+        }
         let each = each(fields, when, &mut cx);
         let role = Role {
             name: name.as_deref().unwrap_or_default(),
@@ -211,11 +214,15 @@ impl<'a> Reader<'a> {
         if !needed && fields.raw("url_path").is_none() {
             asks_nothing(fields, cx.sink);
         }
-        let exchange = if needed {
+        let mut exchange = if needed {
             exchange(fields, role, &cx)
         } else {
             None
         };
+        let auth = auth.map(|auth| auth.profile_key.clone());
+        if let Some(exchange) = &mut exchange {
+            exchange.auth.clone_from(&auth);
+        }
         let action = match kind {
             Kind::Request => Some(Action::Request),
             Kind::Poll => {
@@ -223,6 +230,7 @@ impl<'a> Reader<'a> {
             }
             Kind::Download => self.download(fields, condition.is_some(), &cx),
         };
+        let action = action.map(|action| proved(action, auth));
         let captures = step_captures(fields, &cx);
         let repeatable = fields.flag("repeatable").unwrap_or(false);
         if kind == Kind::Request && when == When::After && !repeatable {
@@ -341,6 +349,42 @@ impl<'a> Reader<'a> {
             );
         }
         Some(from.to_owned())
+    }
+}
+
+/// The auth profiles that steps of a workflow name, and where.
+pub(crate) fn auth_names<'v>(workflow: &'v Value, at: &Place) -> Vec<(&'v str, Place)> {
+    let lists = ["before", "steps", "cleanup"].into_iter().flat_map(|name| {
+        let list = workflow.get(name).and_then(Value::as_array);
+        let at = at.child(name);
+        list.into_iter()
+            .flatten()
+            .enumerate()
+            .map(move |(i, step)| (step, at.child(i)))
+    });
+    let cancel = workflow
+        .get("cancel")
+        .map(|step| (step, at.child("cancel")));
+    lists
+        .chain(cancel)
+        .filter_map(|(step, at)| Some((step.get("auth")?.as_str()?, at.child("auth"))))
+        .collect()
+}
+
+/// Another auth profile of the provider. One that could not be read is reported where it stands.
+fn step_auth<'a>(fields: &Fields<'_>, cx: &Context<'a>) -> Option<&'a Auth> {
+    let key = fields.text("auth")?;
+    cx.auths.iter().find(|auth| auth.profile_key == key)
+}
+
+/// The requests for files at addresses of answers are proved like the step's own.
+fn proved(action: Action, auth: Option<String>) -> Action {
+    match action {
+        Action::Download(mut download) => {
+            download.fetch.auth = auth;
+            Action::Download(download)
+        }
+        other => other,
     }
 }
 

@@ -216,13 +216,18 @@ impl Known {
         }
     }
 
-    /// `apiKey`, `accessToken` (when `token`) and `secret.<part>`.
-    pub fn secrets(&mut self, token: bool, parts: &[String]) {
+    /// `apiKey` (when `key`), `accessToken` (when `token`) and `secret.<part>`, in
+    /// place of those known before.
+    pub fn secrets(&mut self, key: bool, token: bool, parts: &[String]) {
         let secret = || Member {
             secret: true,
             ..scalar(Always)
         };
-        self.root("apiKey", Root::ApiKey, secret());
+        let names = Arc::make_mut(&mut self.names);
+        names.retain(|name, _| !matches!(name.as_str(), "apiKey" | "accessToken" | "secret"));
+        if key {
+            self.root("apiKey", Root::ApiKey, secret());
+        }
         if token {
             self.root("accessToken", Root::AccessToken, secret());
         }

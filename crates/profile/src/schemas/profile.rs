@@ -214,6 +214,7 @@ fn step(required: &[&str]) -> Value {
     let own = json!({
         "name": text(), "action": words(&["request", "poll", "download"]), "when": condition(),
         "extract": captures(), "each": path(), "repeatable": flag(),
+        "auth": { "type": "string", "description": "another auth profile of the provider, which proves this step" },
     });
     exchange(with(with(own, &download), &poll_members()), required)
 }

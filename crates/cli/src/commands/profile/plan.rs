@@ -13,7 +13,6 @@ use engine::request::{Drawn, Request};
 use engine::{RunIdentity, Setting};
 use profile::call::{Input, MediaFacts};
 use profile::catalogue::{Ask, Compiled, choose};
-use profile::lang::Secrets;
 use runtime::InputMedium;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -86,7 +85,7 @@ fn setting(compiled: &Compiled, args: &PlanArgs) -> Result<Setting, Stop> {
             token: Uuid::nil(),
             callback_url: None,
         },
-        secrets: Arc::new(Secrets::default()),
+        secrets: Arc::default(),
         media: Arc::new(media),
         endpoint: None,
         allow: Allow::default(),

@@ -70,7 +70,7 @@ fn a_list_starts_with_an_index() {
 fn a_path_over_variables_knows_its_names() {
     let mut known = Known::new();
     known.option("size", Presence::Optional);
-    known.secrets(false, &[]);
+    known.secrets(true, false, &[]);
     let code = |source: &str| {
         let mut found = Diagnostics::new();
         let path = Path::of_variables(&json!(source), &known, &Place::default(), &mut found);

@@ -27,7 +27,7 @@ fn known() -> Known {
     known.config("region");
     known.tables(&json!({"ratio": {}}));
     known.job_id();
-    known.secrets(true, &["part".to_owned()]);
+    known.secrets(true, true, &["part".to_owned()]);
     known
 }
 

@@ -7,7 +7,7 @@ fn known() -> Known {
     let mut known = Known::new();
     known.option("seconds", Presence::Optional);
     known.option("size", Presence::Always);
-    known.secrets(false, &[]);
+    known.secrets(true, false, &[]);
     known
 }
 
