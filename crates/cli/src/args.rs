@@ -58,6 +58,26 @@ pub(crate) struct HouseArgs {
         value_name = "MB"
     )]
     pub(crate) artifact_memory: u32,
+    /// Days that files of runs are kept; for ever without it
+    #[arg(
+        long,
+        global = true,
+        env = "MODELROW_KEEP_ARTIFACTS",
+        value_name = "DAYS"
+    )]
+    pub(crate) keep_artifacts: Option<u32>,
+    /// Days that uploaded inputs are kept after their upload, and longer while a run names them
+    #[arg(
+        long,
+        global = true,
+        env = "MODELROW_KEEP_INPUTS",
+        default_value_t = 7,
+        value_name = "DAYS"
+    )]
+    pub(crate) keep_inputs: u32,
+    /// Days that the timelines of ended runs are kept; for ever without it
+    #[arg(long, global = true, env = "MODELROW_KEEP_EVENTS", value_name = "DAYS")]
+    pub(crate) keep_events: Option<u32>,
     /// Folder with `postgres` and `initdb` for the private PostgreSQL
     #[arg(long, global = true, env = "MODELROW_PG_BIN", value_name = "DIR")]
     pub(crate) pg_bin: Option<PathBuf>,
@@ -85,6 +105,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Works on runs until it is told to stop
     Work,
+    /// Takes away what is past its retention and what killed processes left behind; workers do so by themselves
+    Sweep(SweepArgs),
     /// Brings the database to the schema of this build
     Migrate,
     /// Checks, applies, exports, plans and tests the rows that describe providers
@@ -170,6 +192,16 @@ pub(crate) struct ServeArgs {
     /// Listen on an address that other machines reach: there are no API keys yet, anyone who reaches it may call
     #[arg(long)]
     pub(crate) insecure_listen_anywhere: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// Only count what would be taken away
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ pub(crate) mod profile;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod simulate;
+pub(crate) mod sweep;
 
 use crate::args::HouseArgs;
 use crate::exit::Stop;

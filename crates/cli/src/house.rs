@@ -5,7 +5,7 @@ use crate::exit::{Stop, chain};
 use crate::{bundles, ui};
 use diag::{Code, Secret};
 use profile::rows::{Rows, SchemaRow, TemplateRow};
-use runtime::{Artifacts, Modelrow, Options, Work};
+use runtime::{Artifacts, Modelrow, Options, Retention, Work};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +22,7 @@ pub(crate) struct House {
     artifacts: Artifacts,
     /// Bytes.
     artifact_memory: usize,
+    retention: Retention,
     /// The private server, when `DATABASE_URL` is not set.
     embedded: Option<Embedded>,
 }
@@ -47,6 +48,7 @@ impl House {
                 url: url.clone(),
                 artifacts: artifacts(args, &places),
                 artifact_memory: artifact_memory(args),
+                retention: retention(args),
                 embedded: None,
             });
         }
@@ -79,6 +81,7 @@ impl House {
             url: embedded.url(),
             artifacts,
             artifact_memory: artifact_memory(args),
+            retention: retention(args),
             embedded: Some(embedded),
         })
     }
@@ -114,6 +117,7 @@ impl House {
     pub(crate) fn options(&self, purpose: Purpose) -> Options {
         let mut options = Options::new(self.url.clone(), self.artifacts.clone());
         options.artifact_memory = self.artifact_memory;
+        options.retention = self.retention;
         options.work = if purpose == Purpose::Work {
             Work::Yes
         } else {
@@ -220,6 +224,16 @@ fn artifacts(args: &HouseArgs, places: &embedded::Options) -> Artifacts {
         .filter(|(name, _)| Artifacts::takes_setting(name))
         .map(|(name, value)| (name, Secret::from(value)));
     Artifacts::named(named, settings.collect())
+}
+
+fn retention(args: &HouseArgs) -> Retention {
+    let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+    Retention {
+        artifacts: args.keep_artifacts.map(days),
+        inputs: days(args.keep_inputs),
+        events: args.keep_events.map(days),
+        ..Retention::default()
+    }
 }
 
 fn artifact_memory(args: &HouseArgs) -> usize {

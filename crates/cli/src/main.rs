@@ -45,6 +45,7 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Run(args) => commands::run::run(house, &args).await,
         Command::Serve(args) => commands::serve::serve(house, &args).await,
         Command::Work => commands::serve::work(house).await,
+        Command::Sweep(args) => commands::sweep::sweep(house, &args).await,
         Command::Migrate => commands::migrate(house).await,
         Command::Profile(command) => profile(house, command).await,
         Command::Simulate(args) => commands::simulate::simulate(args).await,

@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) grounds: Grounds,
     /// Between the moment at which a poll was due and its first byte.
     pub(crate) lateness: Lateness,
+    /// When the artifact store was listed last (boot clock).
+    pub(crate) swept: Mutex<i64>,
     /// Shards that this worker owned at the last look.
     pub(crate) shards: Mutex<Vec<i16>>,
     /// Attempts that this worker holds: intended, and not written as a fact yet.

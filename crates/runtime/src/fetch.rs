@@ -155,7 +155,7 @@ async fn recorded(
         sha256: fetched.sha256.to_vec(),
         bytes: i64::try_from(fetched.bytes).unwrap_or(i64::MAX),
         content_type: fetched.content_type.clone(),
-        keep: None,
+        keep: core.options.retention.artifacts,
     };
     let stands = written("fetched", || core.store.fact_fetched(&fact)).await?;
     if stands.as_deref() != Some(key)

@@ -15,12 +15,9 @@ use profile::call::{Call, Input, MediaFacts};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use store::inputs::InputRow;
 use uuid::Uuid;
 
-/// An input that no run names any more is kept for so long.
-const KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// The largest medium fetched from an address.
 const FETCH_MAX_BYTES: u64 = 64 * 1024 * 1024;
 const FETCH_TIMEOUT_MS: u64 = 60_000;
@@ -305,7 +302,10 @@ pub(crate) async fn keep(core: &Core, tenant: Uuid, given: &mut Given) -> Result
         core.objects.put(&row.object_key, bytes.clone()).await?;
     }
     let rows: Vec<InputRow> = new.into_iter().map(|(row, _)| row).collect();
-    Ok(core.store.inputs_put(tenant, &rows, KEEP).await?)
+    Ok(core
+        .store
+        .inputs_put(tenant, &rows, core.options.retention.inputs)
+        .await?)
 }
 
 /// The media that a recorded call names, for whoever sends it.

@@ -43,6 +43,7 @@ mod rows;
 mod secrets;
 mod sender;
 mod setting;
+mod sweep;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -62,4 +63,5 @@ pub use objects::ObjectsError;
 pub use options::{Concurrency, LeaseTimes, Options, Work};
 pub use request::{InputMedium, RunRequest};
 pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
+pub use sweep::{Retention, Sweep, Swept};
 pub use view::{ArtifactView, AttemptView, Cost, RunView, Status};

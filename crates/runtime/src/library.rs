@@ -1,7 +1,7 @@
 //! [`Modelrow`]: what a backend holds.
 
 use crate::catalogue::Catalogue;
-use crate::clock::DbClock;
+use crate::clock::{DbClock, boot_ms};
 use crate::core::Core;
 use crate::error::{RunError, StartError};
 use crate::events::{Progress, RunEvent, stream};
@@ -14,6 +14,7 @@ use crate::objects::ObjectsError;
 use crate::options::{Options, Work};
 use crate::places::Places;
 use crate::request::RunRequest;
+use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::{Tasks, Until};
 use crate::view::{ArtifactView, RunView};
 use crate::watches::Watches;
@@ -138,6 +139,7 @@ impl Modelrow {
             fetches: Places::new(places.fetches),
             grounds: Grounds::default(),
             lateness: Lateness::default(),
+            swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),
             doubted: std::sync::Mutex::default(),
@@ -313,6 +315,16 @@ impl Modelrow {
 
     pub(crate) fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// Takes away what is past its retention and what killed processes left, with a listing of the whole artifact store. Workers
+    /// do so by themselves; this is for operators.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`], [`RunError::Objects`]: the next sweep goes on.
+    pub async fn sweep(&self, how: Sweep) -> Result<Swept, RunError> {
+        sweep::all(&self.core, how).await
     }
 
     /// Whether it can do its part.

@@ -17,6 +17,7 @@ use object_store::{
 };
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -88,7 +89,7 @@ impl<T: ObjectStore + MultipartStore> Bucket for T {}
 
 #[derive(Debug, Clone)]
 enum Backend {
-    Folder(Arc<LocalFileSystem>),
+    Folder(Arc<LocalFileSystem>, PathBuf),
     Bucket(BucketAt),
 }
 
@@ -118,7 +119,7 @@ impl Objects {
         let files = LocalFileSystem::new_with_prefix(folder).map_err(io::Error::other)?;
         let files = files.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self {
-            backend: Backend::Folder(Arc::new(files)),
+            backend: Backend::Folder(Arc::new(files), folder.to_owned()),
             prefix: Path::default(),
             part: LOCAL_PART,
             places: places(memory.min(LOCAL_MEMORY), LOCAL_PART),
@@ -135,9 +136,17 @@ impl Objects {
         }
     }
 
+    /// The folder, when it is one.
+    pub(crate) fn local(&self) -> Option<PathBuf> {
+        match &self.backend {
+            Backend::Folder(_, folder) => Some(folder.clone()),
+            Backend::Bucket(_) => None,
+        }
+    }
+
     fn store(&self) -> &dyn ObjectStore {
         match &self.backend {
-            Backend::Folder(files) => files.as_ref(),
+            Backend::Folder(files, _) => files.as_ref(),
             Backend::Bucket(bucket) => bucket.0.as_ref(),
         }
     }
@@ -191,7 +200,6 @@ impl Objects {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the sweep stands on"))]
     /// Every object, or those below `folder`, in no order.
     pub(crate) fn list(
         &self,
@@ -221,7 +229,7 @@ impl Objects {
     async fn open(&self, key: &str) -> object_store::Result<Open> {
         let path = self.path(key);
         match &self.backend {
-            Backend::Folder(files) => Ok(Open::Staged(files.put_multipart(&path).await?)),
+            Backend::Folder(files, _) => Ok(Open::Staged(files.put_multipart(&path).await?)),
             Backend::Bucket(bucket) => {
                 let id = bucket.0.create_multipart(&path).await?;
                 let marker = self.path(&marker(key));
@@ -247,7 +255,6 @@ impl Objects {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the sweep stands on"))]
     /// Ends the upload that a marker names, whose process is dead, and removes the marker.
     pub(crate) async fn abort_marked(&self, marker: &str) -> Result<(), ObjectsError> {
         let Backend::Bucket(bucket) = &self.backend else {

@@ -3,6 +3,7 @@
 
 use crate::artifacts::Artifacts;
 use crate::secrets::{EnvironmentSecrets, Secrets};
+use crate::sweep::Retention;
 use diag::Secret;
 use engine::egress::Allow;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Options {
     /// Bytes of parts of files on their way to the artifacts, of the whole process. A bucket takes parts of 8 MiB: files wait
     /// for a place in turn. A folder needs 32 MiB at most.
     pub artifact_memory: usize,
+    /// How long things are kept.
+    pub retention: Retention,
     /// Whether this process sends and follows runs, or only takes calls.
     pub work: Work,
     /// How long a worker is believed to live, and how often it says so.
@@ -99,6 +102,7 @@ impl Options {
             database_url: Secret::from(database_url.into()),
             artifacts: artifacts.into(),
             artifact_memory: 256 * 1024 * 1024,
+            retention: Retention::default(),
             work: Work::Yes,
             lease: LeaseTimes::default(),
             tick: Duration::from_secs(1),

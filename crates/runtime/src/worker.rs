@@ -3,6 +3,7 @@
 use crate::clock::boot_ms;
 use crate::core::Core;
 use crate::outbox;
+use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::Until;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -84,8 +85,38 @@ async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
     doubted(core, held.worker).await?;
     compare(core, memory).await?;
     outbox::take(core).await?;
+    if memory.count.is_multiple_of(SELDOM) && core.owns(0) {
+        core.tasks
+            .spawn("sweep", Until::Stop, Box::pin(swept(Arc::clone(core))));
+    }
     core.queue.notify_one();
     Ok(())
+}
+
+/// The owner of the first shard sweeps, so that in general one does; two at once do no harm.
+///
+/// Cancel safety: every step stands alone.
+async fn swept(core: Arc<Core>) {
+    let now = boot_ms();
+    let lists = {
+        let mut last = core.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = u128::try_from(now.saturating_sub(*last))
+            .is_ok_and(|past| past >= core.options.retention.listing.as_millis());
+        if due {
+            *last = now;
+        }
+        due
+    };
+    let done = if lists {
+        sweep::all(&core, Sweep::Clean).await
+    } else {
+        sweep::rows(&core).await
+    };
+    match done {
+        Ok(swept) if swept != Swept::default() => tracing::info!(?swept, "swept"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the sweep goes on later"),
+    }
 }
 
 /// Reads the database's clock.

@@ -83,7 +83,8 @@ impl Store {
         Ok(sqlx::query_scalar!(
             r#"
             select distinct a.object_key from artifacts a where a.deleted_at < now() - interval '1 hour' and a.removed_at is null
-              and not exists (select 1 from artifacts b where b.object_key = a.object_key and b.deleted_at is null) limit $1
+              and not exists (select 1 from artifacts b where b.object_key = a.object_key
+                              and (b.deleted_at is null or b.deleted_at > now() - interval '1 hour')) limit $1
             "#,
             limit,
         )

@@ -28,6 +28,7 @@ pub mod limits;
 pub mod listen;
 pub mod outbox;
 pub mod receipts;
+pub mod retention;
 pub mod revisions;
 pub mod runs;
 mod state;

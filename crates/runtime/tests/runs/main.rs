@@ -18,6 +18,7 @@ mod faults;
 mod house;
 mod life;
 mod limits;
+mod retention;
 mod streams;
 mod submit;
 mod wire;
