@@ -225,6 +225,8 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfileCommand {
+    /// Starts a bundle: from questions, from options, or from an OpenAPI document
+    New(NewArgs),
     /// Finds every mistake in bundle files, with line and column; touches nothing
     Check(CheckArgs),
     /// Replays the recorded cases and writes bundles with them into the database, all or nothing
@@ -235,12 +237,16 @@ pub(crate) enum ProfileCommand {
     Plan(PlanArgs),
     /// Replays the recorded cases of bundles, without a network
     Test(TestArgs),
+    /// Makes a case file from one live run, secrets scrubbed
+    Record(RecordArgs),
     /// Shows what differs between two bundles, the database, and revisions
     Diff(DiffArgs),
     /// Lists the profiles in the database and what they take
     List(JsonArg),
     /// Shows which rows serve, and what is wrong with the others
     Status(JsonArg),
+    /// Shows status words, error codes and members that answers had and the profiles do not know; ends with 1 when there are any
+    Doctor(JsonArg),
     /// Writes the JSON Schemas of bundles and cases, for editors
     Schemas(SchemasArgs),
 }
@@ -248,6 +254,77 @@ pub(crate) enum ProfileCommand {
 #[derive(Debug, Args)]
 pub(crate) struct JsonArg {
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A draft is for a person to finish: what could not be inferred is printed, and listed in the README beside the bundle. \
+                        Without a terminal nothing is asked.\n\n\
+                        Examples:\n  modelrow profile new --base-url https://api.acme.ai/v1 --purpose video\n  \
+                        modelrow profile new --openapi openapi.yaml --operation createVideo --out acme"
+)]
+pub(crate) struct NewArgs {
+    /// Short name of the provider; made from its address without it
+    #[arg(long)]
+    pub(crate) slug: Option<String>,
+    /// Address of the API, as its documentation has it
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// What it makes: video, image, audio, chat, …; guessed from an OpenAPI document
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+    /// The model's id in the API
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// An OpenAPI document, 3.0 or 3.1, JSON or YAML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) openapi: Option<PathBuf>,
+    /// The operation that submits: its operationId, its path, or `POST /path`
+    #[arg(long, value_name = "OPERATION", requires = "openapi")]
+    pub(crate) operation: Option<String>,
+    /// Folder of the bundle; the provider's short name without it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write over what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print the bundle's file, what is left to do, and the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The run is real: it may cost money. It works in a database of its own, with the rows of the bundle. \
+                        Answers are kept without secrets, signatures of addresses, cookies and most headers; files are cut to their first \
+                        512 bytes. Requests are rendered again, with masked secrets and fixed uuids and times, so that the case passes \
+                        `modelrow profile test`.\n\n\
+                        Examples:\n  modelrow profile record acme --name success --prompt \"a cat\" --param seconds=8\n  \
+                        modelrow profile record acme --name success --prompt \"a cat\" --endpoint http://127.0.0.1:8089 --allow-private"
+)]
+pub(crate) struct RecordArgs {
+    /// Bundle file, or folder that holds a `bundle.json`; the case is written into `cases/` beside it
+    pub(crate) bundle: PathBuf,
+    /// Name of the case
+    #[arg(long)]
+    pub(crate) name: String,
+    /// What the case shows, for people
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    #[command(flatten)]
+    pub(crate) call: CallArgs,
+    /// Another address that serves the same API, for a gateway or the simulator
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Let the endpoint be plain http and on a private network (operators only)
+    #[arg(long, requires = "endpoint")]
+    pub(crate) allow_private: bool,
+    /// Write over a case of that name
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print what was written as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

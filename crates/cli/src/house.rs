@@ -64,6 +64,11 @@ impl House {
         Self::private(args, places).await
     }
 
+    /// The folder of the house that is called so.
+    pub(crate) fn folder(args: &HouseArgs, name: &str) -> Result<PathBuf, Stop> {
+        Ok(places(args)?.data_dir.join(name))
+    }
+
     async fn private(args: &HouseArgs, places: embedded::Options) -> Result<Self, Stop> {
         let artifacts = artifacts(args, &places);
         let start = move || {

@@ -255,6 +255,10 @@ codes! {
     X111 "no such provider",
     X112 "no such case",
     X113 "nothing to compare",
+    X115 "file is there already",
+    X116 "no terminal to ask on",
+    X117 "OpenAPI document cannot be used",
+    X118 "run cannot be recorded",
 }
 
 impl fmt::Display for Code {

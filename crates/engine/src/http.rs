@@ -23,6 +23,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod tap;
+
+pub use tap::{Heard, HeardAnswer, Tap};
+
 /// Until the connection and TLS stand.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest stream.
@@ -38,6 +42,8 @@ pub struct Http {
     open: Clients,
     /// Milliseconds since 1970, for signatures.
     clock: Option<Clock>,
+    /// Hears what is exchanged, for a recording.
+    tap: Option<Tap>,
 }
 
 type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -111,6 +117,7 @@ impl Http {
             public: Clients::new(false, names)?,
             open: Clients::new(true, names)?,
             clock: None,
+            tap: None,
         })
     }
 
@@ -119,6 +126,13 @@ impl Http {
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The same clients, whose exchanges are heard.
+    #[must_use]
+    pub fn tapped(mut self, tap: Tap) -> Self {
+        self.tap = Some(tap);
         self
     }
 
@@ -237,10 +251,13 @@ impl Http {
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
-        let response = builder
-            .send()
-            .await
-            .map_err(|error| Box::new(outcome_of(&error)))?;
+        let response = builder.send().await.map_err(|error| {
+            let outcome = outcome_of(&error);
+            if let (Some(tap), Outcome::Broken(_)) = (&self.tap, &outcome) {
+                tap.broke(request);
+            }
+            Box::new(outcome)
+        })?;
         let size: usize = response
             .headers()
             .iter()
@@ -253,7 +270,10 @@ impl Http {
             );
             return Err(Box::new(Outcome::Broken(fault)));
         }
-        Ok(response)
+        Ok(match &self.tap {
+            Some(tap) => tap.listen(request, response),
+            None => response,
+        })
     }
 }
 

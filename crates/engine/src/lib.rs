@@ -16,6 +16,7 @@ pub mod media;
 pub mod output;
 mod parts;
 pub mod plan;
+pub mod recording;
 mod redirect;
 pub mod render;
 pub mod replay;

@@ -30,6 +30,7 @@ use uuid::Uuid;
 mod compare;
 
 pub use compare::Difference;
+pub(crate) use compare::parts_of;
 
 /// Steps after which a replay is taken to run in circles.
 const STEPS_MAX: usize = 100_000;
@@ -53,14 +54,57 @@ impl Report {
     }
 }
 
+/// What a run sends and comes to when it gets the answers of a case, whatever the case says of its requests.
+#[derive(Debug, Default)]
+pub(crate) struct Rehearsed {
+    /// In the order in which they were sent, redirects too.
+    pub(crate) requests: Vec<Request>,
+    pub(crate) outcome: Outcome,
+    /// Answers that nobody asked for, requests that nobody answers.
+    pub(crate) differences: Vec<Difference>,
+}
+
+/// Plays a run against the answers of a case.
+pub(crate) fn rehearse(case: &Case, catalogue: &Compiled) -> Rehearsed {
+    let (mut found, mut requests) = (Vec::new(), Vec::new());
+    let mut rest: VecDeque<(usize, &CaseExchange)> = case.exchanges.iter().enumerate().collect();
+    let outcome = match prepare(case, catalogue) {
+        Err(refused) => Outcome {
+            refused: Some(refused),
+            ..Outcome::default()
+        },
+        Ok(setting) => {
+            let mut replay = Replay::new(case.at_ms, setting, &mut rest, &mut found);
+            replay.sent = Some(&mut requests);
+            replay.run()
+        }
+    };
+    found.extend(rest.into_iter().map(not_sent));
+    Rehearsed {
+        requests,
+        outcome,
+        differences: found,
+    }
+}
+
+fn not_sent((i, exchange): (usize, &CaseExchange)) -> Difference {
+    Difference::new(
+        format!("/exchanges/{i}"),
+        format!(
+            "`{} {}` was not sent",
+            exchange.request.method, exchange.request.url
+        ),
+    )
+}
+
 /// How a replayed run ended.
 #[derive(Debug, Default)]
-struct Outcome {
-    ending: Option<Ending>,
-    refused: Option<Diagnostics>,
-    artifacts: Vec<ArtifactFacts>,
-    overdue: bool,
-    elapsed_ms: i64,
+pub(crate) struct Outcome {
+    pub(crate) ending: Option<Ending>,
+    pub(crate) refused: Option<Diagnostics>,
+    pub(crate) artifacts: Vec<ArtifactFacts>,
+    pub(crate) overdue: bool,
+    pub(crate) elapsed_ms: i64,
 }
 
 /// Replays a case against the rows beside it.
@@ -75,15 +119,7 @@ pub fn replay(case: &Case, catalogue: &Compiled) -> Report {
         },
         Ok(setting) => Replay::new(case.at_ms, setting, &mut rest, &mut found).run(),
     };
-    for (i, exchange) in rest {
-        found.push(Difference::new(
-            format!("/exchanges/{i}"),
-            format!(
-                "`{} {}` was not sent",
-                exchange.request.method, exchange.request.url
-            ),
-        ));
-    }
+    found.extend(rest.into_iter().map(not_sent));
     compare::outcome(&case.expect, &outcome, &mut found);
     Report { differences: found }
 }
@@ -170,6 +206,8 @@ struct Replay<'a, 'c> {
     submitted: Option<Drawn>,
     deadline_ms: Option<i64>,
     artifacts: Vec<ArtifactFacts>,
+    /// Rehearsed: what is sent is kept, and not compared.
+    sent: Option<&'a mut Vec<Request>>,
 }
 
 impl<'a, 'c> Replay<'a, 'c> {
@@ -190,6 +228,7 @@ impl<'a, 'c> Replay<'a, 'c> {
             submitted: None,
             deadline_ms: None,
             artifacts: Vec::new(),
+            sent: None,
         }
     }
 
@@ -300,7 +339,10 @@ impl<'a, 'c> Replay<'a, 'c> {
             self.found.push(Difference::new("/exchanges", sent));
             return None;
         };
-        compare::request(i, &exchange.request, request, self.found);
+        match &mut self.sent {
+            Some(sent) => sent.push(request.clone()),
+            None => compare::request(i, &exchange.request, request, self.found),
+        }
         Some(match &exchange.answer {
             Some(answer) => http::Outcome::Answered(received(answer, request.trusted)),
             None => http::Outcome::Broken(cut()),

@@ -9,6 +9,7 @@ pub mod case;
 pub mod catalogue;
 mod check;
 pub mod content;
+pub mod draft;
 pub mod lang;
 pub mod revision;
 pub mod rows;

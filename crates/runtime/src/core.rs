@@ -2,6 +2,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::clock::DbClock;
+use crate::drift::Drift;
 use crate::follow::Follow;
 use crate::ground::{Grounds, Shared};
 use crate::lateness::Lateness;
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<DbClock>,
     pub(crate) watches: Watches,
     pub(crate) tasks: Tasks,
+    pub(crate) drift: Drift,
     pub(crate) lease: Lease,
     pub(crate) follow: Follow,
     /// Something may be due for sending.

@@ -8,6 +8,7 @@ use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::sender::Written;
 use crate::setting;
 use engine::flow::{Pending, Phase};
+use engine::http::Outcome;
 use engine::{Action, Ending, Event, Fault, Kind, Verdict};
 use serde_json::{Value, json};
 use settle::{absent, answer_left_behind, candidates, replay, unsettled};
@@ -99,6 +100,10 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                     core.lateness.saw(core.clock.now_ms().saturating_sub(due));
                 }
                 let outcome = core.http.send(&request).await;
+                if let (Phase::Poll, Outcome::Answered(received)) = (phase, &outcome) {
+                    core.drift
+                        .answer(&live.revision, &request.step, &received.body, live.run);
+                }
                 live.flow
                     .on(outcome.into(), core.clock.now_ms(), rand::random())
             }
@@ -235,6 +240,9 @@ async fn endpoint(core: &Core, live: &Live) -> Result<String, StoreError> {
 fn told(core: &Core, live: &mut Live, pending: &Pending) {
     if pending.drift && !live.drifted {
         live.drifted = true;
+        if let Some(word) = &pending.provider_status {
+            core.drift.status(&live.revision, word, live.run);
+        }
         tracing::warn!(
             profile = live.revision.profile_key,
             word = pending.provider_status,
@@ -271,6 +279,7 @@ async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
 }
 
 async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
+    core.drift.fault(&live.revision, "poll", fault, live.run);
     let written = if fault.kind == Kind::DeadlineExceeded {
         core.store
             .run_gave_up(live.run, live.ver, Some(Duration::ZERO))

@@ -14,6 +14,8 @@ mod claim;
 mod clock;
 mod core;
 mod cost;
+mod doctor;
+mod drift;
 mod drive;
 mod error;
 mod events;
@@ -53,6 +55,7 @@ mod worker;
 
 pub use apply::{BundleCase, Cases};
 pub use artifacts::{Artifacts, ArtifactsError};
+pub use doctor::{DriftFinding, ProfileDrift};
 pub use engine::egress::Allow;
 pub use error::{RunError, StartError};
 pub use events::{Progress, RunEvent};

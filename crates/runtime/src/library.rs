@@ -3,6 +3,7 @@
 use crate::catalogue::Catalogue;
 use crate::clock::{DbClock, boot_ms};
 use crate::core::Core;
+use crate::drift::Drift;
 use crate::error::{RunError, StartError};
 use crate::events::{Progress, RunEvent, stream};
 use crate::follow::{self, Follow};
@@ -102,6 +103,10 @@ impl Modelrow {
         .await?;
         // The clients of buckets need what this installs.
         let http = Http::new().map_err(StartError::Http)?;
+        let http = match options.tap.clone() {
+            Some(tap) => http.tapped(tap),
+            None => http,
+        };
         let objects = options.artifacts.open(options.artifact_memory)?;
         let tasks = Tasks::default();
         let release = CancellationToken::new();
@@ -132,6 +137,7 @@ impl Modelrow {
             catalogue: Catalogue::new(options.build.clone()),
             clock,
             watches: Watches::default(),
+            drift: Drift::default(),
             follow: Follow::default(),
             queue: Notify::new(),
             tick: Notify::new(),

@@ -37,6 +37,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// The standby is synchronous: after a failover nothing is held.
     pub failover_is_lossless: bool,
+    /// Hears every exchange with providers, secrets and all: for recording a case, and nothing else.
+    pub tap: Option<engine::http::Tap>,
     /// Version of the program, for people.
     pub build: String,
     /// Name of the machine, for people.
@@ -111,6 +113,7 @@ impl Options {
             secrets: Arc::new(EnvironmentSecrets),
             public_url: None,
             failover_is_lossless: false,
+            tap: None,
             build: env!("CARGO_PKG_VERSION").to_owned(),
             host: String::new(),
         }

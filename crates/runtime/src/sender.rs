@@ -62,6 +62,12 @@ impl Sending {
             }
         };
         drop(self.permit);
+        if let Event::Answered(received) = &event {
+            let live = &self.live;
+            self.core
+                .drift
+                .answer(&live.revision, "submit", &received.body, live.run);
+        }
         let sent = Written {
             core: &self.core,
             endpoint: &self.endpoint,
@@ -275,6 +281,9 @@ impl Written<'_> {
         retry: Option<Retry>,
     ) -> Result<bool, StoreError> {
         let now = self.core.clock.now_ms();
+        self.core
+            .drift
+            .fault(&live.revision, "submit", fault, live.run);
         let then = match retry {
             Some(retry) => Then::Again(Duration::from_millis(
                 u64::try_from(retry.not_before_ms.saturating_sub(now)).unwrap_or(0),
@@ -326,6 +335,9 @@ impl Written<'_> {
         fault: &Fault,
         then: Next,
     ) -> Result<bool, StoreError> {
+        self.core
+            .drift
+            .fault(&live.revision, "submit", fault, live.run);
         let fact = Unknown {
             run_id: live.run,
             n: live.n,

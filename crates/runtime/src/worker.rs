@@ -63,6 +63,10 @@ async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
     if !progress.is_empty() {
         core.store.progress_many(&progress).await?;
     }
+    let drift = core.drift.due();
+    if !drift.is_empty() {
+        core.store.drift_put(&drift).await?;
+    }
     if memory.count.is_multiple_of(SELDOM) {
         seldom(core).await?;
     }

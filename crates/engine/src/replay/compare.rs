@@ -134,9 +134,8 @@ fn value(at: &str, want: &Value, got: &Value, found: &mut Vec<Difference>) {
 }
 
 fn multipart(at: &str, want: &[CasePart], got: &Request, body: &[u8], found: &mut Vec<Difference>) {
-    let content_type = got.header("content-type").unwrap_or_default();
-    let boundary = content_type.strip_prefix("multipart/form-data; boundary=");
-    let Some(sent) = boundary.and_then(|boundary| parts(body, boundary.trim_matches('"'))) else {
+    let Some(sent) = parts_of(got, body) else {
+        let content_type = got.header("content-type").unwrap_or_default();
         found.push(Difference::new(
             at,
             format!("the body is no multipart form; its type is `{content_type}`"),
@@ -164,6 +163,13 @@ fn multipart(at: &str, want: &[CasePart], got: &Request, body: &[u8], found: &mu
             format!("{} parts are wanted, {} were found", want.len(), sent.len()),
         ));
     }
+}
+
+/// The parts of a request's body; `None` when it is no multipart form.
+pub(crate) fn parts_of(request: &Request, body: &[u8]) -> Option<Vec<CasePart>> {
+    let content_type = request.header("content-type")?;
+    let boundary = content_type.strip_prefix("multipart/form-data; boundary=")?;
+    parts(body, boundary.trim_matches('"'))
 }
 
 fn shown(part: &CasePart) -> String {

@@ -20,7 +20,7 @@ pub(crate) async fn apply(house: &HouseArgs, args: &ApplyArgs) -> Result<(), Sto
     }
     if let Some(endpoint) = &args.endpoint {
         read.iter_mut()
-            .for_each(|one| point_to(one, endpoint, args.allow_private));
+            .for_each(|one| bundles::point_to(&mut one.bundle.rows, endpoint, args.allow_private));
     }
     let house = House::open(house).await?;
     let applied = apply_all(&house, &read, args.replace_cases).await;
@@ -30,20 +30,6 @@ pub(crate) async fn apply(house: &HouseArgs, args: &ApplyArgs) -> Result<(), Sto
         ui::print_json(&json!({ "applied": applied }));
     }
     Ok(())
-}
-
-/// Another address that serves the same API, by the operator's word.
-fn point_to(read: &mut Read, endpoint: &str, allow_private: bool) {
-    let rows = &mut read.bundle.rows;
-    bundles::redirect(&mut rows.credentials, endpoint);
-    if allow_private {
-        for provider in &mut rows.providers {
-            profile::lang::merge(
-                &mut provider.egress,
-                &json!({ "allow_http": true, "allow_private": true }),
-            );
-        }
-    }
 }
 
 /// The recorded cases beside a bundle.
