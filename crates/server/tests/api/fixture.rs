@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use simulator::{Config, JobPlan, Simulator};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{DEFAULT_TENANT, Store};
+use store::{SYSTEM_TENANT, Store};
 use tower::ServiceExt as _;
 
 const BUNDLE: &str = include_str!("acme.json");
@@ -59,7 +59,7 @@ impl House {
         let text = BUNDLE.replace("http://127.0.0.1:1/v1", &provider.base_url());
         let (bundle, _) = profile::bundle::check("acme.json", &text);
         assert!(!bundle.diagnostics.has_errors(), "{}", bundle.diagnostics);
-        modelrow.apply(DEFAULT_TENANT, &bundle.rows).await.unwrap();
+        modelrow.apply(SYSTEM_TENANT, &bundle.rows).await.unwrap();
         Self {
             app: server::router(modelrow.clone()),
             modelrow,

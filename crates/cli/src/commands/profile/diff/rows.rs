@@ -207,7 +207,11 @@ mod tests {
         assert_eq!(
             Value::from(told),
             json!([
-                { "row": "models/a-1", "change": "changed", "members": [{ "pointer": "/sizes/0", "before": 1 }] },
+                { "row": "models/a-1", "change": "changed", "members": [
+                    { "pointer": "/sizes/0", "before": 1, "after": 2 },
+                    { "pointer": "/sizes/1", "before": 2, "after": 3 },
+                    { "pointer": "/sizes/2", "before": 3 },
+                ] },
                 { "row": "models/a-2", "change": "added" },
                 { "row": "profiles/p", "change": "changed", "members": [
                     { "pointer": "/transport/path", "before": "/a", "after": "/b" },
