@@ -67,6 +67,9 @@ struct Step {
     /// JSON Pointers into standard output, and what stands there.
     #[serde(default)]
     json: BTreeMap<String, Value>,
+    /// Texts of standard output to be remembered: `{name}` stands for them in later arguments.
+    #[serde(default)]
+    remember: BTreeMap<String, String>,
     /// Files that must be there afterwards, with their first bytes at an offset.
     #[serde(default)]
     files: BTreeMap<String, String>,
@@ -79,10 +82,15 @@ fn top() -> PathBuf {
         .unwrap()
 }
 
-fn program(folder: &Path, step: &Step, address: &str, database: Option<&str>) -> Output {
+/// What `{name}` stands for in arguments.
+type Known = BTreeMap<String, String>;
+
+fn program(folder: &Path, step: &Step, known: &Known, database: Option<&str>) -> Output {
     let fill = |text: &String| {
-        let text = text.replace("{simulator}", address);
-        text.replace("{top}", &top().display().to_string())
+        let filled = |text: String, (name, value): (&String, &String)| {
+            text.replace(&format!("{{{name}}}"), value)
+        };
+        known.iter().fold(text.clone(), filled)
     };
     Command::new(env!("CARGO_BIN_EXE_modelrow"))
         .args(step.args.iter().map(fill))
@@ -97,7 +105,13 @@ fn program(folder: &Path, step: &Step, address: &str, database: Option<&str>) ->
         .unwrap()
 }
 
-fn check(name: &str, number: usize, step: &Step, output: &Output, folder: &Path) {
+fn check(
+    (name, number): (&str, usize),
+    step: &Step,
+    output: &Output,
+    folder: &Path,
+    known: &mut Known,
+) {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let what = format!(
@@ -135,6 +149,12 @@ fn check(name: &str, number: usize, step: &Step, output: &Output, folder: &Path)
             );
         }
     }
+    step.remember.iter().for_each(|(name, pointer)| {
+        let document: Value = serde_json::from_str(&stdout).unwrap_or_default();
+        let found = document.pointer(pointer).and_then(Value::as_str);
+        let text = found.unwrap_or_else(|| panic!("no text at `{pointer}` of {what}"));
+        known.insert(name.clone(), text.to_owned());
+    });
     for (file, holds) in &step.files {
         let bytes =
             fs::read(folder.join(file)).unwrap_or_else(|error| panic!("`{file}`: {error}: {what}"));
@@ -191,12 +211,15 @@ async fn play(path: &Path) {
         false => None,
     };
     let database = server.as_ref().map(Embedded::url);
+    let mut known = Known::from([
+        ("simulator".to_owned(), simulator.base_url()),
+        ("top".to_owned(), top().display().to_string()),
+    ]);
     for (number, step) in story.commands.iter().enumerate() {
-        let place = folder.path().to_owned();
-        let address = simulator.base_url();
+        let place = folder.path();
         let output =
-            tokio::task::block_in_place(|| program(&place, step, &address, database.as_deref()));
-        check(&name, number + 1, step, &output, folder.path());
+            tokio::task::block_in_place(|| program(place, step, &known, database.as_deref()));
+        check((&name, number + 1), step, &output, place, &mut known);
     }
     drop(server);
     if let Some(want) = &story.received {

@@ -4,6 +4,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod runs;
+
+pub(crate) use runs::{ListArgs, RunsCommand, ShowArgs, WatchArgs};
+
 /// Calls any AI provider from rows of JSON.
 #[derive(Debug, Parser)]
 #[command(
@@ -105,6 +109,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Works on runs until it is told to stop
     Work,
+    /// Lists, shows and watches runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Takes away what is past its retention and what killed processes left behind; workers do so by themselves
     Sweep(SweepArgs),
     /// Brings the database to the schema of this build

@@ -268,12 +268,12 @@ fn store_stop(error: &store::StoreError) -> Stop {
 pub(crate) fn run_stop(error: &runtime::RunError) -> Stop {
     match error {
         runtime::RunError::Refused(found) => Stop::Refused(found.clone()),
-        runtime::RunError::KeyUsed { .. } | runtime::RunError::NoSuchRun { .. } => {
-            Stop::Refused(error.diagnostics())
+        runtime::RunError::Store(_) | runtime::RunError::Objects(_) => {
+            match error.diagnostics().into_iter().next() {
+                Some(first) => Stop::house(first.code, chain(error), first.help),
+                None => Stop::house(Code::S120, chain(error), "start again"),
+            }
         }
-        other => match other.diagnostics().into_iter().next() {
-            Some(first) => Stop::house(first.code, chain(other), first.help),
-            None => Stop::house(Code::S120, chain(other), "start again"),
-        },
+        _ => Stop::Refused(error.diagnostics()),
     }
 }

@@ -13,7 +13,7 @@ mod progress;
 mod saved;
 mod ui;
 
-use args::{Cli, Command, ProfileCommand};
+use args::{Cli, Command, ProfileCommand, RunsCommand};
 use clap::Parser as _;
 use exit::Stop;
 use std::process::ExitCode;
@@ -45,11 +45,21 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Run(args) => commands::run::run(house, &args).await,
         Command::Serve(args) => commands::serve::serve(house, &args).await,
         Command::Work => commands::serve::work(house).await,
+        Command::Runs(command) => runs(house, command).await,
         Command::Sweep(args) => commands::sweep::sweep(house, &args).await,
         Command::Migrate => commands::migrate(house).await,
         Command::Profile(command) => profile(house, command).await,
         Command::Simulate(args) => commands::simulate::simulate(args).await,
         Command::Explain(args) => commands::explain::explain(&args),
+    }
+}
+
+async fn runs(house: &args::HouseArgs, command: RunsCommand) -> Result<(), Stop> {
+    use commands::runs;
+    match command {
+        RunsCommand::List(args) => runs::list::list(house, &args).await,
+        RunsCommand::Show(args) => runs::show::show(house, &args).await,
+        RunsCommand::Watch(args) => runs::watch::watch(house, &args).await,
     }
 }
 

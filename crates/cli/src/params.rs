@@ -50,7 +50,7 @@ fn values(option: &str, texts: &[String]) -> Result<Map<String, Value>, Stop> {
     texts.iter().map(read).collect()
 }
 
-fn split<'a>(option: &str, text: &'a str) -> Result<(&'a str, &'a str), Stop> {
+pub(crate) fn split<'a>(option: &str, text: &'a str) -> Result<(&'a str, &'a str), Stop> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name, value)),
         _ => Err(Stop::usage(

@@ -131,7 +131,8 @@ fn show(bar: Option<&ProgressBar>, now: &Progress, last: &mut String) {
     bar.set_message(line);
 }
 
-fn describe(now: &Progress) -> String {
+/// One line about where a run stands.
+pub(crate) fn describe(now: &Progress) -> String {
     let mut line = now.state.clone();
     if let Some(word) = &now.provider_status {
         line += &format!(" ({word})");

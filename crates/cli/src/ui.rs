@@ -7,6 +7,8 @@ use diag::Diagnostic;
 use runtime::RunView;
 use serde_json::Value;
 use std::io::{IsTerminal as _, Write as _};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
@@ -31,6 +33,32 @@ pub(crate) fn print_text(text: &str) {
     };
     // Who closed the pipe does not want the rest; the run goes on.
     let _ = written.and_then(|()| out.flush());
+}
+
+/// How long, in its largest unit: `42s`, `7m`, `3h`, `2d`.
+pub(crate) fn age(long: time::Duration) -> String {
+    let seconds = long.whole_seconds().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A time to the second, in UTC.
+pub(crate) fn time(at: OffsetDateTime) -> String {
+    let whole = at.to_offset(UtcOffset::UTC).replace_nanosecond(0);
+    let text = whole.ok().and_then(|at| at.format(&Rfc3339).ok());
+    text.unwrap_or_default()
+}
+
+/// What belongs to an entry of a timeline, on its line; nothing of an empty one.
+pub(crate) fn body(body: &Value) -> String {
+    match body {
+        Value::Object(members) if !members.is_empty() => format!("  {body}"),
+        _ => String::new(),
+    }
 }
 
 /// A finding, on standard error.

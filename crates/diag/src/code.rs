@@ -170,6 +170,8 @@ codes! {
     C167 "not built yet",
     C168 "body cut off",
     C170 "name of another machine",
+    // C18x: lists
+    C180 "no cursor of this list",
     // R1xx: what ends a run
     R101 "missing value",
     R102 "moderated",
@@ -259,6 +261,7 @@ codes! {
     X116 "no terminal to ask on",
     X117 "OpenAPI document cannot be used",
     X118 "run cannot be recorded",
+    X120 "neither a duration nor a time",
 }
 
 impl fmt::Display for Code {

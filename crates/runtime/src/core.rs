@@ -19,6 +19,7 @@ use profile::revision::Revision;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{Store, StoreError};
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -64,6 +65,12 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
+    /// The database's time.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        let nanos = i128::from(self.clock.now_ms()) * 1_000_000;
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
     pub(crate) fn drawn(&self) -> Drawn {
         Drawn {
             unix_ms: self.clock.now_ms(),

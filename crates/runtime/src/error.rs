@@ -63,6 +63,12 @@ pub enum RunError {
         /// What was asked for.
         run_id: Uuid,
     },
+    /// The text is no cursor of a list of ours.
+    #[error("`{cursor}` is no cursor of this list")]
+    BadCursor {
+        /// As given.
+        cursor: String,
+    },
     /// The database does not answer, or a statement failed.
     #[error("the database did not do its part")]
     Store(#[from] StoreError),
@@ -88,6 +94,11 @@ impl RunError {
             Self::NoSuchRun { .. } => {
                 one(Code::R162, Place::default(), "check the id and the tenant")
             }
+            Self::BadCursor { .. } => one(
+                Code::C180,
+                Place::pointer("/after"),
+                "take `next` of the page before, unchanged, or begin with the first page",
+            ),
             Self::Store(error) => Diagnostics(vec![error.diagnostic("database")]),
             Self::Objects(error) => one(error.code(), Place::default(), error.help()),
         }

@@ -6,17 +6,20 @@ use crate::view::RunView;
 use crate::watches::LiveText;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Scope;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Something that happened to a run.
-#[derive(Debug, Clone)]
+/// Something that happened to a run; as JSON its member `event` names the kind.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
     /// It moved.
     State(Progress),
@@ -35,6 +38,7 @@ pub enum RunEvent {
         /// Numbered per run from 1, without a gap.
         seq: i32,
         /// By the database's clock.
+        #[serde(with = "time::serde::rfc3339")]
         at: OffsetDateTime,
         /// Which.
         kind: String,
@@ -46,7 +50,7 @@ pub enum RunEvent {
 }
 
 /// Where a run stands now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// The word of the durable record; empty before the first look.
     pub state: String,
@@ -61,7 +65,7 @@ pub struct Progress {
 /// Where a stream of events stands.
 struct Listening {
     modelrow: Modelrow,
-    tenant: Uuid,
+    scope: Scope,
     run: Uuid,
     watcher: watch::Receiver<Progress>,
     told: Progress,
@@ -78,15 +82,20 @@ struct Listening {
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const AT_ONCE: i64 = 100;
 
-/// Timeline and progress of a run, until it has ended.
-pub(crate) fn stream(modelrow: Modelrow, tenant: Uuid, run: Uuid) -> BoxStream<'static, RunEvent> {
+/// Timeline (behind number `seq`) and progress of a run, until it has ended.
+pub(crate) fn stream(
+    modelrow: Modelrow,
+    scope: Scope,
+    run: Uuid,
+    seq: i32,
+) -> BoxStream<'static, RunEvent> {
     let listening = Listening {
         watcher: modelrow.progress(run),
         modelrow,
-        tenant,
+        scope,
         run,
         told: Progress::default(),
-        seq: 0,
+        seq,
         speech: None,
         spoken: 0,
         ready: VecDeque::new(),
@@ -159,7 +168,7 @@ impl Listening {
 
     /// The state is read first, so that the timeline read after it is complete when it is the last.
     async fn look(&mut self) -> Result<(), RunError> {
-        let view = self.modelrow.run(self.tenant, self.run).await;
+        let view = self.modelrow.run(self.scope, self.run).await;
         let view = match view {
             Err(RunError::NoSuchRun { .. }) => {
                 self.ended = true;
@@ -172,7 +181,7 @@ impl Listening {
             .modelrow
             .core()
             .store
-            .events(self.tenant, self.run, self.seq, AT_ONCE)
+            .events(self.scope, self.run, self.seq, AT_ONCE)
             .await?;
         // A full page is not the last one.
         let whole = i64::try_from(entries.len()).is_ok_and(|count| count < AT_ONCE);

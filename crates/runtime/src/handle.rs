@@ -5,6 +5,7 @@ use crate::view::RunView;
 use crate::{Modelrow, RunError};
 use futures_util::stream::BoxStream;
 use std::time::Duration;
+use store::Scope;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct RunHandle {
     pub(crate) modelrow: Modelrow,
-    pub(crate) tenant: Uuid,
+    pub(crate) scope: Scope,
     pub(crate) id: Uuid,
     pub(crate) replayed: bool,
 }
@@ -33,7 +34,7 @@ impl RunHandle {
     /// What happens from now on, and what the timeline has already; ends after [`RunEvent::End`].
     #[must_use]
     pub fn events(&self) -> BoxStream<'static, RunEvent> {
-        self.modelrow.events(self.tenant, self.id)
+        self.modelrow.events(self.scope, self.id)
     }
 
     /// Where it stands, the latest only.
@@ -51,7 +52,7 @@ impl RunHandle {
         loop {
             let view = self
                 .modelrow
-                .wait(self.tenant, self.id, Duration::from_secs(3600))
+                .wait(self.scope, self.id, Duration::from_secs(3600))
                 .await?;
             if view.ended() {
                 return Ok(view);
@@ -65,7 +66,7 @@ impl RunHandle {
     ///
     /// [`RunError::Store`], [`RunError::NoSuchRun`].
     pub async fn view(&self) -> Result<RunView, RunError> {
-        self.modelrow.run(self.tenant, self.id).await
+        self.modelrow.run(self.scope, self.id).await
     }
 
     /// Asks to cancel it, at the provider too where the profile can.
@@ -74,6 +75,6 @@ impl RunHandle {
     ///
     /// [`RunError::Store`], [`RunError::NoSuchRun`].
     pub async fn cancel(&self) -> Result<RunView, RunError> {
-        self.modelrow.cancel(self.tenant, self.id).await
+        self.modelrow.cancel(self.scope, self.id).await
     }
 }

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::catalogue::CredentialRow;
 use store::runs::{Inserted, NewRun};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// A run that waits longer than a day was forgotten by its caller.
@@ -59,7 +58,7 @@ pub(crate) async fn understand(core: &Core, request: &RunRequest) -> Result<Unde
     found.extend(
         revision
             .capabilities
-            .refuse_after_shutdown(now(core).date()),
+            .refuse_after_shutdown(core.now().date()),
     );
     match revision.capabilities.check(&call, &given.facts()) {
         Ok(checked) if !found.has_errors() => Ok(Understood {
@@ -92,7 +91,11 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
         revision_id: understood.revision.id.0.to_vec(),
         credential_id: credential,
         request: recorded(&request, &understood, core.clock.now_ms())?,
-        start_by: Some(request.start_by.unwrap_or_else(|| now(core) + START_WITHIN)),
+        start_by: Some(
+            request
+                .start_by
+                .unwrap_or_else(|| core.now() + START_WITHIN),
+        ),
         priority: request.priority,
     };
     let made = match core.store.run_insert(&new).await? {
@@ -113,12 +116,6 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
     core.queue.notify_one();
     tracing::info!(run.id = %made.run, profile = understood.revision.profile_key, replayed = made.replayed, "run made");
     Ok(made)
-}
-
-/// The database's time.
-fn now(core: &Core) -> OffsetDateTime {
-    let nanos = i128::from(core.clock.now_ms()) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn ask(request: &RunRequest) -> Ask {

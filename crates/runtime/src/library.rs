@@ -28,7 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::revisions::ProfileStatus;
 use store::runs::Cancel;
-use store::{ConnectOptions, Store};
+use store::{ConnectOptions, Scope, Store};
+use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -183,7 +184,7 @@ impl Modelrow {
         let made = intake::run(&self.core, request).await?;
         Ok(RunHandle {
             modelrow: self.clone(),
-            tenant,
+            scope: tenant.into(),
             id: made.run,
             replayed: made.replayed,
         })
@@ -206,22 +207,22 @@ impl Modelrow {
 
     /// A handle on a run that is there.
     #[must_use]
-    pub fn handle(&self, tenant: Uuid, run: Uuid) -> RunHandle {
+    pub fn handle(&self, scope: impl Into<Scope>, run: Uuid) -> RunHandle {
         RunHandle {
             modelrow: self.clone(),
-            tenant,
+            scope: scope.into(),
             id: run,
             replayed: false,
         }
     }
 
-    /// Where a run stands.
+    /// Where a run stands. An operator sees what the provider answered to each attempt, too.
     ///
     /// # Errors
     ///
-    /// [`RunError::NoSuchRun`], [`RunError::Store`].
-    pub async fn run(&self, tenant: Uuid, run: Uuid) -> Result<RunView, RunError> {
-        read::view(&self.core, tenant, run).await
+    /// [`RunError::NoSuchRun`]: also of a run that the scope does not see. [`RunError::Store`].
+    pub async fn run(&self, scope: impl Into<Scope>, run: Uuid) -> Result<RunView, RunError> {
+        read::view(&self.core, scope.into(), run).await
     }
 
     /// The same, once it has ended or `limit` is over. Sees what other processes do, too.
@@ -233,14 +234,15 @@ impl Modelrow {
     /// [`RunError::NoSuchRun`], [`RunError::Store`].
     pub async fn wait(
         &self,
-        tenant: Uuid,
+        scope: impl Into<Scope>,
         run: Uuid,
         limit: Duration,
     ) -> Result<RunView, RunError> {
+        let scope = scope.into();
         let mut watcher = self.core.watches.watch(run);
         let until = tokio::time::Instant::now() + limit;
         loop {
-            let view = self.run(tenant, run).await?;
+            let view = self.run(scope, run).await?;
             let now = tokio::time::Instant::now();
             if view.ended() || now >= until {
                 return Ok(view);
@@ -255,20 +257,32 @@ impl Modelrow {
     /// # Errors
     ///
     /// [`RunError::NoSuchRun`], [`RunError::Store`]: ask again.
-    pub async fn cancel(&self, tenant: Uuid, run: Uuid) -> Result<RunView, RunError> {
-        match self.core.store.run_cancel(tenant, run).await? {
+    pub async fn cancel(&self, scope: impl Into<Scope>, run: Uuid) -> Result<RunView, RunError> {
+        let scope = scope.into();
+        match self.core.store.run_cancel(scope, run).await? {
             None => return Err(RunError::NoSuchRun { run_id: run }),
             Some(Cancel::Canceled) => self.core.watches.state(run, "canceled"),
             Some(Cancel::Asked(_)) => self.core.follow.cancel(run),
             Some(Cancel::Ended(_)) => {}
         }
-        self.run(tenant, run).await
+        self.run(scope, run).await
     }
 
     /// What happens to a run, its timeline from the beginning; ends after [`RunEvent::End`].
     #[must_use]
-    pub fn events(&self, tenant: Uuid, run: Uuid) -> BoxStream<'static, RunEvent> {
-        stream(self.clone(), tenant, run)
+    pub fn events(&self, scope: impl Into<Scope>, run: Uuid) -> BoxStream<'static, RunEvent> {
+        self.events_after(scope, run, 0)
+    }
+
+    /// The same, without the entries of the timeline up to number `seq`: for a watcher who has heard them.
+    #[must_use]
+    pub fn events_after(
+        &self,
+        scope: impl Into<Scope>,
+        run: Uuid,
+        seq: i32,
+    ) -> BoxStream<'static, RunEvent> {
+        stream(self.clone(), scope.into(), run, seq)
     }
 
     /// Where a run stands, the latest only, as far as this process follows it.
@@ -284,12 +298,12 @@ impl Modelrow {
     /// [`RunError::Store`], [`RunError::Objects`].
     pub async fn artifact(
         &self,
-        tenant: Uuid,
+        scope: impl Into<Scope>,
         run: Uuid,
         name: &str,
         idx: i32,
     ) -> Result<Option<Artifact>, RunError> {
-        let Some(row) = self.core.store.artifact(tenant, run, name, idx).await? else {
+        let Some(row) = self.core.store.artifact(scope, run, name, idx).await? else {
             return Ok(None);
         };
         Ok(Some(Artifact {
@@ -305,6 +319,12 @@ impl Modelrow {
     /// [`RunError::Store`].
     pub async fn profile_statuses(&self, tenant: Uuid) -> Result<Vec<ProfileStatus>, RunError> {
         Ok(self.core.store.profile_statuses(tenant).await?)
+    }
+
+    /// The time by the database's clock, as last read: what times in views are compared with.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        self.core.now()
     }
 
     /// What serves now.

@@ -6,9 +6,10 @@ use crate::error::RunError;
 use crate::setting::Recorded;
 use crate::view::{ArtifactView, AttemptView, RunView, Status};
 use serde_json::Value;
-use store::State;
 use store::artifacts::ArtifactRow;
 use store::runs::{AttemptRow, RunDetails};
+use store::work::SentRow;
+use store::{Scope, State};
 use uuid::Uuid;
 
 /// Member of `captured` with the output of a run that succeeded.
@@ -19,10 +20,13 @@ pub(crate) const OUTPUT_OBJECT: &str = "output_object";
 pub(crate) const WARNINGS: &str = "warnings";
 
 /// Reads a run, with what this process knows beyond the rows.
-pub(crate) async fn view(core: &Core, tenant: Uuid, run: Uuid) -> Result<RunView, RunError> {
-    let details = core.store.run(tenant, run).await?;
+pub(crate) async fn view(core: &Core, scope: Scope, run: Uuid) -> Result<RunView, RunError> {
+    let details = core.store.run(scope, run).await?;
     let details = details.ok_or(RunError::NoSuchRun { run_id: run })?;
     let mut view = of(core, &details);
+    if scope == Scope::Operator {
+        add_answers(&mut view, core.store.attempts(run).await?);
+    }
     if let Some(key) = object_of(&details) {
         let bytes = core.objects.read(&key).await?;
         view.output = serde_json::from_slice(&bytes).ok();
@@ -36,6 +40,16 @@ pub(crate) async fn view(core: &Core, tenant: Uuid, run: Uuid) -> Result<RunView
         None => {}
     }
     Ok(view)
+}
+
+/// What callers are not shown: it may name accounts and machines of the house.
+fn add_answers(view: &mut RunView, sent: Vec<SentRow>) {
+    for sent in sent {
+        if let Some(attempt) = view.attempts.iter_mut().find(|shown| shown.n == sent.n) {
+            attempt.answer = sent.answer.filter(|text| !text.is_empty());
+            attempt.endpoint = Some(sent.endpoint);
+        }
+    }
 }
 
 /// Progress is written down only for runs that somebody watches: whoever follows this one elsewhere is told that somebody does.
@@ -66,6 +80,7 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
     let progress = row.progress.and_then(|percent| u8::try_from(percent).ok());
     RunView {
         id: row.run_id,
+        tenant: row.tenant_id,
         status: status_of(row.state),
         state: row.state.as_str().to_owned(),
         purpose: row.purpose.clone(),
@@ -108,7 +123,7 @@ fn texts(value: Value) -> Vec<String> {
         .collect()
 }
 
-fn status_of(state: State) -> Status {
+pub(crate) fn status_of(state: State) -> Status {
     match state {
         State::Queued => Status::Queued,
         State::Succeeded => Status::Succeeded,
@@ -145,5 +160,7 @@ fn attempt_of(row: &AttemptRow) -> AttemptView {
         adopted: row.adopted,
         sent_at: row.sent_at,
         ended_at: row.ended_at,
+        answer: None,
+        endpoint: None,
     }
 }

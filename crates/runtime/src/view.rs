@@ -10,6 +10,8 @@ use uuid::Uuid;
 pub struct RunView {
     /// The run.
     pub id: Uuid,
+    /// Whose it is.
+    pub tenant: Uuid,
     /// Enough for a program.
     pub status: Status,
     /// The word of the durable record: `polling`, `fetching`, …
@@ -149,4 +151,72 @@ pub struct AttemptView {
     /// When the exchange ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
+    /// What the provider answered, shortened: for operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Where it went: for operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+/// A run in a list: without its output, files and attempts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: Uuid,
+    /// Enough for a program.
+    pub status: Status,
+    /// The word of the durable record: `polling`, `fetching`, …
+    pub state: String,
+    /// What it makes.
+    pub purpose: String,
+    /// `ai_providers.slug`
+    pub provider: Option<String>,
+    /// `ai_models.model_id`
+    pub model: Option<String>,
+    /// `model_api_profiles.profile_key`
+    pub profile_key: Option<String>,
+    /// 0 to 100; absent while the provider says nothing.
+    pub progress: Option<u8>,
+    /// Of a run that failed: `rate_limited`, `unknown_outcome`, …
+    pub failure_code: Option<String>,
+    /// `none`, `maybe`, `yes`.
+    pub spent: String,
+    /// The caller was told that it is late; it is followed on.
+    pub overdue: bool,
+    /// Somebody asked to cancel it.
+    pub cancel_requested: bool,
+    /// No new attempt without an operator.
+    pub held: bool,
+    /// Times that it was sent, or meant to be.
+    pub attempts: i32,
+    /// Absent without a price list.
+    pub cost: Option<Cost>,
+    /// The caller's own values.
+    pub metadata: Map<String, Value>,
+    /// When it was called.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When the provider took it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub accepted_at: Option<OffsetDateTime>,
+    /// When it ended.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+/// An entry of a run's durable timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// Numbered per run from 1, without a gap.
+    pub seq: i32,
+    /// By the database's clock.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// `accepted`, `overdue`, `reopened`, `succeeded`, …
+    pub kind: String,
+    /// What belongs to it.
+    pub body: Value,
 }

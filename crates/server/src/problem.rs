@@ -175,6 +175,7 @@ impl From<RunError> for Problem {
             RunError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             RunError::KeyUsed { .. } => StatusCode::CONFLICT,
             RunError::NoSuchRun { .. } => StatusCode::NOT_FOUND,
+            RunError::BadCursor { .. } => StatusCode::BAD_REQUEST,
             _ if away => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -1,6 +1,6 @@
 //! Files that runs delivered, and their retention.
 
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -27,19 +27,19 @@ pub struct ArtifactRow {
 }
 
 impl Store {
-    /// One file of a tenant's run; `None`: not there (yet), or past its retention.
+    /// One file of a run; `None`: not there (yet), or past its retention.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
     pub async fn artifact(
         &self,
-        tenant: Uuid,
+        scope: impl Into<Scope>,
         run: Uuid,
         name: &str,
         idx: i32,
     ) -> Result<Option<ArtifactRow>, StoreError> {
-        let mut tx = self.as_tenant(tenant).await?;
+        let mut tx = self.seen_by(scope.into()).await?;
         let all = read(&mut tx, run).await?;
         tx.commit().await?;
         Ok(all.into_iter().find(|a| a.name == name && a.idx == idx))

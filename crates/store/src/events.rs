@@ -1,6 +1,6 @@
 //! The append-only timeline of a run.
 
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -44,19 +44,19 @@ impl Store {
         .await?)
     }
 
-    /// Events of a tenant's run after `after`, oldest first, at most `limit`.
+    /// Events of a run after `after`, oldest first, at most `limit`.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
     pub async fn events(
         &self,
-        tenant: Uuid,
+        scope: impl Into<Scope>,
         run: Uuid,
         after: i32,
         limit: i64,
     ) -> Result<Vec<EventRow>, StoreError> {
-        let mut tx = self.as_tenant(tenant).await?;
+        let mut tx = self.seen_by(scope.into()).await?;
         let events = read(&mut tx, run, after, limit).await?;
         tx.commit().await?;
         Ok(events)

@@ -31,6 +31,7 @@ pub mod receipts;
 pub mod retention;
 pub mod revisions;
 pub mod runs;
+mod scope;
 mod state;
 pub mod work;
 pub mod workers;
@@ -40,4 +41,5 @@ mod tests;
 
 pub use connect::{ConnectOptions, DEFAULT_TENANT, SYSTEM_TENANT, Store};
 pub use error::{Cause, Rule, StoreError};
+pub use scope::Scope;
 pub use state::{Outcome, State};

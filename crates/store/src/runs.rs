@@ -1,11 +1,15 @@
 //! Calls: inserting a run, reading it as its caller may, canceling it.
 
 use crate::artifacts::ArtifactRow;
-use crate::{Outcome, State, Store, StoreError};
+use crate::{Outcome, Scope, State, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+mod list;
+
+pub use list::{ListFilter, Listed};
 
 /// A call, as it is recorded.
 #[derive(Debug, Clone)]
@@ -126,21 +130,6 @@ pub struct RunDetails {
     pub artifacts: Vec<ArtifactRow>,
 }
 
-/// Which runs to list, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct ListFilter {
-    /// Only this purpose.
-    pub purpose: Option<String>,
-    /// Only these states; empty: all.
-    pub states: Vec<State>,
-    /// Only calls after this.
-    pub created_after: Option<OffsetDateTime>,
-    /// Older than this run: the last of the page before.
-    pub after: Option<(OffsetDateTime, Uuid)>,
-    /// At most so many; 0: 50.
-    pub limit: i64,
-}
-
 /// What a cancel came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancel {
@@ -190,13 +179,17 @@ impl Store {
         Ok(inserted)
     }
 
-    /// Reads one run of a tenant; `None`: it is not there, or another tenant's.
+    /// Reads one run; `None`: it is not there, or another tenant's.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`], [`StoreError::UnknownWord`].
-    pub async fn run(&self, tenant: Uuid, run: Uuid) -> Result<Option<RunDetails>, StoreError> {
-        let mut tx = self.as_tenant(tenant).await?;
+    pub async fn run(
+        &self,
+        scope: impl Into<Scope>,
+        run: Uuid,
+    ) -> Result<Option<RunDetails>, StoreError> {
+        let mut tx = self.seen_by(scope.into()).await?;
         let Some(row) = read_run(&mut tx, run).await? else {
             return Ok(None);
         };
@@ -210,17 +203,17 @@ impl Store {
         }))
     }
 
-    /// Where a tenant's run stands, its version and the number of its last event: for waiting.
+    /// Where a run stands, its version and the number of its last event: for waiting.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`], [`StoreError::UnknownWord`].
     pub async fn run_state(
         &self,
-        tenant: Uuid,
+        scope: impl Into<Scope>,
         run: Uuid,
     ) -> Result<Option<(State, i64, i32)>, StoreError> {
-        let mut tx = self.as_tenant(tenant).await?;
+        let mut tx = self.seen_by(scope.into()).await?;
         let row = sqlx::query!(
             "select state, ver, event_seq from run_states where run_id = $1",
             run
@@ -232,55 +225,18 @@ impl Store {
             .transpose()
     }
 
-    /// Lists a tenant's runs, newest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Unreachable`], [`StoreError::UnknownWord`].
-    pub async fn runs(&self, tenant: Uuid, filter: &ListFilter) -> Result<Vec<RunRow>, StoreError> {
-        let states: Vec<String> = filter
-            .states
-            .iter()
-            .map(|s| s.as_str().to_owned())
-            .collect();
-        let (after_at, after_id) = filter.after.unzip();
-        let limit = if filter.limit == 0 { 50 } else { filter.limit };
-        let mut tx = self.as_tenant(tenant).await?;
-        let rows = sqlx::query_as!(
-            Raw,
-            r#"
-            select s.run_id, s.tenant_id, u.purpose, u.request, u.request_sha256, s.revision_id, s.state, s.ver, s.held, s.attempt,
-                   s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
-                   s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
-                   s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at
-            from runs u join run_states s using (run_id)
-            where u.tenant_id = $1 and ($2::text is null or u.purpose = $2) and (cardinality($3::text[]) = 0 or s.state = any($3))
-              and ($4::timestamptz is null or u.created_at > $4)
-              and ($5::timestamptz is null or (u.created_at, u.run_id) < ($5, $6::uuid))
-            order by u.created_at desc, u.run_id desc limit $7
-            "#,
-            tenant,
-            filter.purpose,
-            &states,
-            filter.created_after,
-            after_at,
-            after_id,
-            limit,
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        rows.into_iter().map(Raw::checked).collect()
-    }
-
-    /// Cancels a tenant's run: at once when queued, else with a mark that its owner acts on. No `ver` is asked or moved by
+    /// Cancels a run: at once when queued, else with a mark that its owner acts on. No `ver` is asked or moved by
     /// the mark: a cancel makes no sender stale. `None`: no such run.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: ask again; it may be repeated.
-    pub async fn run_cancel(&self, tenant: Uuid, run: Uuid) -> Result<Option<Cancel>, StoreError> {
-        let mut tx = self.as_tenant(tenant).await?;
+    pub async fn run_cancel(
+        &self,
+        scope: impl Into<Scope>,
+        run: Uuid,
+    ) -> Result<Option<Cancel>, StoreError> {
+        let mut tx = self.seen_by(scope.into()).await?;
         let canceled = sqlx::query_scalar!(
             r#"
             with st as (

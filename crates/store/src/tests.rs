@@ -5,6 +5,7 @@ mod durability;
 mod faults;
 mod house;
 mod live_attempt;
+mod operate;
 mod schema;
 mod settle;
 mod work;

@@ -143,7 +143,7 @@ mod tests {
 
     fn run(ended_at: Option<&str>, output: Value) -> RunView {
         let view = json!({
-            "id": RUN, "status": "running", "state": "polling", "purpose": "video", "provider": null, "model": null,
+            "id": RUN, "tenant": RUN, "status": "running", "state": "polling", "purpose": "video", "provider": null, "model": null,
             "profile_key": null, "revision": "00", "progress": null, "output": output, "artifacts": [], "failure": null,
             "spent": "yes", "overdue": false, "cancel_requested": false, "held": false, "cost": null,
             "provider_job_id": null, "attempts": [], "metadata": {}, "seq": 3, "created_at": "2030-01-01T00:00:00Z",

@@ -253,6 +253,14 @@ async fn a_prepared_run_is_sent_by_its_worker_only() {
     assert_eq!(house.stands(r2).await, (State::Failed, "none".into()));
 }
 
+/// As many as a test has.
+fn all() -> ListFilter {
+    ListFilter {
+        limit: 9,
+        ..ListFilter::default()
+    }
+}
+
 #[tokio::test]
 async fn an_owner_finds_the_runs_of_its_shards_and_when_each_is_due() {
     let house = House::new().await;
@@ -274,15 +282,11 @@ async fn an_owner_finds_the_runs_of_its_shards_and_when_each_is_due() {
     assert!((120_000..=180_000).contains(&row.deadline_in_ms.unwrap()));
     assert_eq!(row.sent.unwrap().token, run);
     house.store.progress_many(&[(run, 42)]).await.unwrap();
-    let listed = house
-        .store
-        .runs(house.tenant, &ListFilter::default())
-        .await
-        .unwrap();
+    let listed = house.store.runs(house.tenant, &all()).await.unwrap();
     assert_eq!(listed[0].progress, Some(42));
     let page = ListFilter {
         after: Some((listed[0].created_at, run)),
-        ..ListFilter::default()
+        ..all()
     };
     assert!(
         house
@@ -294,7 +298,7 @@ async fn an_owner_finds_the_runs_of_its_shards_and_when_each_is_due() {
     );
     let states = ListFilter {
         states: vec![State::Queued],
-        ..ListFilter::default()
+        ..all()
     };
     assert!(
         house
