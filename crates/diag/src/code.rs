@@ -59,7 +59,6 @@ codes! {
     P114 "no schema",
     P115 "routing rule never holds",
     P116 "operator's word in a tenant's row",
-    P190 "not built yet",
     // P3xx capabilities, P4xx transport, P5xx answers, P6xx workflow, P7xx auth and egress, P8xx cases
     P301 "default refused by its own option",
     P302 "limit binds to nothing",
@@ -95,6 +94,7 @@ codes! {
     P612 "not of this kind of signature",
     P613 "secret of a signature in a row",
     P614 "header names are in lower case",
+    P618 "batch that cannot serve many jobs",
     P701 "secret is not a reference",
     P702 "authentication not known",
     P703 "address outside the provider",

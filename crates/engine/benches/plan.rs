@@ -132,6 +132,7 @@ fn planned(seed: &Seed) -> Request {
         media: Arc::new(Media::default()),
         endpoint: None,
         allow: Allow::default(),
+        phase_ms: 0,
         revision: Arc::clone(revision),
     };
     let drawn = Drawn {

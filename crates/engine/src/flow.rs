@@ -33,6 +33,7 @@ mod hear;
 mod machine;
 mod moves;
 mod record;
+mod round;
 mod settle;
 mod steps;
 mod submit;
@@ -43,6 +44,7 @@ mod values;
 pub use fold::{Folded, Ground};
 pub use hear::Heard;
 pub use machine::Flow;
+pub use round::Round;
 pub(crate) use values::{Site, Values};
 
 /// What names a run to the provider.
@@ -79,6 +81,8 @@ pub struct Setting {
     pub endpoint: Option<String>,
     /// What the operator allows beside the provider's `egress`.
     pub allow: Allow,
+    /// By so many milliseconds its rounds are later than others', so that not all credentials ask at one moment.
+    pub phase_ms: u64,
 }
 
 /// What is read back when a run is taken over.

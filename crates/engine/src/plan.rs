@@ -70,11 +70,17 @@ fn phase_of(step: &Step) -> Phase {
 
 fn plan_step(flow: &Flow, phase: Phase, step: &Step, drawn: Drawn) -> Planned {
     let note = match (&step.action, &step.exchange) {
-        (Action::Poll(poll), _) => Some(format!(
-            "every {} ms until `{}` is terminal",
-            poll.interval_ms,
-            poll.status.source()
-        )),
+        (Action::Poll(poll), _) => {
+            let batch = poll.batch.as_ref();
+            let many = batch.map_or_else(String::new, |batch| {
+                format!("; up to {} waiting runs by one request", batch.size)
+            });
+            Some(format!(
+                "every {} ms until `{}` is terminal{many}",
+                poll.interval_ms,
+                poll.status.source()
+            ))
+        }
         (Action::Download(download), _) => Some(match (&download.url, &download.value) {
             (Some(path), _) => format!(
                 "artifact `{}`, from the addresses at `{}`",

@@ -6,8 +6,8 @@ use crate::download::{check, no_file, unopened, wrapped};
 use crate::egress::Allow;
 use crate::fault::{Fault, Kind};
 use crate::flow::{
-    Action, ArtifactFacts, Ending, Event, FetchFault, FileSource, FileTask, Flow, Resume,
-    RunIdentity, Setting, Verdict,
+    Action, ArtifactFacts, Ending, Event, FetchFault, FileSource, FileTask, Flow, Phase, Resume,
+    Round, RunIdentity, Setting, Verdict,
 };
 use crate::http;
 use crate::media::{Media, Medium, read_data_url};
@@ -74,7 +74,7 @@ pub(crate) fn rehearse(case: &Case, catalogue: &Compiled) -> Rehearsed {
             ..Outcome::default()
         },
         Ok(setting) => {
-            let mut replay = Replay::new(case.at_ms, setting, &mut rest, &mut found);
+            let mut replay = Replay::new(case, setting, &mut rest, &mut found);
             replay.sent = Some(&mut requests);
             replay.run()
         }
@@ -117,7 +117,7 @@ pub fn replay(case: &Case, catalogue: &Compiled) -> Report {
             refused: Some(refused),
             ..Outcome::default()
         },
-        Ok(setting) => Replay::new(case.at_ms, setting, &mut rest, &mut found).run(),
+        Ok(setting) => Replay::new(case, setting, &mut rest, &mut found).run(),
     };
     found.extend(rest.into_iter().map(not_sent));
     compare::outcome(&case.expect, &outcome, &mut found);
@@ -158,6 +158,7 @@ fn prepare(case: &Case, catalogue: &Compiled) -> Result<Setting, Diagnostics> {
         media: Arc::new(media),
         endpoint: None,
         allow: Allow::default(),
+        phase_ms: 0,
         revision,
     })
 }
@@ -199,6 +200,7 @@ struct Replay<'a, 'c> {
     begun_ms: i64,
     now_ms: i64,
     setting: Setting,
+    batched_with: &'c [String],
     rest: &'a mut VecDeque<(usize, &'c CaseExchange)>,
     found: &'a mut Vec<Difference>,
     attempts: u128,
@@ -212,14 +214,15 @@ struct Replay<'a, 'c> {
 
 impl<'a, 'c> Replay<'a, 'c> {
     fn new(
-        at_ms: i64,
+        case: &'c Case,
         setting: Setting,
         rest: &'a mut VecDeque<(usize, &'c CaseExchange)>,
         found: &'a mut Vec<Difference>,
     ) -> Self {
         Self {
-            begun_ms: at_ms,
-            now_ms: at_ms,
+            begun_ms: case.at_ms,
+            now_ms: case.at_ms,
+            batched_with: &case.batched_with,
             setting,
             rest,
             found,
@@ -283,7 +286,12 @@ impl<'a, 'c> Replay<'a, 'c> {
                     let request = flow.render_submit(self.submitted?).ok()?;
                     self.exchange(&request)?
                 }
-                Action::Exchange { request, .. } => self.exchange(&request)?,
+                Action::Exchange { phase, request } => {
+                    if phase == Phase::Poll && self.round(flow, drawn)? {
+                        continue;
+                    }
+                    self.exchange(&request)?
+                }
                 Action::Fetch { files, .. } => self.fetch(&files)?,
             };
             self.tell(flow, event);
@@ -293,6 +301,32 @@ impl<'a, 'c> Replay<'a, 'c> {
             "the run does not come to an end",
         ));
         None
+    }
+
+    /// Asks for the run's job and those it is batched with. Whether that said anything of it; `None`: there is no
+    /// recorded answer.
+    fn round(&mut self, flow: &mut Flow, drawn: Drawn) -> Option<bool> {
+        if self.batched_with.is_empty() {
+            return Some(false);
+        }
+        let own = flow.job_id().unwrap_or_default().to_owned();
+        let others = self.batched_with.iter().map(String::as_str);
+        let ids: Vec<&str> = std::iter::once(own.as_str()).chain(others).collect();
+        let request = match flow.render_round(&ids, drawn) {
+            Some(Ok(request)) => request,
+            Some(Err(fault)) => {
+                self.found
+                    .push(Difference::new("/batched_with", fault.message));
+                return None;
+            }
+            None => {
+                let why = "the poll has no `batch`";
+                self.found.push(Difference::new("/batched_with", why));
+                return None;
+            }
+        };
+        let round = Round::of(&request, &self.answer(&request)?);
+        Some(flow.on_round(&round, self.now_ms, NO_JITTER).is_some())
     }
 
     fn tell(&mut self, flow: &mut Flow, event: Event) {

@@ -106,6 +106,7 @@ pub(crate) fn setting_of(revision: Arc<Revision>, call: &Call) -> Setting {
         media: Arc::new(Media([("reference".to_owned(), media)].into())),
         endpoint: None,
         allow: Allow::default(),
+        phase_ms: 0,
         revision,
     }
 }

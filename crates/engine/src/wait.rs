@@ -126,6 +126,35 @@ pub fn due_at(poll: &Poll, accepted_ms: i64, now_ms: i64) -> i64 {
     at(accepted_ms, point)
 }
 
+/// Who says when the next poll is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// The profile.
+    Own,
+    /// The provider: no sooner.
+    Hint,
+}
+
+/// The round in which a run takes part that would be due at `next_ms`: rounds are an interval apart, whoever
+/// follows the run and whenever it was accepted. The nearest one, after a hint the next; always behind `now_ms`.
+#[must_use]
+pub fn in_rounds(poll: &Poll, (next_ms, pace): (i64, Pace), phase_ms: u64, now_ms: i64) -> i64 {
+    let apart = i64::try_from(poll.interval_ms).unwrap_or(i64::MAX).max(1);
+    let phase = i64::try_from(phase_ms).unwrap_or(0).rem_euclid(apart);
+    let since = next_ms.saturating_sub(phase).rem_euclid(apart);
+    let before = next_ms.saturating_sub(since);
+    let nearest = match pace {
+        Pace::Own if since <= apart / 2 => before,
+        Pace::Hint if since == 0 => before,
+        Pace::Own | Pace::Hint => before.saturating_add(apart),
+    };
+    if nearest <= now_ms {
+        nearest.saturating_add(apart)
+    } else {
+        nearest
+    }
+}
+
 /// The moment `after_ms` later.
 #[must_use]
 pub fn at(from_ms: i64, after_ms: u64) -> i64 {

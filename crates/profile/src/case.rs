@@ -21,6 +21,8 @@ pub struct Case {
     pub at_ms: i64,
     /// The call.
     pub input: CaseInput,
+    /// Ids of other jobs that are polled with this one, in one request.
+    pub batched_with: Vec<String>,
     /// In the order in which they happen, all of them.
     pub exchanges: Vec<CaseExchange>,
     /// What must come of it.
@@ -174,6 +176,7 @@ fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
     fields.skip(&["why"]);
     let at_ms = start(&fields, sink);
     let input = needed(&fields, "input").and_then(|input| call(&input, sink));
+    let others = fields.texts("batched_with").unwrap_or_default();
     let list_at = fields.place("exchanges");
     if fields.raw("exchanges").is_none() {
         fields.missing("exchanges");
@@ -191,6 +194,7 @@ fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
     Some(Case {
         at_ms,
         input: input?,
+        batched_with: others.into_iter().map(str::to_owned).collect(),
         exchanges,
         expect: expect?,
     })

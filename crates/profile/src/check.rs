@@ -2,6 +2,7 @@
 //! code, a place and a remedy.
 
 mod auth;
+mod batch;
 pub(crate) mod bounds;
 pub(crate) mod compile;
 mod context;

@@ -3,8 +3,11 @@
 //! `check` makes it from rows; `engine` reads it. Nothing here is changed after
 //! it was made, and nothing in it needs checking again: the type is the proof.
 
+mod batch;
 mod purpose;
+mod reads;
 
+pub use batch::Batch;
 pub use purpose::Purpose;
 
 use crate::capabilities::Capabilities;
@@ -619,6 +622,8 @@ pub struct Poll {
     pub not_found_grace_ms: u64,
     /// The item that this and every later path into that answer walks.
     pub select: Option<Select>,
+    /// One request for many jobs; absent: each is asked for by itself.
+    pub batch: Option<Batch>,
     /// Where the state stands.
     pub status: Path,
     /// Which values and conditions mean which state, in the order of judgement.

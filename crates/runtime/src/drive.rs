@@ -73,6 +73,11 @@ impl From<StoreError> for Trouble {
 
 async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     let mut due_ms = live.flow.due_ms();
+    if let Some(verdict) = live.verdict.take()
+        && let Step::Leave(driven) = heed(core, live, *verdict).await?
+    {
+        return Ok(Step::Leave(driven));
+    }
     if live.cancel {
         let verdict = live
             .flow
@@ -237,7 +242,7 @@ async fn endpoint(core: &Core, live: &Live) -> Result<String, StoreError> {
 }
 
 /// Tells the watchers. Written down only for those of other processes, and seldom.
-fn told(core: &Core, live: &mut Live, pending: &Pending) {
+pub(crate) fn told(core: &Core, live: &mut Live, pending: &Pending) {
     if pending.drift && !live.drifted {
         live.drifted = true;
         if let Some(word) = &pending.provider_status {

@@ -4,29 +4,27 @@
 use crate::core::Core;
 use crate::drive::{Driven, drive};
 use crate::lanes::Lanes;
-use crate::live::{Live, Waiting};
+use crate::live::Waiting;
 use crate::places::share;
 use crate::setting::Unready;
 use crate::tasks::Until;
 use futures_util::StreamExt as _;
+use read::{look_after_a_while, read};
+use round::Rounds;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-use store::work::WorkRow;
 use store::workers::ShardRun;
 use tokio::sync::mpsc;
 use tokio_util::time::DelayQueue;
 use tokio_util::time::delay_queue::Key;
 use uuid::Uuid;
 
+mod read;
+mod round;
+
 /// Runs read in one query.
 const READ_AT_ONCE: usize = 500;
-/// Runs of a new owner that are late are asked about over so long.
-const PACE_MS: u64 = 1_000;
-/// A run whose state was stale is read again after so long.
-const STALE_WAIT: Duration = Duration::from_millis(200);
-/// Fewer than so many are asked about at once.
-const PACE_FROM: usize = 32;
 /// What cannot be unfolded now, for want of a secret or the database, is tried again after so long.
 const UNREADY_MS: i64 = 5_000;
 
@@ -147,6 +145,7 @@ pub(crate) fn start(core: &Arc<Core>) {
         core: Arc::downgrade(core),
         runs: HashMap::new(),
         due: DelayQueue::new(),
+        rounds: Rounds::default(),
         lanes: Lanes::new(polls, share(polls)),
     };
     core.tasks
@@ -171,6 +170,8 @@ struct Follower {
     core: Weak<Core>,
     runs: HashMap<Uuid, Entry>,
     due: DelayQueue<Uuid>,
+    /// Who can be asked about together.
+    rounds: Rounds,
     lanes: Lanes,
 }
 
@@ -225,16 +226,36 @@ impl Follower {
         let run = waiting.run;
         self.let_go(run);
         let key = self.due.insert(run, after);
+        self.rounds.join(&waiting);
         self.runs.insert(run, Entry::Waits(waiting, Some(key)));
     }
 
     /// Forgets a run that waits or is read. One that is driven comes back by itself.
     fn let_go(&mut self, run: Uuid) {
         match self.runs.remove(&run) {
-            Some(Entry::Waits(_, Some(key))) => drop(self.due.try_remove(&key)),
+            Some(Entry::Waits(waiting, key)) => {
+                self.rounds.leave(&waiting);
+                key.map(|key| self.due.try_remove(&key));
+            }
             Some(driven @ Entry::Driven { .. }) => drop(self.runs.insert(run, driven)),
-            Some(Entry::Waits(_, None) | Entry::Read) | None => {}
+            Some(Entry::Read) | None => {}
         }
+    }
+
+    /// One that waits, to be driven. It comes back by itself.
+    fn take(&mut self, run: Uuid, host: Option<Arc<str>>) -> Option<Waiting> {
+        let (waiting, key) = match self.runs.remove(&run)? {
+            Entry::Waits(waiting, key) => (waiting, key),
+            other => {
+                self.runs.insert(run, other);
+                return None;
+            }
+        };
+        self.rounds.leave(&waiting);
+        key.map(|key| self.due.try_remove(&key));
+        let cancel = false;
+        self.runs.insert(run, Entry::Driven { cancel, host });
+        Some(*waiting)
     }
 
     /// A run that waits is due: it queues for its host.
@@ -245,28 +266,33 @@ impl Follower {
         }
     }
 
-    /// Drives those whose turn it is, each on a task of its own.
+    /// Drives those whose turn it is, each on a task of its own, or many that one request can ask for on one.
     fn begin(&mut self) {
         while let Some((host, run)) = self.lanes.next() {
             let Some(core) = self.core.upgrade() else {
                 return;
             };
-            match self.runs.remove(&run) {
-                Some(Entry::Waits(waiting, None)) => {
-                    let driven = Entry::Driven {
-                        cancel: false,
-                        host: Some(host),
-                    };
-                    self.runs.insert(run, driven);
-                    let tasks = core.tasks.clone();
-                    tasks.spawn("drive", Until::Death, Box::pin(driven_run(core, *waiting)));
-                }
-                // It was let go, or read again, since it was due.
-                other => {
-                    other.map(|other| self.runs.insert(run, other));
-                    self.lanes.leave(&host);
-                }
+            let waits = matches!(self.runs.get(&run), Some(Entry::Waits(_, None)));
+            match waits.then(|| self.take(run, Some(Arc::clone(&host)))) {
+                Some(Some(waiting)) => self.drive(core, waiting),
+                // It was let go, read again, or asked about with others since it was due.
+                Some(None) | None => self.lanes.leave(&host),
             }
+        }
+    }
+
+    fn drive(&mut self, core: Arc<Core>, waiting: Waiting) {
+        let mates = self.rounds.mates(&waiting, core.clock.now_ms());
+        let mates: Vec<Waiting> = mates
+            .into_iter()
+            .filter_map(|run| self.take(run, None))
+            .collect();
+        let tasks = core.tasks.clone();
+        if mates.is_empty() {
+            tasks.spawn("drive", Until::Death, Box::pin(driven_run(core, waiting)));
+        } else {
+            let all = std::iter::once(waiting).chain(mates).collect();
+            tasks.spawn("round", Until::Death, Box::pin(round::ask(core, all)));
         }
     }
 
@@ -304,6 +330,7 @@ impl Follower {
         match self.runs.get_mut(&run) {
             Some(Entry::Driven { cancel, .. }) => *cancel = true,
             Some(Entry::Waits(waiting, key)) => {
+                self.rounds.leave(waiting);
                 waiting.cancel = true;
                 if let Some(key) = key.take() {
                     self.due.try_remove(&key);
@@ -403,12 +430,6 @@ impl Follower {
     }
 }
 
-async fn look_after_a_while(core: Arc<Core>, run: Uuid) {
-    tokio::time::sleep(STALE_WAIT).await;
-    core.follow.say(Word::Unread(vec![run]));
-    core.follow.look(vec![run]);
-}
-
 fn millis_until(until_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0))
 }
@@ -421,14 +442,11 @@ async fn driven_run(core: Arc<Core>, waiting: Waiting) {
 
 /// Unfolds, drives, folds again.
 async fn woken(core: &Core, waiting: Waiting) -> Back {
-    let live = match waiting.unfold(core).await {
+    let mut live = match waiting.unfold(core).await {
         Ok(live) => Box::new(live),
-        Err((waiting, why)) => {
-            tracing::warn!(run.id = %waiting.run, %why, "a run waits for what it needs to be followed");
-            let again = core.clock.now_ms().saturating_add(UNREADY_MS);
-            return Back::Wait(waiting, again);
-        }
+        Err((waiting, why)) => return unready(core, waiting, &why),
     };
+    live.alone = false;
     match drive(core, live).await {
         Driven::Wait(live, until_ms) => Back::Wait(Box::new(live.fold(core).await), until_ms),
         Driven::Gone => Back::Gone,
@@ -436,51 +454,8 @@ async fn woken(core: &Core, waiting: Waiting) -> Back {
     }
 }
 
-async fn read(core: Arc<Core>, runs: Vec<Uuid>) {
-    let rows = match core.store.work(&runs).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::warn!(%error, runs = runs.len(), "runs are read later");
-            core.follow.say(Word::Unread(runs));
-            return;
-        }
-    };
-    let many = rows.len() > PACE_FROM;
-    let mut left: HashSet<Uuid> = runs.into_iter().collect();
-    for row in &rows {
-        if let Some(live) = followed(&core, row).await {
-            left.remove(&row.run_id);
-            let after = if many {
-                rand::random::<u64>() % PACE_MS
-            } else {
-                0
-            };
-            let waiting = Box::new(live.fold(&core).await);
-            core.follow
-                .say(Word::Adopt(waiting, Duration::from_millis(after)));
-        }
-    }
-    core.follow.say(Word::Unread(left.into_iter().collect()));
-}
-
-async fn followed(core: &Core, row: &WorkRow) -> Option<Live> {
-    use store::State;
-    if !matches!(
-        row.state,
-        State::SubmitUnknown | State::Polling | State::Fetching | State::Validating
-    ) {
-        core.watches.state(row.run_id, row.state.as_str());
-        return None;
-    }
-    match Live::read(core, row).await {
-        Ok(live) => Some(live),
-        Err(Unready::Fault(fault)) => {
-            tracing::error!(run.id = %row.run_id, why = fault.message, help = fault.help, "a run cannot be followed");
-            None
-        }
-        Err(why) => {
-            tracing::warn!(run.id = %row.run_id, %why, "a run is left alone");
-            None
-        }
-    }
+fn unready(core: &Core, waiting: Box<Waiting>, why: &Unready) -> Back {
+    tracing::warn!(run.id = %waiting.run, %why, "a run waits for what it needs to be followed");
+    let again = core.clock.now_ms().saturating_add(UNREADY_MS);
+    Back::Wait(waiting, again)
 }

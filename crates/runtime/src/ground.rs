@@ -134,6 +134,8 @@ async fn made(core: &Core, revision: Arc<Revision>, credential: Uuid) -> Result<
         media: Arc::default(),
         endpoint: row.endpoint_url,
         allow: core.options.allow,
+        // Any number will do, as long as credentials differ.
+        phase_ms: credential.as_u64_pair().1 >> 32,
         revision,
     };
     let ground = Ground::new(setting);

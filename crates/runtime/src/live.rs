@@ -3,8 +3,8 @@
 
 use crate::core::Core;
 use crate::setting::{self, Machine, Unready};
-use engine::Flow;
 use engine::flow::Folded;
+use engine::{Flow, Verdict};
 use profile::revision::Revision;
 use std::sync::Arc;
 use store::State;
@@ -42,6 +42,10 @@ pub(crate) struct Followed<F> {
     /// Missing from the last look at its shard.
     pub(crate) missing: bool,
     pub(crate) cancel: bool,
+    /// A request for many said nothing of it: it asks by itself next.
+    pub(crate) alone: bool,
+    /// What a request for many said of it, to be acted on.
+    pub(crate) verdict: Option<Box<Verdict>>,
     /// The one job that a list showed for it, and since when (boot clock).
     pub(crate) sighted: Option<Box<(String, i64)>>,
 }
@@ -80,6 +84,8 @@ impl<F> Followed<F> {
             drifted: self.drifted,
             missing: self.missing,
             cancel: self.cancel,
+            alone: self.alone,
+            verdict: self.verdict,
             sighted: self.sighted,
         };
         (self.flow, other)
@@ -117,6 +123,8 @@ impl Live {
             drifted: false,
             missing: false,
             cancel: row.cancel_requested,
+            alone: false,
+            verdict: None,
             sighted: None,
         })
     }

@@ -28,6 +28,7 @@ pub(crate) async fn plan(core: &Core, request: &RunRequest) -> Result<Vec<Planne
         media: Arc::new(understood.given.media),
         endpoint: credential.and_then(|row| row.endpoint_url.clone()),
         allow: core.options.allow,
+        phase_ms: 0,
         revision: understood.revision,
     };
     Ok(engine::plan::plan(setting, core.drawn()))

@@ -7,8 +7,8 @@ use super::{Flow, RunIdentity, Setting, Site, Why};
 use crate::fault::{Fault, Kind};
 use crate::media::Media;
 use profile::call::Checked;
-use profile::lang::{Condition, Read, Root, Text, Tree};
-use profile::revision::{Action as Does, Address, Exchange, Match, Poll, Revision, Step};
+use profile::lang::Read;
+use profile::revision::{Action as Does, Revision, Step};
 use std::sync::Arc;
 
 /// A call that is no longer than this as JSON stays with the run, in bytes.
@@ -192,6 +192,10 @@ impl Flow {
 }
 
 impl Folded {
+    pub(super) fn step(&self) -> u16 {
+        self.step
+    }
+
     /// When it is due, milliseconds since 1970; absent: at once.
     #[must_use]
     pub fn due_ms(&self) -> Option<i64> {
@@ -220,92 +224,16 @@ fn waits(revision: &Revision, step: &Step) -> Waits {
     if step.when.is_some() || step.each.is_some() {
         return Waits::Whole;
     }
-    let mut reads = Reads {
-        revision,
-        call: false,
-    };
-    step.exchange.iter().for_each(|one| reads.exchange(one));
-    reads.poll(poll);
-    let classes = revision.errors.classes.iter().flat_map(|(_, list)| list);
-    reads.matches(revision.errors.ok.iter().flatten().chain(classes));
-    if reads.call {
+    let mut reads_call = false;
+    let vars = &revision.vars;
+    let mut see = |read: Read<'_>| reads_call |= read.name.root.is_of_the_call();
+    let exchange = step.exchange.iter();
+    exchange.for_each(|one| one.reads(vars, &mut see));
+    poll.judgement_reads(vars, &mut see);
+    revision.errors.reads(vars, &mut see);
+    if reads_call {
         Waits::WithCall
     } else {
         Waits::WithoutCall
     }
-}
-
-/// Looks for a value that the caller gave.
-struct Reads<'a> {
-    revision: &'a Revision,
-    call: bool,
-}
-
-impl Reads<'_> {
-    fn exchange(&mut self, exchange: &Exchange) {
-        match &exchange.address {
-            Address::Path { base_url, path } => {
-                base_url.iter().for_each(|text| self.text(text));
-                self.text(path);
-            }
-            Address::Url(text) => self.text(text),
-        }
-        let headers = exchange.headers.iter().chain(&exchange.own_headers);
-        headers.for_each(|(_, text)| self.text(text));
-        let query = exchange.query.iter().chain(&exchange.own_query);
-        query.for_each(|(_, tree)| self.tree(tree));
-        exchange.body.iter().for_each(|body| self.tree(&body.tree));
-    }
-
-    fn poll(&mut self, poll: &Poll) {
-        let filter = poll.select.iter().flat_map(|select| &select.filter);
-        filter.for_each(|one| self.condition(one));
-        self.matches(poll.states.iter().flat_map(|(_, list)| list));
-    }
-
-    fn matches<'m>(&mut self, list: impl Iterator<Item = &'m Match>) {
-        for one in list {
-            if let Match::Condition(condition) = one {
-                self.condition(condition);
-            }
-        }
-    }
-
-    fn text(&mut self, text: &Text) {
-        text.reads(&mut |read| self.see(read));
-    }
-
-    fn tree(&mut self, tree: &Tree) {
-        tree.reads(&mut |read| self.see(read));
-    }
-
-    fn condition(&mut self, condition: &Condition) {
-        condition.reads(&mut |read| self.see(read));
-    }
-
-    fn see(&mut self, read: Read<'_>) {
-        self.call |= is_callers(read.name.root);
-        if read.name.root == Root::Vars {
-            let call = &mut self.call;
-            let name = read.name.key().unwrap_or_default();
-            let vars = &self.revision.vars;
-            vars.reads(name, &mut |read| *call |= is_callers(read.name.root));
-        }
-    }
-}
-
-fn is_callers(root: Root) -> bool {
-    matches!(
-        root,
-        Root::UserPrompt
-            | Root::Input
-            | Root::Params
-            | Root::Inputs
-            | Root::Messages
-            | Root::Language
-            | Root::MaxTokens
-            | Root::ShortHistory
-            | Root::LongSummary
-            | Root::Context
-    )
 }

@@ -6,13 +6,22 @@ use super::{Ending, Flow, Pending, Verdict, Why};
 use crate::answer::{Failure, progress, selected};
 use crate::fault::{Fault, Kind, bounded_to};
 use crate::request::Received;
-use crate::wait;
+use crate::wait::{self, Pace};
 use profile::lang::View;
 use profile::revision::{Class, JobState, Poll, Step};
 use serde_json::Value;
 
 /// Characters of the provider's word about a job that we keep.
 const WORD_MAX: usize = 200;
+
+/// What was asked for what a poll judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// This job.
+    ByItself,
+    /// Many jobs: what is judged is the item of this one.
+    InARound,
+}
 
 /// What a poll's answer says.
 pub(super) struct Polled {
@@ -45,7 +54,7 @@ impl Flow {
         let in_body = poll.select.is_none()
             && !poll.status.source().starts_with('@')
             && poll.status.first(whole).is_some();
-        let read = in_body.then(|| self.read_poll(poll, seen, moment));
+        let read = in_body.then(|| self.read_poll(poll, seen, Asked::ByItself, moment));
         let Some(Ok(polled)) = read else {
             return;
         };
@@ -64,7 +73,11 @@ impl Flow {
             Said::Ended(_, fault) => self.at = At::Ended(Ending::Failed(fault)),
             Said::Pending(_) => {
                 if let Some(ms) = polled.hint_ms {
-                    self.wait = Some((wait::at(moment.now_ms, ms), Why::Poll));
+                    let next = wait::at(moment.now_ms, ms);
+                    self.wait = Some((
+                        self.in_rounds(poll, next, Pace::Hint, moment.now_ms),
+                        Why::Poll,
+                    ));
                 }
             }
             Said::Nothing(_) => {}
@@ -73,9 +86,9 @@ impl Flow {
 
     pub(super) fn on_poll_answer(
         &mut self,
-        i: usize,
-        poll: &Poll,
+        (i, poll): (usize, &Poll),
         received: Received,
+        asked: Asked,
         moment: Moment,
     ) -> Result<Verdict, Fault> {
         let revision = self.revision();
@@ -90,7 +103,7 @@ impl Flow {
             word,
             item,
             hint_ms,
-        } = self.read_poll(poll, &seen, moment)?;
+        } = self.read_poll(poll, &seen, asked, moment)?;
         self.record.word = word.or(self.record.word.take());
         match said {
             Said::Pending(pending) => Ok(self.pending(poll, pending, hint_ms, moment)),
@@ -123,12 +136,19 @@ impl Flow {
     }
 
     /// State, then `errors`, then HTTP status.
-    fn read_poll(&self, poll: &Poll, seen: &Seen, moment: Moment) -> Result<Polled, Fault> {
+    fn read_poll(
+        &self,
+        poll: &Poll,
+        seen: &Seen,
+        asked: Asked,
+        moment: Moment,
+    ) -> Result<Polled, Fault> {
         let scope = self.scope(moment.drawn());
         let judge = self.judge(&scope);
         let whole = seen.view();
         let good = (200..300).contains(&whole.status);
-        let item = match &poll.select {
+        let select = poll.select.as_ref().filter(|_| asked == Asked::ByItself);
+        let item = match select {
             Some(select) if good => selected(select, whole, &scope)?,
             _ => None,
         };
@@ -138,7 +158,7 @@ impl Flow {
             .or_else(|| wait::hint(whole, &hints, moment.now_ms));
         let word = poll.status.first_text(view).filter(|_| good);
         let word = word.map(|word| bounded_to(&judge.hidden.scrub(&word), WORD_MAX));
-        let is_missing = poll.select.is_some() && good && item.is_none();
+        let is_missing = select.is_some() && good && item.is_none();
         let said = if is_missing {
             Said::Nothing(judge.fault(Class::NotFound, whole))
         } else {
@@ -224,7 +244,7 @@ impl Flow {
 
     /// Nothing was said about the job. No run ends for time without an answer
     /// younger than that time, or before twice its life.
-    fn unanswered(
+    pub(super) fn unanswered(
         &mut self,
         poll: &Poll,
         fault: Fault,
@@ -262,7 +282,12 @@ impl Flow {
         let ms = hint_ms
             .unwrap_or_else(|| wait::after_poll(poll, accepted, moment.now_ms, moment.random));
         let give_up = wait::at(accepted, poll.max_job_life_ms);
+        let pace = match hint_ms {
+            Some(_) => Pace::Hint,
+            None => Pace::Own,
+        };
         let next = wait::at(moment.now_ms, ms);
+        let next = self.in_rounds(poll, next, pace, moment.now_ms);
         let next = if moment.now_ms < give_up {
             next.min(give_up)
         } else {

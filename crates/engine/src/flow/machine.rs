@@ -1,5 +1,6 @@
 //! The machine: where a run is, and what follows.
 
+use super::follow::Asked;
 use super::record::{Record, Seen};
 use super::{
     Action, ArtifactFacts, Ending, Event, Phase, Resume, Setting, Site, Values, Verdict, Why,
@@ -321,7 +322,7 @@ impl Flow {
                 Some(Step {
                     action: Does::Poll(poll),
                     ..
-                }) => self.on_poll_answer(*i, poll, received, moment),
+                }) => self.on_poll_answer((*i, poll), received, Asked::ByItself, moment),
                 step => self.on_step_answer(step, received, moment),
             },
             At::Finish | At::Ended(_) => Ok(Verdict::Continue),

@@ -6,7 +6,7 @@ use super::{Action, Ending, Phase, Verdict, Why};
 use crate::fault::{Fault, Kind};
 use crate::output;
 use crate::request::{Drawn, Request};
-use crate::wait;
+use crate::wait::{self, Pace};
 use profile::revision::{Class, Poll};
 
 /// A job without a poll of its own is given up after a day.
@@ -23,7 +23,16 @@ impl Flow {
         if let (Some(poll), Some(accepted)) =
             (poll_of(revision.workflow.steps.get(i)), self.accepted_at_ms)
         {
-            self.wait = Some((wait::due_at(poll, accepted, now_ms), Why::Poll));
+            let due = wait::due_at(poll, accepted, now_ms);
+            self.wait = Some((self.in_rounds(poll, due, Pace::Own, now_ms), Why::Poll));
+        }
+    }
+
+    /// The moment at which runs that share a request ask together; without a `batch` its own.
+    pub(super) fn in_rounds(&self, poll: &Poll, next_ms: i64, pace: Pace, now_ms: i64) -> i64 {
+        match &poll.batch {
+            Some(_) => wait::in_rounds(poll, (next_ms, pace), self.setting.phase_ms, now_ms),
+            None => next_ms,
         }
     }
 

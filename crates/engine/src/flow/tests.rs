@@ -3,6 +3,7 @@
 mod after;
 mod files;
 mod fold;
+mod round;
 mod settle;
 
 use super::*;

@@ -18,6 +18,7 @@ fn poll(multiplier: f64) -> Poll {
         max_job_life_ms: 86_400_000,
         not_found_grace_ms: 30_000,
         select: None,
+        batch: None,
         status: Path::fixed(&["status"]).unwrap(),
         states: vec![(JobState::Succeeded, vec![Match::Value(json!("done"))])],
         drift: true,
@@ -143,6 +144,44 @@ proptest! {
     fn no_text_makes_a_hint_that_is_out_of_bounds(text in "\\PC{0,24}") {
         if let Some(ms) = asked(&[("retry-after", &text)], json!({"w": text}), Some(("w", 1_000))) {
             prop_assert!((HINT_MIN_MS..=HINT_MAX_MS).contains(&ms));
+        }
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn rounds_are_an_interval_apart_and_a_hint_is_never_cut_short() {
+    // Interval 2000.
+    let cases = [
+        // due      pace         phase  now     round
+        (10_000,    Pace::Own,   0,     9_000,  10_000),
+        (10_900,    Pace::Own,   0,     9_000,  10_000),
+        (11_100,    Pace::Own,   0,     9_000,  12_000),
+        (10_001,    Pace::Hint,  0,     9_000,  12_000),
+        (10_000,    Pace::Hint,  0,     9_000,  10_000),
+        (10_400,    Pace::Own,   500,   9_000,  10_500),
+        (10_400,    Pace::Own,   4_500, 9_000,  10_500),
+        (9_200,     Pace::Own,   0,     9_100,  10_000),
+        (0,         Pace::Own,   0,     9_100,  2_000),
+    ];
+    for (due, pace, phase, now, want) in cases {
+        let now = if due == 0 { 0 } else { now };
+        assert_eq!(in_rounds(&poll(1.0), (due, pace), phase, now), want, "{due} {pace:?} {phase}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whoever_was_accepted_whenever_takes_part_in_the_same_rounds(accepted in 0_i64..1_000_000, random in 0.0..1.0_f64, phase in 0_u64..1_000_000_000) {
+        let poll = poll(1.5);
+        let rounds = i64::try_from(phase).unwrap().rem_euclid(2_000);
+        let mut now = NOW + accepted;
+        for _ in 0..20 {
+            let wait = after_poll(&poll, NOW + accepted, now, random);
+            let next = in_rounds(&poll, (at(now, wait), Pace::Own), phase, now);
+            prop_assert_eq!(next.rem_euclid(2_000), rounds);
+            prop_assert!(next > now && (next - at(now, wait)).abs() <= 2_000, "{} after {}", next, now);
+            now = next;
         }
     }
 }

@@ -46,6 +46,7 @@ pub(crate) const DEADLINE: Whole = whole("deadline_ms", HOUR, SECOND, 7 * DAY);
 pub(crate) const MAX_ATTEMPTS: Whole = whole("max_attempts", 0, 1, 100_000);
 pub(crate) const MAX_JOB_LIFE: Whole = whole("max_job_life_ms", DAY, SECOND, 30 * DAY);
 pub(crate) const NOT_FOUND_GRACE: Whole = whole("not_found_grace_ms", 30 * SECOND, 0, HOUR);
+pub(crate) const BATCH_SIZE: Whole = whole("size", 50, 2, 500);
 pub(crate) const ANSWER_BYTES: Whole = whole("max_bytes", 16 * MIB, 1, 256 * MIB);
 pub(crate) const FILE_BYTES: Whole = whole("max_bytes", 4 * GIB, 1, 64 * GIB);
 pub(crate) const INPUT_BYTES: Whole = whole("max_bytes", 64 * MIB, 1, GIB);

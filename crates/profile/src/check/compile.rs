@@ -140,6 +140,7 @@ impl Compiler<'_> {
             headers: Vec::new(),
             query: Vec::new(),
             seen: self.seen,
+            vars: Arc::default(),
         };
         let base_at = provider.at.child("api_base_url");
         let base_url = auth::base_url(&provider.api_base_url, &cx, egress.allow_http, &base_at);
@@ -173,7 +174,7 @@ impl Compiler<'_> {
             step_auths,
             base_url: base_url?,
             submits: made.submits,
-            vars: Arc::new(vars?),
+            vars: vars?,
             tables,
             config,
             errors: made.errors?,
@@ -266,7 +267,7 @@ impl Compiler<'_> {
         &self,
         transport: Option<&Fields<'_>>,
         cx: &mut Context<'_>,
-    ) -> (Value, Option<VarsTable>) {
+    ) -> (Value, Option<Arc<VarsTable>>) {
         let empty = Value::Object(serde_json::Map::new());
         let Some(transport) = transport else {
             return (empty, None);
@@ -277,10 +278,10 @@ impl Compiler<'_> {
             .map_or(empty.clone(), Value::Object);
         cx.known.tables(&tables);
         let Some(source) = transport.raw("vars") else {
-            return (tables, Some(VarsTable::default()));
+            return (tables, Some(Arc::default()));
         };
         let at = transport.place("vars");
-        let vars = cx.vars(source, &at);
+        let vars = cx.read_vars(source, &at);
         (tables, vars)
     }
 

@@ -9,6 +9,7 @@ use diag::Place;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A header or query member as written; `None` removes an inherited one.
 pub(crate) type Written = (String, Option<Value>, Place);
@@ -75,6 +76,8 @@ pub(crate) struct Context<'a> {
     pub(crate) query: Vec<Written>,
     /// What templates read.
     pub(crate) seen: &'a RefCell<Seen>,
+    /// The transport's `vars`, once they are read.
+    pub(crate) vars: Arc<VarsTable>,
 }
 
 impl<'a> Context<'a> {
@@ -91,6 +94,7 @@ impl<'a> Context<'a> {
             headers: self.headers.clone(),
             query: self.query.clone(),
             seen: self.seen,
+            vars: Arc::clone(&self.vars),
         }
     }
 
@@ -131,7 +135,7 @@ impl<'a> Context<'a> {
     }
 
     /// `vars`, which later texts may read. Reading them is reading what they read.
-    pub(crate) fn vars(&mut self, source: &Value, at: &Place) -> Option<VarsTable> {
+    pub(crate) fn read_vars(&mut self, source: &Value, at: &Place) -> Option<Arc<VarsTable>> {
         let (sink, known) = (self.sink, &mut self.known);
         let vars = sink.with(|found| VarsTable::compile(source, known, at, found))?;
         for (name, _) in source.as_object().into_iter().flatten() {
@@ -139,7 +143,8 @@ impl<'a> Context<'a> {
                 tree.reads(&mut |read| self.seen.borrow_mut().see(read));
             }
         }
-        Some(vars)
+        self.vars = Arc::new(vars);
+        Some(Arc::clone(&self.vars))
     }
 
     /// A tree in which secrets may stand, and media where `parts` says so.

@@ -1,5 +1,6 @@
 //! The members of a poll: its times, and what its states mean (section 6).
 
+use super::batch::batch;
 use super::bounds;
 use super::context::Context;
 use super::errors::{duration, matches};
@@ -67,7 +68,6 @@ pub(crate) struct Own {
 
 /// Reads the members of a merged poll.
 pub(crate) fn poll(fields: &Fields<'_>, own: &Own, cx: &Context<'_>) -> Option<Poll> {
-    fields.not_built(&["batch"]);
     let status = match fields.raw("status_path") {
         Some(source) => cx.answer_path(Some(source), &fields.place("status_path")),
         None => Path::fixed(&["status"]),
@@ -75,6 +75,7 @@ pub(crate) fn poll(fields: &Fields<'_>, own: &Own, cx: &Context<'_>) -> Option<P
     let times = times(fields, own, cx);
     let states = states(fields, cx);
     let select = select(fields, cx);
+    let batch = batch(fields, cx);
     let path = |name| cx.answer_path(fields.raw(name), &fields.place(name));
     Some(Poll {
         drift: fields.raw("states").is_some(),
@@ -83,6 +84,7 @@ pub(crate) fn poll(fields: &Fields<'_>, own: &Own, cx: &Context<'_>) -> Option<P
         progress_max: bounds::PROGRESS_MAX.read(fields, cx.sink),
         not_found_grace_ms: bounds::NOT_FOUND_GRACE.read(fields, cx.sink),
         select,
+        batch,
         states,
         status: status?,
         ..times?
@@ -129,6 +131,7 @@ fn times(fields: &Fields<'_>, own: &Own, cx: &Context<'_>) -> Option<Poll> {
         max_job_life_ms,
         not_found_grace_ms: 0,
         select: None,
+        batch: None,
         status: Path::fixed(&["status"])?,
         states: Vec::new(),
         drift: false,

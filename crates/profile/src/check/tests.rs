@@ -213,24 +213,6 @@ fn the_transports_settle_is_laid_over_the_conventions_and_another_kind_replaces_
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_and_never_ignored() {
-    let cases = [(
-        "/profiles/0/workflow/steps/0/batch",
-        json!({ "path": "/videos" }),
-    )];
-    for (pointer, value) in cases {
-        let (revision, found) = with(&[(pointer, value)]);
-        assert!(revision.is_none(), "{pointer}");
-        assert!(
-            found
-                .iter()
-                .any(|one| one.code == Code::P190 && one.place.pointer.starts_with(pointer)),
-            "{pointer}: {found}"
-        );
-    }
-}
-
-#[test]
 fn a_prompt_is_required_where_a_longer_text_reads_it() {
     let needs = |text: &str| {
         let (revision, found) = with(&[("/prompt_templates/0/body", json!({ "prompt": text }))]);

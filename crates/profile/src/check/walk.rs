@@ -247,15 +247,6 @@ impl<'a> Fields<'a> {
         found.map(|(_, meaning)| *meaning)
     }
 
-    /// Members of the language that are not built yet: refused, never ignored.
-    pub(crate) fn not_built(&self, names: &[&'static str]) {
-        for name in names {
-            if self.raw(name).is_some() {
-                not_built(self.sink, &self.place(name), &format!("`{name}`"));
-            }
-        }
-    }
-
     /// Every member, known or not.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
         self.members.iter()
@@ -310,16 +301,6 @@ pub(crate) fn not_a_word(sink: &Sink, at: &Place, given: &str, known: &[&str]) {
         at,
         format!("`{given}` is not one of the words of the language here"),
         help,
-    );
-}
-
-/// Refuses what the language has and this build has not.
-pub(crate) fn not_built(sink: &Sink, at: &Place, what: &str) {
-    sink.error(
-        Code::P190,
-        at,
-        format!("{what} is not built yet"),
-        "leave it out, or use a build of a higher language level",
     );
 }
 

@@ -377,12 +377,18 @@ fn step_auth<'a>(fields: &Fields<'_>, cx: &Context<'a>) -> Option<&'a Auth> {
     cx.auths.iter().find(|auth| auth.profile_key == key)
 }
 
-/// The requests for files at addresses of answers are proved like the step's own.
+/// The requests for files at addresses of answers, and for many jobs, are proved like the step's own.
 fn proved(action: Action, auth: Option<String>) -> Action {
     match action {
         Action::Download(mut download) => {
             download.fetch.auth = auth;
             Action::Download(download)
+        }
+        Action::Poll(mut poll) => {
+            if let Some(batch) = &mut poll.batch {
+                batch.exchange.auth = auth;
+            }
+            Action::Poll(poll)
         }
         other => other,
     }
@@ -483,9 +489,17 @@ fn bound_answer(step: &mut Step) {
     }
 }
 
-/// A `null` of the step's own headers or query removes what the exchange
-/// inherits, so it must outlive the merge over the conventions' poll.
+/// A `null` of the step's own headers or query, or of its batch's, removes what
+/// the exchange inherits, so it must outlive the merge over the conventions' poll.
 fn with_removals(mut merged: Value, own: &Value) -> Value {
+    put_nulls(&mut merged, own);
+    if let (Some(merged), Some(own)) = (merged.get_mut("batch"), own.get("batch")) {
+        put_nulls(merged, own);
+    }
+    merged
+}
+
+fn put_nulls(merged: &mut Value, own: &Value) {
     for name in ["headers", "query"] {
         let nulls = own
             .get(name)
@@ -503,7 +517,6 @@ fn with_removals(mut merged: Value, own: &Value) -> Value {
             }
         }
     }
-    merged
 }
 
 /// A file that is in an answer is not asked for.

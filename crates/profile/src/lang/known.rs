@@ -194,6 +194,11 @@ impl Known {
         self.root("job_id", Root::JobId, scalar(Late));
     }
 
+    /// `job_ids`: of every job that one request asks for.
+    pub fn job_ids(&mut self) {
+        self.root("job_ids", Root::JobIds, any(Always));
+    }
+
     /// `steps.<step>.<name>`, captured before this place. `secret`: the capture says so.
     pub fn capture(&mut self, step: &str, name: &str, secret: bool) {
         let names = Arc::make_mut(&mut self.names);

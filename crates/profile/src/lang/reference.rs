@@ -29,6 +29,8 @@ pub enum Root {
     Vars,
     Tables,
     JobId,
+    /// `job_ids` of a poll's `batch`.
+    JobIds,
     Steps,
     Run,
     CallbackUrl,
@@ -51,6 +53,41 @@ pub enum Root {
     Index,
     /// `$as`, `item` and `index` of a `$each` or `#each`, by their depth.
     Local(u8),
+}
+
+impl Root {
+    /// What the caller gave.
+    #[must_use]
+    pub fn is_of_the_call(self) -> bool {
+        matches!(
+            self,
+            Self::UserPrompt
+                | Self::Input
+                | Self::Params
+                | Self::Inputs
+                | Self::Messages
+                | Self::Language
+                | Self::MaxTokens
+                | Self::ShortHistory
+                | Self::LongSummary
+                | Self::Context
+        )
+    }
+
+    /// What differs between two runs of one revision and credential.
+    #[must_use]
+    pub fn is_of_one_run(self) -> bool {
+        self.is_of_the_call()
+            || matches!(
+                self,
+                Self::JobId
+                    | Self::Steps
+                    | Self::Run
+                    | Self::CallbackUrl
+                    | Self::Item
+                    | Self::Index
+            )
+    }
 }
 
 /// One step of the way to a value.

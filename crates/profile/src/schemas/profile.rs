@@ -100,6 +100,15 @@ pub(super) fn settle() -> Value {
     exchange(more, &[])
 }
 
+/// One request for many jobs.
+fn batch() -> Value {
+    let more = json!({ "size": whole(2, 500), "in": path(), "where": condition() });
+    described(
+        exchange(more, &["in", "where"]),
+        "One request that answers for many jobs of a credential: it reads `job_ids`; `where` finds the item of a run, which stands for the answer of its own poll.",
+    )
+}
+
 fn select() -> Value {
     object(&["in"], json!({ "in": path(), "where": condition() }))
 }
@@ -193,7 +202,7 @@ fn poll_members() -> Value {
         "interval_ms": whole(250, HOUR), "max_attempts": whole(1, 100_000), "deadline_ms": whole(1000, 7 * DAY),
         "max_job_life_ms": whole(1000, 30 * DAY), "initial_delay_ms": whole(0, HOUR),
         "multiplier": { "type": "number", "minimum": 1, "maximum": 10 }, "max_interval_ms": whole(250, HOUR),
-        "jitter": { "type": "number", "minimum": 0, "maximum": 1 }, "select": select(), "status_path": path(),
+        "jitter": { "type": "number", "minimum": 0, "maximum": 1 }, "select": select(), "batch": batch(), "status_path": path(),
         "terminal_states": list(&text()), "states": object(&[], Value::Object(states)),
         "not_found_grace_ms": whole(0, HOUR), "poll_after_path": duration(), "progress_path": path(),
         "progress_max": { "type": "number", "exclusiveMinimum": 0 },

@@ -19,6 +19,7 @@ mod house;
 mod life;
 mod limits;
 mod retention;
+mod rounds;
 mod streams;
 mod submit;
 mod wire;

@@ -25,6 +25,9 @@ pub(super) struct Case {
     _why: Option<Value>,
     #[serde(default, rename = "input")]
     _input: Value,
+    /// Other jobs that one request asks for, too: the request itself is among the exchanges.
+    #[serde(default, rename = "batched_with")]
+    _batched_with: Vec<String>,
     pub(super) exchanges: Vec<Exchange>,
     #[serde(default, rename = "expect")]
     _expect: Value,

@@ -89,6 +89,7 @@ fn setting(compiled: &Compiled, args: &PlanArgs) -> Result<Setting, Stop> {
         media: Arc::new(media),
         endpoint: None,
         allow: Allow::default(),
+        phase_ms: 0,
         revision,
     })
 }

@@ -1,0 +1,163 @@
+//! Rounds: waiting runs of one revision and credential are asked about with one request, where the poll has a `batch`.
+
+use super::{Back, Word, unready};
+use crate::core::Core;
+use crate::drive::told;
+use crate::live::{Asleep, Live, Waiting};
+use engine::Verdict;
+use engine::flow::Round;
+use engine::http::Outcome;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The clocks of a round's runs are read one after the other.
+const EARLY_MS: i64 = 50;
+
+/// Whom one request can ask about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Group {
+    revision: [u8; 32],
+    credential: Uuid,
+    step: u16,
+}
+
+/// Where a waiting run is among those of its group.
+struct Seat {
+    group: Group,
+    due: (i64, Uuid),
+    /// As many as one request asks for.
+    size: usize,
+}
+
+/// Runs that wait and can be asked about together, by when they are due.
+#[derive(Debug, Default)]
+pub(super) struct Rounds(HashMap<Group, BTreeSet<(i64, Uuid)>>);
+
+impl Rounds {
+    pub(super) fn join(&mut self, waiting: &Waiting) {
+        if let Some(seat) = seat(waiting) {
+            self.0.entry(seat.group).or_default().insert(seat.due);
+        }
+    }
+
+    /// Before anything of it is changed.
+    pub(super) fn leave(&mut self, waiting: &Waiting) {
+        let Some(seat) = seat(waiting) else {
+            return;
+        };
+        if let Some(all) = self.0.get_mut(&seat.group) {
+            all.remove(&seat.due);
+            if all.is_empty() {
+                self.0.remove(&seat.group);
+            }
+        }
+    }
+
+    /// Those that are due like this one, the longest due first, as many as one request asks for beside it.
+    pub(super) fn mates(&self, waiting: &Waiting, now_ms: i64) -> Vec<Uuid> {
+        let until = now_ms.saturating_add(EARLY_MS);
+        let Some(seat) = seat(waiting).filter(|seat| seat.due.0 <= until) else {
+            return Vec::new();
+        };
+        let all = self.0.get(&seat.group).into_iter().flatten();
+        let due = all.take_while(|(due, _)| *due <= until);
+        let others = due.map(|(_, run)| *run).filter(|run| *run != waiting.run);
+        others.take(seat.size.saturating_sub(1)).collect()
+    }
+}
+
+/// Absent: it asks by itself.
+fn seat(waiting: &Waiting) -> Option<Seat> {
+    let Asleep::Folded(folded) = &waiting.flow else {
+        return None;
+    };
+    if waiting.cancel || waiting.alone || waiting.verdict.is_some() {
+        return None;
+    }
+    let (step, size) = folded.round(&waiting.revision)?;
+    Some(Seat {
+        group: Group {
+            revision: waiting.revision.id.0,
+            credential: waiting.credential,
+            step,
+        },
+        due: (folded.due_ms().unwrap_or(i64::MIN), waiting.run),
+        size,
+    })
+}
+
+/// Asks about all of them at once. Those that only wait on are folded again; the others go on by themselves.
+///
+/// Cancel safety: dropped, the process is dying; a poll is a read.
+pub(super) async fn ask(core: Arc<Core>, waiting: Vec<Waiting>) {
+    let mut all = Vec::with_capacity(waiting.len());
+    for one in waiting {
+        let run = one.run;
+        match one.unfold(&core).await {
+            Ok(live) => all.push(live),
+            Err((waiting, why)) => {
+                let back = unready(&core, waiting, &why);
+                core.follow.say(Word::Back(run, back));
+            }
+        }
+    }
+    let round = asked(&core, &all).await;
+    let mut refused = false;
+    for live in all {
+        let run = live.run;
+        let back = match &round {
+            Some(round) => heard(&core, live, round, &mut refused).await,
+            None => by_itself(&core, live).await,
+        };
+        core.follow.say(Word::Back(run, back));
+    }
+}
+
+/// `None`: they cannot be asked about together.
+async fn asked(core: &Core, all: &[Live]) -> Option<Round> {
+    let first = all.first()?;
+    let ids: Vec<&str> = all.iter().filter_map(|live| live.flow.job_id()).collect();
+    let request = match first.flow.render_round(&ids, core.drawn())? {
+        Ok(request) => request,
+        Err(fault) => {
+            tracing::warn!(profile = first.revision.profile_key, why = %fault, "runs cannot be polled together");
+            return None;
+        }
+    };
+    let now = core.clock.now_ms();
+    let due = all.iter().filter_map(|live| live.flow.due_ms());
+    due.for_each(|due| core.lateness.saw(now.saturating_sub(due)));
+    let came = core.http.send(&request).await;
+    if let Outcome::Answered(received) = &came {
+        let step = &request.step;
+        core.drift
+            .answer(&first.revision, step, &received.body, first.run);
+    }
+    Some(Round::of(&request, &came))
+}
+
+/// What the answer says of one of them.
+async fn heard(core: &Core, mut live: Live, round: &Round, refused: &mut bool) -> Back {
+    let now = core.clock.now_ms();
+    match live.flow.on_round(round, now, rand::random()) {
+        None => return by_itself(core, live).await,
+        Some(Verdict::Pending(pending)) => told(core, &mut live, &pending),
+        Some(Verdict::Continue) => {}
+        // The credential is one: it is paused once.
+        Some(Verdict::CredentialRefused(_)) if std::mem::replace(refused, true) => {}
+        Some(verdict) => {
+            live.verdict = Some(Box::new(verdict));
+            return Back::Wait(Box::new(live.fold(core).await), now);
+        }
+    }
+    let until = live.flow.due_ms().unwrap_or(now);
+    let until = live.next_look(now, until);
+    Back::Wait(Box::new(live.fold(core).await), until)
+}
+
+async fn by_itself(core: &Core, mut live: Live) -> Back {
+    live.alone = true;
+    let now = core.clock.now_ms();
+    Back::Wait(Box::new(live.fold(core).await), now)
+}
