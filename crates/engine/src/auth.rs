@@ -6,7 +6,10 @@ use diag::{ExposeSecret, Secret};
 use profile::lang::Secrets;
 use profile::revision::{Auth, AuthKind, Revision, Split};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use token::Token;
+use uuid::Uuid;
 
 mod sign;
 pub mod token;
@@ -23,9 +26,58 @@ pub struct Keys {
     pub secrets: Secrets,
     /// Signs the final bytes of a request.
     pub signer: Option<Arc<Signer>>,
+    /// Until when the access token serves, milliseconds since 1970; [`LACKS`]
+    /// before it was had. Absent: the kind gives none, or it is a stand-in.
+    fresh_until_ms: Option<i64>,
+    /// The credential that they were made of.
+    credential: Uuid,
+    fingerprint: Fingerprint,
+}
+
+/// The token was never had, and a mask stands in its place.
+const LACKS: i64 = i64::MIN;
+
+/// Tells one secret from another, in memory alone. `Debug` does not show it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fingerprint")
+    }
+}
+
+/// Names an access token among those of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenId {
+    /// Whose it is.
+    pub credential: Uuid,
+    /// [`Auth::digest`]: what it was asked for.
+    pub auth: [u8; 32],
 }
 
 impl Keys {
+    /// Says which credential they were made of.
+    #[must_use]
+    pub fn of_credential(mut self, credential: Uuid) -> Self {
+        self.credential = credential;
+        self
+    }
+
+    /// The name of their token, and which secret it was had with.
+    #[must_use]
+    pub fn token_id(&self, auth: &Auth) -> (TokenId, Fingerprint) {
+        let id = TokenId {
+            credential: self.credential,
+            auth: auth.digest,
+        };
+        (id, self.fingerprint)
+    }
+
+    pub(crate) fn fresh_until_ms(&self) -> Option<i64> {
+        self.fresh_until_ms
+    }
+
     /// A part of the secret.
     fn part(&self, name: &str) -> Option<&str> {
         let found = self.secrets.parts.iter().find(|(have, _)| have == name);
@@ -46,6 +98,15 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// With the keys of the run's own auth profile.
+    #[must_use]
+    pub fn new(own: Keys) -> Self {
+        Self {
+            own,
+            steps: Vec::new(),
+        }
+    }
+
     /// Adds the keys of an auth profile that steps name.
     #[must_use]
     pub fn with_step(mut self, profile_key: &str, keys: Keys) -> Self {
@@ -67,17 +128,36 @@ impl Keyring {
     }
 
     /// Puts an access token in, for those that name the auth profile.
-    pub fn set_token(&mut self, auth: Option<&str>, token: &Secret) {
-        let keys = match auth {
-            None => Some(&mut self.own),
-            Some(key) => {
-                let found = self.steps.iter_mut().find(|(have, _)| have == key);
-                found.map(|(_, keys)| keys)
-            }
-        };
-        if let Some(keys) = keys {
-            keys.secrets.access_token = Some(token.clone());
+    pub fn set_token(&mut self, auth: Option<&str>, token: &Token) {
+        if let Some(keys) = self.of_mut(auth) {
+            keys.secrets.access_token = Some(token.secret.clone());
+            keys.fresh_until_ms = Some(token.fresh_until_ms);
         }
+    }
+
+    /// Takes it out again: it was refused.
+    pub fn forget_token(&mut self, auth: Option<&str>) {
+        if let Some(keys) = self
+            .of_mut(auth)
+            .filter(|keys| keys.fresh_until_ms.is_some())
+        {
+            (keys.secrets.access_token, keys.fresh_until_ms) = (Some(masked()), Some(LACKS));
+        }
+    }
+
+    /// Whether an access token must be had before what it proves is sent.
+    #[must_use]
+    pub fn lacks_token(&self, auth: Option<&str>, now_ms: i64) -> bool {
+        let until = self.of(auth).and_then(Keys::fresh_until_ms);
+        until.is_some_and(|until| until <= now_ms)
+    }
+
+    fn of_mut(&mut self, auth: Option<&str>) -> Option<&mut Keys> {
+        let Some(key) = auth else {
+            return Some(&mut self.own);
+        };
+        let found = self.steps.iter_mut().find(|(have, _)| have == key);
+        found.map(|(_, keys)| keys)
     }
 
     fn all(&self) -> impl Iterator<Item = &Keys> {
@@ -95,10 +175,7 @@ pub fn secrets(auth: Option<&Auth>, secret: Option<&Secret>) -> Result<Keyring, 
         Some(auth) => keys(auth, secret)?,
         None => Keys::default(),
     };
-    Ok(Keyring {
-        own,
-        steps: Vec::new(),
-    })
+    Ok(Keyring::new(own))
 }
 
 /// Makes `apiKey` and `secret.<part>` of a secret, a text or an object of named
@@ -109,7 +186,7 @@ pub fn secrets(auth: Option<&Auth>, secret: Option<&Secret>) -> Result<Keyring, 
 /// [`Fault`] of kind `BadSecret`, which shows nothing of the secret.
 pub fn keys(auth: &Auth, secret: Option<&Secret>) -> Result<Keys, Fault> {
     let from_machine = matches!(auth.kind, AuthKind::ApplicationDefault(_));
-    let secrets = match secret {
+    let mut secrets = match secret {
         Some(secret) => api_key(secret.expose_secret(), auth.split.as_ref())?,
         // The metadata server needs none.
         None if from_machine => Secrets::default(),
@@ -124,7 +201,20 @@ pub fn keys(auth: &Auth, secret: Option<&Secret>) -> Result<Keys, Fault> {
             return Err(bad(&format!("the secret has no part `{part}`")));
         }
     }
-    Ok(Keys { secrets, signer })
+    let gives_token = auth.kind.gives_token();
+    secrets.access_token = gives_token.then(masked);
+    let text = secret.map_or("", |secret| secret.expose_secret());
+    Ok(Keys {
+        secrets,
+        signer,
+        fresh_until_ms: gives_token.then_some(LACKS),
+        credential: Uuid::nil(),
+        fingerprint: Fingerprint(Sha256::digest(text).into()),
+    })
+}
+
+fn masked() -> Secret {
+    Secret::from(diag::mask().to_owned())
 }
 
 fn needed_parts(kind: &AuthKind) -> &'static [&'static str] {
@@ -256,11 +346,10 @@ pub fn placeholders(revision: &Revision) -> Keyring {
 }
 
 fn placeholder(auth: &Auth) -> Keys {
-    let mask = || Secret::from(diag::mask().to_owned());
     let parts: Vec<_> = auth
         .parts
         .iter()
-        .map(|name| (name.clone(), mask()))
+        .map(|name| (name.clone(), masked()))
         .collect();
     let signer = match &auth.kind {
         AuthKind::Signature(how) => Signer::new(how, &parts).ok().map(Arc::new),
@@ -268,11 +357,12 @@ fn placeholder(auth: &Auth) -> Keys {
     };
     Keys {
         secrets: Secrets {
-            api_key: Some(mask()),
-            access_token: auth.kind.gives_token().then(mask),
+            api_key: Some(masked()),
+            access_token: auth.kind.gives_token().then(masked),
             parts,
         },
         signer,
+        ..Keys::default()
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```text
 //! loop { match flow.next(now, drawn) {
 //!     Submit      → write the intent, send once, flow.on(event) → write the verdict
+//!     Token       → have it, give it
 //!     Exchange    → send, flow.on(event) → write the verdict if it says anything
 //!     Fetch       → stream the files, flow.on(Fetched | FetchFailed)
 //!     Wait        → call again when it is due
@@ -39,6 +40,7 @@ mod steps;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod values;
 
 pub use fold::{Folded, Ground};
@@ -157,6 +159,12 @@ pub enum Action {
         /// What to send.
         request: Request,
     },
+    /// Have an access token: give it with [`Flow::give_token`], or say why there
+    /// is none with [`Event::NoToken`].
+    Token {
+        /// The auth profile that a step names; absent: the run's own.
+        auth: Option<String>,
+    },
     /// Nothing before then.
     Wait {
         /// Milliseconds since 1970.
@@ -252,6 +260,8 @@ pub enum Event {
     NotSent(Fault),
     /// The exchange ended without an answer after its first byte may have gone.
     Broken(Fault),
+    /// No access token could be had, and so nothing was sent.
+    NoToken(Fault),
     /// Of the candidates of a look-up, these belong to no attempt.
     Candidates(Vec<String>),
     /// The one candidate of a list may be another run's: it is looked up again later.

@@ -129,6 +129,15 @@ impl Http {
         self
     }
 
+    /// The same clients, heard by nobody: for what no recording may have in it.
+    #[must_use]
+    pub fn untapped(&self) -> Self {
+        Self {
+            tap: None,
+            ..self.clone()
+        }
+    }
+
     /// The same clients, whose exchanges are heard.
     #[must_use]
     pub fn tapped(mut self, tap: Tap) -> Self {
@@ -225,6 +234,10 @@ impl Http {
 
     async fn once(&self, request: &Request) -> Result<reqwest::Response, Box<Outcome>> {
         let not_sent = |fault| Box::new(Outcome::NotSent(fault));
+        if request.lacks_token(i64::MIN) {
+            let fault = Fault::new(Kind::BadSecret, "no access token was had for the request");
+            return Err(not_sent(fault));
+        }
         let at_ms = self
             .clock
             .as_ref()

@@ -81,6 +81,8 @@ impl Renderer<'_> {
         keys.map_or_else(Proof::default, |keys| Proof {
             signer: keys.signer.clone(),
             token: keys.secrets.access_token.clone(),
+            auth: auth.map(str::to_owned),
+            fresh_until_ms: keys.fresh_until_ms(),
         })
     }
 

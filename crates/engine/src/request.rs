@@ -76,6 +76,11 @@ pub struct Proof {
     pub signer: Option<Arc<Signer>>,
     /// The access token that templates may have written.
     pub token: Option<Secret>,
+    /// The auth profile of a step whose token it is; absent: the run's own.
+    pub auth: Option<String>,
+    /// Until when the token serves, milliseconds since 1970; absent: it is none
+    /// that ends.
+    pub fresh_until_ms: Option<i64>,
 }
 
 impl PartialEq for Proof {
@@ -137,6 +142,15 @@ impl Request {
         }
         clean.extend_from_slice(rest);
         Cow::Owned(clean)
+    }
+
+    /// Whether an access token must be had before it is sent at that time: what
+    /// it has is a mask, or about to end.
+    #[must_use]
+    pub fn lacks_token(&self, now_ms: i64) -> bool {
+        self.proof
+            .fresh_until_ms
+            .is_some_and(|until| until <= now_ms)
     }
 
     /// The request with its signature, where it has one and may be proved.

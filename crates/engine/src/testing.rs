@@ -60,6 +60,20 @@ pub(crate) fn revision_of(profile: &Value, provider: &Value) -> Arc<Revision> {
     let mut bundle = bundle();
     merge(&mut bundle["profiles"][0], profile);
     merge(&mut bundle["provider"], provider);
+    chosen(&bundle)
+}
+
+/// The same, proved by an access token in another way: a merge patch over the auth profile.
+pub(crate) fn revision_proved_by(auth: &Value, profile: &Value) -> Arc<Revision> {
+    let mut bundle = bundle();
+    merge(&mut bundle["profiles"][0], profile);
+    merge(&mut bundle["auth_profiles"][0], auth);
+    bundle["provider"]["conventions"]["headers"] =
+        json!({"Authorization": "Bearer {{accessToken}}"});
+    chosen(&bundle)
+}
+
+fn chosen(bundle: &Value) -> Arc<Revision> {
     let (_, compiled) = profile::bundle::check("acme", &bundle.to_string());
     assert!(
         !compiled.diagnostics.has_errors(),
@@ -83,7 +97,12 @@ pub(crate) fn call(prompt: &str) -> Call {
 }
 
 pub(crate) fn setting_of(revision: Arc<Revision>, call: &Call) -> Setting {
-    let key = Secret::from(KEY.to_owned());
+    setting_with(revision, call, KEY)
+}
+
+/// With another secret.
+pub(crate) fn setting_with(revision: Arc<Revision>, call: &Call, secret: &str) -> Setting {
+    let key = Secret::from(secret.to_owned());
     let media: Vec<Medium> = (0..2)
         .map(|i| Medium {
             bytes: Some(Bytes::from(format!("\u{89}PNG{i}"))),

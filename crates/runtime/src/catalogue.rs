@@ -326,6 +326,17 @@ impl Snapshot {
         revision: &Revision,
         tenant: Uuid,
     ) -> Result<&CredentialRow, Diagnostics> {
+        let auth = revision.auth.as_ref();
+        self.credential_of(revision, auth.map(|auth| auth.profile_key.as_str()), tenant)
+    }
+
+    /// The same for an auth profile of the revision's provider; `None`: for none.
+    pub(crate) fn credential_of(
+        &self,
+        revision: &Revision,
+        auth: Option<&str>,
+        tenant: Uuid,
+    ) -> Result<&CredentialRow, Diagnostics> {
         let mut usable: Vec<&CredentialRow> = self
             .rows
             .credentials
@@ -338,7 +349,7 @@ impl Snapshot {
             })
             .collect();
         usable.sort_by_key(|row| row.tenant.is_none());
-        let named = self.named_credential(revision, tenant);
+        let named = auth.and_then(|key| self.named_credential(revision, key, tenant));
         let found = match named {
             Some(name) => usable.iter().find(|row| row.name == name),
             None => usable
@@ -351,14 +362,13 @@ impl Snapshot {
             .ok_or_else(|| no_credential(&revision.provider, named))
     }
 
-    fn named_credential(&self, revision: &Revision, tenant: Uuid) -> Option<&str> {
-        let key = &revision.auth.as_ref()?.profile_key;
+    fn named_credential(&self, revision: &Revision, key: &str, tenant: Uuid) -> Option<&str> {
         let mut rows: Vec<_> = self
             .rows
             .auth_profiles
             .iter()
             .filter(|row| {
-                row.profile_key == *key
+                row.profile_key == key
                     && row
                         .provider
                         .as_ref()

@@ -10,6 +10,7 @@ use crate::prepare;
 use crate::sender::{self, Sending};
 use crate::setting::{Recorded, Unready};
 use crate::tasks::Until;
+use crate::tokens;
 use diag::Code;
 use engine::request::{Drawn, Request};
 use engine::{Action, Ending, Fault};
@@ -175,7 +176,7 @@ async fn sort(core: &Core, claim: &mut Claim, picked: &[Picked]) -> Result<Batch
 
 enum Sorted {
     Send(Box<Ready>),
-    /// It has steps before the submit, or media to be read.
+    /// It has steps before the submit, media to be read, or a token to be asked for.
     Prepare,
     Refuse(Fault),
     Leave,
@@ -194,9 +195,16 @@ async fn ready(core: &Core, row: &WorkRow) -> Sorted {
     let n = row.attempt + 1;
     live.flow.set_token(engine::flow::token(row.run_id, n));
     let drawn = core.drawn();
-    match live.flow.next(drawn.unix_ms, drawn) {
+    let action = match live.flow.next(drawn.unix_ms, drawn) {
+        Action::Token { auth } if tokens::lent(core, &mut live.flow, auth.as_deref()) => {
+            live.flow.next(drawn.unix_ms, drawn)
+        }
+        action => action,
+    };
+    match action {
         Action::Submit(request) => Sorted::Send(Box::new(intended(live, n, request, drawn))),
-        Action::Exchange { .. } => Sorted::Prepare,
+        // A token is asked for outside of the claim's transaction.
+        Action::Exchange { .. } | Action::Token { .. } => Sorted::Prepare,
         Action::Ended(Ending::Failed(fault)) => Sorted::Refuse(fault),
         other => {
             tracing::error!(run.id = %row.run_id, ?other, "a queued run asks for something else than to be sent");

@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::places::Places;
 use crate::setting::Unready;
 use crate::tasks::Tasks;
+use crate::tokens::Tokens;
 use crate::watches::Watches;
 use engine::http::Http;
 use engine::request::Drawn;
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) submits: Places,
     pub(crate) fetches: Places,
     pub(crate) grounds: Grounds,
+    pub(crate) tokens: Tokens,
     /// Between the moment at which a poll was due and its first byte.
     pub(crate) lateness: Lateness,
     /// When the artifact store was listed last (boot clock).

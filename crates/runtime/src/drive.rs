@@ -6,7 +6,7 @@ use crate::fetch;
 use crate::live::Live;
 use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::sender::Written;
-use crate::setting;
+use crate::{setting, tokens};
 use engine::flow::{Pending, Phase};
 use engine::http::Outcome;
 use engine::{Action, Ending, Event, Fault, Kind, Verdict};
@@ -89,6 +89,7 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     if let Step::Leave(driven) = answer_left_behind(core, live).await? {
         return Ok(Step::Leave(driven));
     }
+    let mut renewed = false;
     while !core.tasks.stop.is_cancelled() {
         tell_overdue(core, live).await?;
         if live.flow.lacks_call() {
@@ -104,7 +105,8 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 if let (Phase::Poll, Some(due)) = (phase, due_ms.take()) {
                     core.lateness.saw(core.clock.now_ms().saturating_sub(due));
                 }
-                let outcome = core.http.send(&request).await;
+                let outcome = tokens::sent(core, &mut live.flow, &request, &mut renewed).await;
+                let Some(outcome) = outcome else { continue };
                 if let (Phase::Poll, Outcome::Answered(received)) = (phase, &outcome) {
                     core.drift
                         .answer(&live.revision, &request.step, &received.body, live.run);
@@ -112,10 +114,18 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 live.flow
                     .on(outcome.into(), core.clock.now_ms(), rand::random())
             }
-            Action::Fetch { files, .. } => match fetch::all(core, live, files).await? {
-                Some(event) => live.flow.on(event, core.clock.now_ms(), rand::random()),
-                None => return Ok(Step::Leave(Driven::Stale)),
-            },
+            Action::Token { auth } => tokens::supplied(core, &mut live.flow, auth.as_deref()).await,
+            Action::Fetch { files, .. } => {
+                let proof = tokens::proof_of(&files);
+                let Some(event) = fetch::all(core, live, files).await? else {
+                    return Ok(Step::Leave(Driven::Stale));
+                };
+                let came = (proof.as_ref(), &event);
+                if tokens::files_refused(core, &mut live.flow, came, &mut renewed).await {
+                    continue;
+                }
+                live.flow.on(event, core.clock.now_ms(), rand::random())
+            }
             Action::Replay => match replay(core, live).await? {
                 Some(verdict) => verdict,
                 None => return Ok(Step::Leave(Driven::Stale)),

@@ -3,7 +3,8 @@
 
 use crate::clock::boot_ms;
 use crate::core::Core;
-use crate::setting::{Unready, secrets};
+use crate::keys::keyring;
+use crate::setting::Unready;
 use engine::flow::Ground;
 use engine::{Fault, Kind, RunIdentity, Setting};
 use profile::call::{Call, Checked};
@@ -122,7 +123,7 @@ async fn made(core: &Core, revision: Arc<Revision>, credential: Uuid) -> Result<
     let row = core.store.credential(credential).await?;
     let row = row.ok_or_else(|| Fault::new(Kind::BadSecret, "the run's credential is gone"))?;
     let setting = Setting {
-        secrets: Arc::new(secrets(core, &revision, row.secret_ref.as_deref())?),
+        secrets: Arc::new(keyring(core, &revision, &row).await?),
         checked: Arc::new(Checked {
             call: Call::default(),
         }),

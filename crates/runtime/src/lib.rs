@@ -28,6 +28,7 @@ mod ground;
 mod handle;
 mod inputs;
 mod intake;
+mod keys;
 mod lanes;
 mod lateness;
 mod lease;
@@ -50,6 +51,7 @@ mod sweep;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod view;
 mod watches;
 mod worker;

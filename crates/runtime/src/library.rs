@@ -17,6 +17,7 @@ use crate::places::Places;
 use crate::request::RunRequest;
 use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::{Tasks, Until};
+use crate::tokens::Tokens;
 use crate::view::{ArtifactView, RunView};
 use crate::watches::Watches;
 use crate::{claim, intake, plan, read, worker};
@@ -145,6 +146,7 @@ impl Modelrow {
             submits: Places::new(places.submits),
             fetches: Places::new(places.fetches),
             grounds: Grounds::default(),
+            tokens: Tokens::default(),
             lateness: Lateness::default(),
             swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),

@@ -8,6 +8,7 @@ use diag::Secret;
 use engine::egress::Allow;
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// Everything [`crate::Modelrow::start`] needs. [`Options::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Options {
     pub allow: Allow,
     /// Opens the references that credentials hold.
     pub secrets: Arc<dyn Secrets>,
+    /// Where a machine of a cloud asks who it is; absent: at the clouds' own address for it, `169.254.169.254`.
+    pub metadata: Option<Url>,
     /// Where callers reach us, `https://host`: artifacts in outputs get whole addresses. Absent: paths.
     pub public_url: Option<String>,
     /// The standby is synchronous: after a failover nothing is held.
@@ -111,6 +114,7 @@ impl Options {
             concurrency: Concurrency::default(),
             allow: Allow::default(),
             secrets: Arc::new(EnvironmentSecrets),
+            metadata: None,
             public_url: None,
             failover_is_lossless: false,
             tap: None,

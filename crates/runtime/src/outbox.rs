@@ -4,6 +4,7 @@
 use crate::core::Core;
 use crate::setting::{self, Unready};
 use crate::tasks::Until;
+use crate::tokens;
 use engine::flow::Phase;
 use engine::{Action, Flow, Resume, RunState};
 use std::sync::Arc;
@@ -98,12 +99,18 @@ async fn flow(core: &Core, run: &WorkRow, cancels: bool) -> Result<Flow, Unready
 
 /// Only exchanges of this phase are made: the job itself is nobody's any more.
 async fn drive(core: &Core, mut flow: Flow, only: Phase) {
+    let mut renewed = false;
     loop {
         let drawn = core.drawn();
         match flow.next(drawn.unix_ms, drawn) {
             Action::Exchange { phase, request } if phase == only => {
-                let outcome = core.http.send(&request).await;
-                drop(flow.on(outcome.into(), core.clock.now_ms(), rand::random()));
+                let outcome = tokens::sent(core, &mut flow, &request, &mut renewed).await;
+                if let Some(outcome) = outcome {
+                    drop(flow.on(outcome.into(), core.clock.now_ms(), rand::random()));
+                }
+            }
+            Action::Token { auth } => {
+                drop(tokens::supplied(core, &mut flow, auth.as_deref()).await);
             }
             Action::Wait { until_ms, .. }
                 if until_ms.saturating_sub(core.clock.now_ms()) < 60_000 =>

@@ -1,5 +1,5 @@
-//! Steps before the submit: they cost nothing and may be repeated. Then the
-//! intent, and the submit.
+//! Steps before the submit, and its access token: they cost nothing and may be
+//! repeated. Then the intent, and the submit.
 
 use crate::claim::{self, Ready, intended};
 use crate::core::Core;
@@ -8,6 +8,7 @@ use crate::live::Live;
 use crate::places::Place;
 use crate::setting::Unready;
 use crate::tasks::Until;
+use crate::tokens;
 use engine::{Action, Ending, Fault, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,15 +74,21 @@ async fn rendered(core: &Core, run: Uuid) -> Result<Option<Ready>, StoreError> {
     };
     let n = row.attempt + 1;
     live.flow.set_token(engine::flow::token(run, n));
+    let mut renewed = false;
     loop {
         let drawn = core.drawn();
         let verdict = match live.flow.next(drawn.unix_ms, drawn) {
             Action::Submit(request) => return Ok(Some(intended(live, n, request, drawn))),
             Action::Exchange { request, .. } => {
-                let outcome = core.http.send(&request).await;
-                live.flow
-                    .on(outcome.into(), core.clock.now_ms(), rand::random())
+                match tokens::sent(core, &mut live.flow, &request, &mut renewed).await {
+                    Some(outcome) => {
+                        live.flow
+                            .on(outcome.into(), core.clock.now_ms(), rand::random())
+                    }
+                    None => Verdict::Continue,
+                }
             }
+            Action::Token { auth } => tokens::supplied(core, &mut live.flow, auth.as_deref()).await,
             Action::Wait { until_ms, .. } => {
                 let ms = u64::try_from(until_ms.saturating_sub(core.clock.now_ms())).unwrap_or(0);
                 tokio::time::sleep(Duration::from_millis(ms)).await;

@@ -6,6 +6,7 @@ use crate::facts::written;
 use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
+use crate::tokens;
 use crate::watches::Speech;
 use engine::flow::{Accepted as Job, Retry, Then as Next};
 use engine::http::Ear;
@@ -63,6 +64,10 @@ impl Sending {
         };
         drop(self.permit);
         if let Event::Answered(received) = &event {
+            if received.status == 401 {
+                // The next attempt has another token.
+                tokens::renew(&core, &mut self.live.flow, &self.request.proof).await;
+            }
             let live = &self.live;
             self.core
                 .drift

@@ -7,11 +7,9 @@ use crate::ground::Shared;
 use crate::inputs;
 use crate::view::Cost;
 use diag::Diagnostics;
-use engine::auth::Keyring;
 use engine::media::Media;
 use engine::{Fault, Flow, Kind, Resume, RunIdentity, RunState, Setting};
 use profile::call::{Call, Checked};
-use profile::revision::Revision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -161,23 +159,6 @@ async fn media(core: &Core, tenant: Uuid, recorded: &Recorded) -> Result<Media, 
         }
         Err(error) => Err(Unready::Later(error.to_string())),
     }
-}
-
-/// Opens the credential's secret.
-pub(crate) fn secrets(
-    core: &Core,
-    revision: &Revision,
-    reference: Option<&str>,
-) -> Result<Keyring, Fault> {
-    let opened = match reference {
-        Some(reference) => Some(core.options.secrets.open(reference).map_err(|missing| {
-            let mut fault = Fault::new(Kind::BadSecret, missing.why);
-            fault.help = missing.help;
-            fault
-        })?),
-        None => None,
-    };
-    engine::auth::secrets(revision.auth.as_ref(), opened.as_ref())
 }
 
 async fn resume(core: &Core, row: &WorkRow) -> Resume {

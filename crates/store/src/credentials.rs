@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub struct Credential {
     /// The row.
     pub id: Uuid,
+    /// Whose row it is.
+    pub tenant: Uuid,
     /// `ai_providers.slug`
     pub provider: String,
     /// `env:NAME` or `file:/path`; absent: the provider asks for none.
@@ -38,7 +40,7 @@ impl Store {
     pub async fn credential(&self, id: Uuid) -> Result<Option<Credential>, StoreError> {
         let row = sqlx::query!(
             r#"
-            select k.id, p.slug as provider, k.secret is not null as "encrypted!", k.secret_ref, k.endpoint_url,
+            select k.id, k.tenant_id, p.slug as provider, k.secret is not null as "encrypted!", k.secret_ref, k.endpoint_url,
                    k.rate_limit_per_minute, k.rate_limit_per_day, k.max_concurrent_jobs, k.status = 'active' as "active!",
                    case when l.paused_until > now()
                         then least((extract(epoch from l.paused_until - now()) * 1000), 9e15)::bigint end as paused_for_ms,
@@ -57,6 +59,7 @@ impl Store {
         }
         Ok(Some(Credential {
             id: row.id,
+            tenant: row.tenant_id,
             provider: row.provider,
             secret_ref: row.secret_ref,
             endpoint_url: row.endpoint_url,

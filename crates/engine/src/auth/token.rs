@@ -28,6 +28,8 @@ const TIMEOUT_MS: u64 = 20_000;
 const ANSWER_MAX: u64 = 256 * 1024;
 /// A token that names no end is kept so long, in seconds.
 const LIFE_S: u64 = 300;
+/// A token is not used in the last part of its life, in milliseconds.
+const EARLY_MS: i64 = 60_000;
 /// Longest life that is believed, in seconds: 30 days.
 const LIFE_MAX_S: u64 = 30 * 86_400;
 /// The life of an assertion, in seconds (RFC 7523 leaves it to the server; an hour is the most that is taken).
@@ -44,6 +46,22 @@ pub struct Token {
     pub secret: Secret,
     /// Milliseconds since 1970.
     pub expires_at_ms: i64,
+    /// Until when it is used, milliseconds since 1970: shortly before it ends.
+    pub fresh_until_ms: i64,
+}
+
+impl Token {
+    /// A minute before its end another is had, or the last fifth of a short life:
+    /// a server that hands out what is left of an old token is not asked in a
+    /// circle. Every token serves a second, at least.
+    fn new(secret: Secret, now_ms: i64, life_ms: i64) -> Self {
+        let early_ms = (life_ms / 5).min(EARLY_MS);
+        Self {
+            secret,
+            expires_at_ms: now_ms.saturating_add(life_ms),
+            fresh_until_ms: now_ms.saturating_add((life_ms - early_ms).max(1_000)),
+        }
+    }
 }
 
 /// How a token is had.
@@ -55,9 +73,17 @@ pub enum Source {
     Ask(Box<Request>),
 }
 
+/// Where tokens are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// Where this provider's credentials may go.
+    pub policy: &'a Arc<Policy>,
+    /// What the operator has in place of the metadata server of a cloud.
+    pub metadata: Option<&'a Url>,
+}
+
 /// Makes a token, or the request for one. `keys`: of the auth profile, see
-/// [`super::keys`]; `policy`: where this provider's credentials may go.
-/// `None`: the kind gives no token.
+/// [`super::keys`]. `None`: the kind gives no token.
 ///
 /// # Errors
 ///
@@ -65,11 +91,11 @@ pub enum Source {
 pub fn source(
     auth: &Auth,
     keys: &Keys,
-    policy: &Arc<Policy>,
+    places: Places<'_>,
     drawn: Drawn,
 ) -> Result<Option<Source>, Fault> {
     let ask = |endpoint: &TokenEndpoint, grant: Grant| {
-        let request = ask(endpoint, auth, policy, drawn, grant)?;
+        let request = ask(endpoint, auth, places.policy, drawn, grant)?;
         Ok(Some(Source::Ask(Box::new(request))))
     };
     match &auth.kind {
@@ -87,7 +113,10 @@ pub fn source(
             Some(other) => Err(bad(&format!(
                 "the application's default credentials are of the type `{other}`, which is not known here"
             ))),
-            None => metadata(endpoint, drawn).map(|request| Some(Source::Ask(Box::new(request)))),
+            None => {
+                let request = metadata(endpoint, places.metadata, drawn)?;
+                Ok(Some(Source::Ask(Box::new(request))))
+            }
         },
     }
 }
@@ -117,11 +146,8 @@ pub fn read(received: &Received, now_ms: i64) -> Result<Token, Fault> {
     };
     let life = body.get("expires_in");
     let life = life.and_then(|life| life.as_u64().or_else(|| life.as_str()?.parse().ok()));
-    let life_ms = life.unwrap_or(LIFE_S).min(LIFE_MAX_S).saturating_mul(1_000);
-    Ok(Token {
-        secret: Secret::from(token.to_owned()),
-        expires_at_ms: now_ms.saturating_add(i64::try_from(life_ms).unwrap_or(i64::MAX)),
-    })
+    let life = millis(life.unwrap_or(LIFE_S).min(LIFE_MAX_S));
+    Ok(Token::new(Secret::from(token.to_owned()), now_ms, life))
 }
 
 /// RFC 6750: what may stand behind `Bearer`.
@@ -149,9 +175,8 @@ fn refused(status: u16, body: &Value) -> Fault {
 }
 
 fn signed(jwt: &Jwt, auth: &Auth, keys: &Keys, drawn: Drawn) -> Result<Token, Fault> {
-    let seconds = |count: u64| i64::try_from(count.saturating_mul(1_000)).unwrap_or(i64::MAX);
     let unit = i64::try_from(jwt.unit_ms).unwrap_or(1_000).max(1);
-    let expires_at_ms = drawn.unix_ms.saturating_add(seconds(jwt.lifetime_s));
+    let expires_at_ms = drawn.unix_ms.saturating_add(millis(jwt.lifetime_s));
     let mut scope = Scope::new(drawn.draws());
     scope.lend(Root::Config, &auth.config);
     scope.secrets(&keys.secrets);
@@ -159,7 +184,7 @@ fn signed(jwt: &Jwt, auth: &Auth, keys: &Keys, drawn: Drawn) -> Result<Token, Fa
         Root::Jwt,
         json!({
             "now": drawn.unix_ms.div_euclid(unit),
-            "nbf": drawn.unix_ms.saturating_sub(seconds(jwt.skew_s)).div_euclid(unit),
+            "nbf": drawn.unix_ms.saturating_sub(millis(jwt.skew_s)).div_euclid(unit),
             "exp": expires_at_ms.div_euclid(unit),
         }),
     );
@@ -175,10 +200,13 @@ fn signed(jwt: &Jwt, auth: &Auth, keys: &Keys, drawn: Drawn) -> Result<Token, Fa
     let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
         .map_err(|_| bad("the key of the token cannot be used"))?;
     let signature = mac.chain_update(&text).finalize().into_bytes();
-    Ok(Token {
-        secret: Secret::from(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))),
-        expires_at_ms,
-    })
+    let token = format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let life_ms = millis(jwt.lifetime_s);
+    Ok(Token::new(Secret::from(token), drawn.unix_ms, life_ms))
+}
+
+fn millis(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
 }
 
 /// What a token is asked for with.
@@ -318,18 +346,21 @@ fn ask(
     headers.extend(grant.basic.map(|basic| ("Authorization".to_owned(), basic)));
     Ok(Request {
         method: "POST".to_owned(),
-        url,
         headers,
         body: Some(body.into()),
         policy: Arc::clone(policy),
-        ..blank(drawn)?
+        ..blank(url, drawn)
     })
 }
 
 /// The metadata server: the one private address that is dialled without an
-/// operator's word. It is fixed here, gets no secret, and its answer follows nowhere.
-fn metadata(endpoint: &TokenEndpoint, drawn: Drawn) -> Result<Request, Fault> {
-    let mut request = blank(drawn)?;
+/// operator's word. It is fixed here or by the operator, gets no secret, and its
+/// answer follows nowhere.
+fn metadata(endpoint: &TokenEndpoint, other: Option<&Url>, drawn: Drawn) -> Result<Request, Fault> {
+    let mut request = match other {
+        Some(url) => blank(url.clone(), drawn),
+        None => blank(parse(METADATA)?, drawn),
+    };
     if !endpoint.scopes.is_empty() {
         request
             .url
@@ -341,13 +372,12 @@ fn metadata(endpoint: &TokenEndpoint, drawn: Drawn) -> Result<Request, Fault> {
 }
 
 /// A token is asked for like a submit: sent once, never redirected.
-fn blank(drawn: Drawn) -> Result<Request, Fault> {
-    let url = parse(METADATA)?;
+fn blank(url: Url, drawn: Drawn) -> Request {
     let allow = crate::egress::Allow {
         http: true,
         private: true,
     };
-    Ok(Request {
+    Request {
         step: "token".to_owned(),
         method: "GET".to_owned(),
         policy: Arc::new(Policy::new(
@@ -367,7 +397,7 @@ fn blank(drawn: Drawn) -> Result<Request, Fault> {
             unix_ms: drawn.unix_ms,
             seed: Uuid::nil(),
         },
-    })
+    }
 }
 
 #[cfg(test)]

@@ -64,10 +64,14 @@ impl Flow {
                 ..drawn
             },
         )?;
-        Ok(Some(Action::Fetch {
+        let lacks = files.iter().find_map(|file| match &file.source {
+            FileSource::Request(request) => Self::token_first(request, now_ms),
+            FileSource::Bytes(_) => None,
+        });
+        Ok(Some(lacks.unwrap_or_else(|| Action::Fetch {
             step: step.name.clone(),
             files,
-        }))
+        })))
     }
 
     fn files(

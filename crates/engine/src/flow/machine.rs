@@ -43,6 +43,8 @@ pub struct Flow {
     pub(super) cancel: Cancel,
     /// Whether the submit may be on the wire.
     pub(super) in_flight: bool,
+    /// Whether an access token proves that submit.
+    pub(super) sent_token: bool,
     /// Whether the exchange at hand goes where credentials may go.
     pub(super) trusted: bool,
     /// It was folded, and the call was not kept.
@@ -195,6 +197,7 @@ impl Flow {
             asked_again: 0,
             cancel: Cancel::NotAsked,
             in_flight: false,
+            sent_token: false,
             trusted: true,
             lacks_call: false,
             assembly: None,
@@ -303,6 +306,7 @@ impl Flow {
                 let verdict = self.on_stream_ended(fault, moment);
                 verdict.unwrap_or_else(|fault| self.fail(fault))
             }
+            Event::NoToken(fault) => self.on_no_token(fault, moment),
             Event::NotSent(fault) => self.on_nothing(fault, true, moment),
             Event::Broken(fault) => self.on_nothing(fault, false, moment),
         }

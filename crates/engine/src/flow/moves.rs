@@ -185,6 +185,9 @@ impl Flow {
     }
 
     pub(super) fn send(&mut self, phase: Phase, request: Request) -> Action {
+        if let Some(first) = Self::token_first(&request, request.drawn.unix_ms) {
+            return first;
+        }
         self.trusted = request.trusted;
         Action::Exchange { phase, request }
     }

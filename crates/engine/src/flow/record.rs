@@ -26,6 +26,8 @@ pub(crate) struct Record {
     /// Refusals of the submit so far, and those that use up `retry.max`.
     pub(crate) refused: u32,
     pub(crate) counted: u32,
+    /// Whether the submit was refused with its access token once, and sent again with another.
+    pub(crate) renewed: bool,
     /// The provider's last word.
     pub(crate) word: Option<String>,
 }
@@ -40,6 +42,7 @@ impl Default for Record {
             prepared: false,
             refused: 0,
             counted: 0,
+            renewed: false,
             word: None,
         }
     }
@@ -142,6 +145,9 @@ impl Record {
             put("refused", json!(self.refused));
             put("counted", json!(self.counted));
         }
+        if self.renewed {
+            put("renewed", json!(true));
+        }
         if let Some(word) = &self.word {
             put("word", json!(word));
         }
@@ -187,6 +193,7 @@ impl Record {
             prepared: object.contains_key("prepared"),
             refused: count("refused"),
             counted: count("counted"),
+            renewed: object.contains_key("renewed"),
             word: object
                 .get("word")
                 .and_then(Value::as_str)
@@ -283,6 +290,7 @@ mod tests {
             prepared: true,
             refused: 3,
             counted: 1,
+            renewed: true,
             word: Some("queued".into()),
             ..Record::default()
         };

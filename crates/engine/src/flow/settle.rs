@@ -83,7 +83,13 @@ impl Flow {
                 };
                 Ok(Some(self.send(Phase::Settle, request)))
             }
-            Some(Settle::Replay) if self.may_replay(now_ms) => Ok(Some(Action::Replay)),
+            Some(Settle::Replay) if self.may_replay(now_ms) => {
+                let lacks = self.setting.secrets.lacks_token(None, now_ms);
+                Ok(Some(match lacks {
+                    true => Action::Token { auth: None },
+                    false => Action::Replay,
+                }))
+            }
             Some(Settle::Callback) => {
                 let most = self
                     .first_poll_ms(|poll| poll.deadline_ms)

@@ -26,7 +26,11 @@ enum Said {
 impl Flow {
     pub(super) fn advance_submit(&mut self, now_ms: i64, drawn: Drawn) -> Result<Action, Fault> {
         let request = self.render_submit(drawn)?;
+        if let Some(first) = Self::token_first(&request, now_ms) {
+            return Ok(first);
+        }
         self.trusted = request.trusted;
+        self.sent_token = request.proof.fresh_until_ms.is_some();
         self.in_flight = true;
         // What is known of an attempt before says nothing about this one.
         (self.sent_at_ms, self.sender_ended_at_ms, self.replays) = (Some(now_ms), None, 0);
@@ -163,11 +167,25 @@ impl Flow {
                     retry: Some(retry),
                 }
             }
+            Some(Class::Authentication) if self.may_renew(&fault) => {
+                self.record.renewed = true;
+                let mut retry = self.retry(Some(0), false, moment);
+                retry.pauses_credential = false;
+                Verdict::Refused {
+                    fault,
+                    retry: Some(retry),
+                }
+            }
             _ => {
                 self.at = At::Ended(Ending::Failed(fault.clone()));
                 Verdict::Refused { fault, retry: None }
             }
         }
+    }
+
+    /// A token that was refused may have ended before its time: once, another is had.
+    fn may_renew(&self, fault: &Fault) -> bool {
+        self.sent_token && fault.http_status == Some(401) && !self.record.renewed
     }
 
     pub(super) fn may_count(&self) -> bool {

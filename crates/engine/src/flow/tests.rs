@@ -1,10 +1,11 @@
-//! Runs, event by event: the submit and its polls here, the rest in `settle`, `files` and `after`.
+//! Runs, event by event: the submit and its polls here, the rest in `settle`, `files`, `tokens` and `after`.
 
 mod after;
 mod files;
 mod fold;
 mod round;
 mod settle;
+mod tokens;
 
 use super::*;
 use crate::fault::{Kind, class_word};

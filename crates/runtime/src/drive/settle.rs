@@ -5,6 +5,8 @@ use crate::clock::boot_ms;
 use crate::core::Core;
 use crate::live::Live;
 use crate::setting::stored_answer;
+use crate::tokens;
+use engine::http::Outcome;
 use engine::{Event, Fault, Kind, Verdict};
 use profile::revision::{Class, Settle};
 use std::time::Duration;
@@ -123,7 +125,14 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
         .and_then(|drawn| live.flow.render_submit(drawn).ok());
     let same = rendered.filter(|request| request.sha256().as_slice() == replay.request_sha256);
     let event = match same {
-        Some(request) => core.http.send(&request).await.into(),
+        Some(request) => {
+            let outcome = core.http.send(&request).await;
+            if matches!(&outcome, Outcome::Answered(received) if received.status == 401) {
+                // The next replay has another token.
+                tokens::renew(core, &mut live.flow, &request.proof).await;
+            }
+            outcome.into()
+        }
         None => {
             tracing::error!(run.id = %live.run, "the attempt cannot be rendered to the same bytes; it is not sent again");
             Event::Broken(Fault::new(

@@ -48,10 +48,17 @@ fn policy() -> Arc<Policy> {
     ))
 }
 
+fn places(policy: &Arc<Policy>) -> Places<'_> {
+    Places {
+        policy,
+        metadata: None,
+    }
+}
+
 fn source_of(auth: &Auth, secret: &Value) -> Result<Source, Fault> {
     let secret = Secret::from(secret.to_string());
     let keys = keys(auth, Some(&secret))?;
-    source(auth, &keys, &policy(), drawn(NOW)).map(Option::unwrap)
+    source(auth, &keys, places(&policy()), drawn(NOW)).map(Option::unwrap)
 }
 
 fn asked(auth: &Auth, secret: &Value) -> (Request, Vec<(String, String)>) {
@@ -117,7 +124,7 @@ fn a_signed_token_counts_in_the_unit_of_the_row() {
     });
     let auth = auth("jwt_hs256", config);
     let keys = keys(&auth, Some(&Secret::from("an-id.a-key".to_owned()))).unwrap();
-    let Source::Made(token) = source(&auth, &keys, &policy(), drawn(NOW))
+    let Source::Made(token) = source(&auth, &keys, places(&policy()), drawn(NOW))
         .unwrap()
         .unwrap()
     else {
@@ -203,7 +210,8 @@ fn the_machines_own_credentials_are_refreshed_or_asked_of_the_metadata_server() 
     let other = source_of(&adc, &json!({"type": "external_account"})).unwrap_err();
     assert!(other.message.contains("external_account"), "{other}");
     let keys = keys(&adc, None).unwrap();
-    let Some(Source::Ask(request)) = source(&adc, &keys, &policy(), drawn(NOW)).unwrap() else {
+    let Some(Source::Ask(request)) = source(&adc, &keys, places(&policy()), drawn(NOW)).unwrap()
+    else {
         panic!("nothing is asked")
     };
     assert_eq!(
