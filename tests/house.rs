@@ -137,6 +137,7 @@ fn profile_does_no_io_and_reads_no_clock() {
     ];
     for (path, text) in sources() {
         let place = path.to_string_lossy().into_owned();
+        // A test may ask how long something took.
         if place.contains("crates/profile/src") && !place.ends_with("tests.rs") {
             let program = text.split("#[cfg(test)]").next().unwrap_or_default();
             for word in banned {

@@ -6,7 +6,6 @@ use crate::egress::{Author, Policy};
 use crate::fault::{Fault, Kind};
 use crate::media::Media;
 use crate::request::{Drawn, Proof, Request};
-use bytes::Bytes;
 use profile::lang::{EvalError, Rendered, Root, Scope, Text, Tree, encode};
 use profile::revision::{
     Address, BodyKind, BodyTemplate, Exchange, Fetch, Idempotency, TokenPlace,
@@ -17,6 +16,11 @@ use url::Url;
 use uuid::Uuid;
 
 mod body;
+
+/// Bytes of an address; the HTTP library takes no longer one.
+const ADDRESS_MAX: usize = 65_534;
+/// Bytes of all headers of a request, names included.
+const HEADERS_MAX: usize = 256 * 1024;
 
 /// What rendering needs beside the exchange.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +96,7 @@ impl Renderer<'_> {
         token: Option<Token<'_>>,
     ) -> Result<Request, Fault> {
         let (mut url, author) = self.address(&exchange.address)?;
+        bounded("the address", url.as_str().len(), ADDRESS_MAX)?;
         self.policy.check(&url, author)?;
         let trusted = self.policy.may_have_credentials(&url);
         let (query, headers) = if trusted {
@@ -207,6 +212,7 @@ impl Renderer<'_> {
 
     fn add_query(&self, url: &mut Url, query: &[(String, Tree)]) -> Result<(), Fault> {
         let mut members = Vec::new();
+        let mut length = url.as_str().len();
         for (name, tree) in query {
             let Some(value) = tree
                 .eval_value(self.scope)
@@ -215,17 +221,23 @@ impl Renderer<'_> {
                 continue;
             };
             let texts = encode::repeated(name, &value).map_err(|error| unread(&error))?;
+            length += texts
+                .iter()
+                .map(|text| name.len() + text.len())
+                .sum::<usize>();
+            bounded("the address", length, ADDRESS_MAX)?;
             members.extend(texts.into_iter().map(|text| (name.clone(), text)));
         }
         if members.is_empty() {
             return Ok(());
         }
         *url = parse(&encode::add_query(url.as_str(), &members))?;
-        Ok(())
+        bounded("the address", url.as_str().len(), ADDRESS_MAX)
     }
 
     fn headers(&self, texts: &[(String, Text)]) -> Result<Vec<(String, String)>, Fault> {
         let mut headers = Vec::with_capacity(texts.len() + 1);
+        let mut length = 0;
         for (name, text) in texts {
             let Some(value) = self.text(text)? else {
                 continue;
@@ -233,6 +245,8 @@ impl Renderer<'_> {
             if value.chars().any(|c| c.is_control() && c != '\t') {
                 return Err(unread(&EvalError::Control { name: name.clone() }));
             }
+            length += name.len() + value.len();
+            bounded("the headers", length, HEADERS_MAX)?;
             headers.push((name.clone(), value));
         }
         Ok(headers)
@@ -312,6 +326,17 @@ fn author_of(text: &Text) -> Author {
 fn in_step(step: &str, mut fault: Fault) -> Fault {
     fault.message = format!("step `{step}`: {}", fault.message);
     fault
+}
+
+/// Refuses what is larger than anything that is sent.
+fn bounded(what: &str, bytes: usize, most: usize) -> Result<(), Fault> {
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Kind::BadValue,
+        format!("{what} would have {bytes} bytes; at most {most} are sent"),
+    ))
 }
 
 /// An address; a relative one lies below the base URL.
@@ -400,13 +425,6 @@ fn set_content_type(headers: &mut Vec<(String, String)>, body: Option<&body::Bod
 fn set_header(headers: &mut Vec<(String, String)>, name: &str, value: String) {
     headers.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
     headers.push((name.to_owned(), value));
-}
-
-/// Bytes of a body that was made for nothing else.
-fn bytes_of(value: &Value) -> Result<Bytes, Fault> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|_| Fault::new(Kind::BadValue, "the body cannot be written as JSON"))
 }
 
 fn pure(rendered: Rendered) -> Result<Value, Fault> {

@@ -1,12 +1,15 @@
 //! Bodies: JSON, forms, multipart (RFC 7578) and one file.
 
-use super::{bytes_of, pure};
+use super::{bounded, pure};
 use crate::answer::unread;
 use crate::fault::{Fault, Kind};
 use crate::media::{Media, read_data_url};
 use bytes::Bytes;
 use profile::lang::{File, FileSource, Rendered, encode};
 use serde_json::Value;
+
+/// Bytes of a body that is written in memory: JSON, a form, parts. A file that is the whole body is sent as it is.
+const BODY_MAX: usize = 512 * 1024 * 1024;
 
 /// A body and its media type.
 #[derive(Debug)]
@@ -41,13 +44,50 @@ pub(super) fn put_member(rendered: &mut Rendered, name: &str, value: Value) {
 }
 
 pub(super) fn json(rendered: Rendered) -> Result<Body, Fault> {
-    Ok(Body::new(bytes_of(&pure(rendered)?)?, "application/json"))
+    let bytes = written(&pure(rendered)?, BODY_MAX)?;
+    Ok(Body::new(bytes, "application/json"))
+}
+
+/// JSON of at most so many bytes, bounded while it is written: escapes make it longer than its values.
+fn written(value: &Value, most: usize) -> Result<Vec<u8>, Fault> {
+    let mut out = Written {
+        bytes: Vec::with_capacity(256),
+        most,
+    };
+    serde_json::to_writer(&mut out, value).map_err(|_| {
+        bad(format!(
+            "the body has more than {most} bytes; at most these are sent"
+        ))
+    })?;
+    Ok(out.bytes)
+}
+
+struct Written {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len().saturating_add(bytes.len()) > self.most {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(super) fn form(rendered: Rendered) -> Result<Body, Fault> {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
+    let mut length = 0;
     for (name, value) in members(rendered)? {
         for text in texts(&name, &pure(value)?)? {
+            length += name.len() + text.len();
+            bounded("the body", length, BODY_MAX)?;
             form.append_pair(&name, &text);
         }
     }
@@ -96,11 +136,11 @@ fn part(
     match value {
         Rendered::Value(value) => {
             for text in texts(name, &value)? {
-                writer.part(name, None, None, text.as_bytes());
+                writer.part(name, None, None, text.as_bytes())?;
             }
         }
         Rendered::Part(part) => {
-            writer.part(name, None, Some(&part.content_type), part.text.as_bytes())
+            writer.part(name, None, Some(&part.content_type), part.text.as_bytes())?;
         }
         Rendered::Files(files) => {
             for file in &files {
@@ -110,7 +150,7 @@ fn part(
                     Some(&content.filename),
                     Some(&content.content_type),
                     &content.bytes,
-                );
+                )?;
             }
         }
         Rendered::List(items) => {
@@ -209,7 +249,12 @@ impl Multipart<'_> {
         filename: Option<&str>,
         content_type: Option<&str>,
         bytes: &[u8],
-    ) {
+    ) -> Result<(), Fault> {
+        bounded(
+            "the body",
+            self.out.len().saturating_add(bytes.len()),
+            BODY_MAX,
+        )?;
         self.line(&format!("--{}", self.boundary));
         let mut disposition = format!("Content-Disposition: form-data; name=\"{}\"", quoted(name));
         if let Some(filename) = filename {
@@ -222,6 +267,7 @@ impl Multipart<'_> {
         self.line("");
         self.out.extend_from_slice(bytes);
         self.line("");
+        Ok(())
     }
 
     fn line(&mut self, text: &str) {
@@ -302,6 +348,30 @@ mod tests {
         );
         assert_eq!(body.bytes, want);
         assert_eq!(body.content_type, "multipart/form-data; boundary=B");
+    }
+
+    /// One medium of 64 MiB, a hundred times.
+    #[test]
+    fn a_body_of_parts_is_bounded_and_copies_no_more() {
+        let medium = Medium {
+            bytes: Some(vec![0; 64 << 20].into()),
+            ..Medium::default()
+        };
+        let media = Media([("reference".to_owned(), vec![medium])].into());
+        let files = (0..100).map(|i| (format!("part{i}"), file(None)));
+        let fault = multipart(Rendered::Object(files.collect()), &media, "B").unwrap_err();
+        assert_eq!(fault.kind, Kind::BadValue);
+        assert!(fault.message.contains("at most"), "{fault}");
+        let whole = binary(file(None), &media).unwrap();
+        assert_eq!(whole.bytes.len(), 64 << 20);
+    }
+
+    /// A control character is six bytes in JSON.
+    #[test]
+    fn a_body_of_json_is_bounded_as_it_is_written() {
+        let text = Value::from("\u{1}".repeat(100));
+        assert_eq!(written(&text, 602).unwrap().len(), 602);
+        assert_eq!(written(&text, 601).unwrap_err().kind, Kind::BadValue);
     }
 
     #[test]

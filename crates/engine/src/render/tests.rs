@@ -157,3 +157,31 @@ fn a_plan_shows_every_step_and_no_secret() {
         "{commands}"
     );
 }
+
+/// Nothing of these sizes is sent by accident; what the bounds are stands in the message.
+#[test]
+fn a_request_is_bounded_wherever_a_long_value_stands() {
+    let long = |text: usize, transport: Value| {
+        let profile = json!({ "transport": transport });
+        let mut call = call("a cat");
+        call.params.insert("place".into(), json!("x".repeat(text)));
+        Flow::new(setting_of(revision_of(&profile, &json!({})), &call)).render_submit(drawn(0))
+    };
+    let query = json!({ "query": { "q": "{{params_place}}" } });
+    let path = json!({ "path": "/jobs/{{default params_place \"none\"}}" });
+    let header = json!({ "headers": { "X-Place": "{{params_place}}" } });
+    let form = json!({ "kind": "http_form", "body": { "place": "{{params_place}}" } });
+    for (why, transport, fits, most) in [
+        ("query", query, 60_000, 66_000),
+        ("path", path, 60_000, 66_000),
+        ("headers", header, 200_000, 270_000),
+        ("form", form, 1 << 20, 0),
+    ] {
+        assert!(long(fits, transport.clone()).is_ok(), "{why}");
+        if most > 0 {
+            let fault = long(most, transport).unwrap_err();
+            assert_eq!(fault.kind, Kind::BadValue, "{why}");
+            assert!(fault.message.contains("at most"), "{why}: {fault}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Section 11 of the language as tables: defaults, and what numbers may be.
 
 use super::walk::{Fields, Sink};
-use crate::lang::{MAX_DEPTH, MAX_LIST};
+use crate::lang::{MAX_DEPTH, MAX_LIST, size};
 use diag::{Code, Place};
 use serde_json::Value;
 
@@ -142,20 +142,6 @@ pub(crate) fn row_size(value: &Value, at: &Place, sink: &Sink) {
             format!("the row has {size} bytes"),
             format!("at most {MAX_ROW} bytes"),
         );
-    }
-}
-
-/// About how long the value is as JSON, without writing it.
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) => 4,
-        Value::Number(number) => number.to_string().len(),
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| size(item) + 1).sum::<usize>() + 1,
-        Value::Object(members) => {
-            let inner: usize = members.iter().map(|(k, v)| k.len() + 4 + size(v)).sum();
-            inner + 1
-        }
     }
 }
 

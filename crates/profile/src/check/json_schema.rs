@@ -1,5 +1,7 @@
 //! Compiling JSON Schemas of rows: draft 2020-12, bounded, without the network.
 
+mod weight;
+
 use super::walk::{Sink, wrong_type};
 use diag::{Code, Place};
 use jsonschema::{Draft, Validator};
@@ -31,6 +33,9 @@ pub(crate) fn compile(schema: &Value, at: &Place, sink: &Sink) -> Option<Validat
             format!("it is no JSON Schema: at `{place}`, {error}"),
             "write it as draft 2020-12 says",
         );
+        return None;
+    }
+    if !weight::is_light(schema, at, sink) {
         return None;
     }
     let patterns = jsonschema::PatternOptions::regex().size_limit(MAX_REGEX);

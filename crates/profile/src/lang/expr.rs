@@ -5,7 +5,7 @@ use super::helpers::Helper;
 use super::known::Members;
 use super::mistake::unknown;
 use super::scope::Env;
-use super::{EvalError, Known, MAX_DEPTH, Mistake, Presence, Read, Ref};
+use super::{EvalError, Known, MAX_DEPTH, Mistake, Presence, Read, Ref, size};
 use diag::Code;
 use handlebars::template::{HelperTemplate, Parameter, Template, TemplateElement};
 use serde_json::Value;
@@ -282,7 +282,12 @@ impl Expr {
                     }
                     values.push(value);
                 }
-                Ok(helper.call(&values, env.scope.draws())?.map(Cow::Owned))
+                env.spend(helper.makes(&values))?;
+                let made = helper.call(&values, env.scope.draws())?;
+                if let Some(made) = &made {
+                    env.spend(size(made))?;
+                }
+                Ok(made.map(Cow::Owned))
             }
         }
     }

@@ -103,6 +103,26 @@ impl Helper {
         }
     }
 
+    /// Bytes of what a call makes, where they are not bounded by its arguments.
+    pub(super) fn makes(self, args: &[Cow<'_, Value>]) -> usize {
+        let text = |at: usize| {
+            args.get(at)
+                .and_then(|arg| arg.as_str())
+                .unwrap_or_default()
+        };
+        match (self, args.first().map(|arg| &**arg)) {
+            (Self::Replace, _) if !text(1).is_empty() => {
+                let times = text(0).matches(text(1)).count();
+                times.saturating_mul(text(2).len())
+            }
+            (Self::Join, Some(Value::Array(items))) => items
+                .len()
+                .saturating_mul(text(1).len())
+                .saturating_add(items.iter().map(super::size).sum()),
+            _ => 0,
+        }
+    }
+
     /// Calls it; every argument is there. `None`: absent.
     pub(super) fn call(
         self,

@@ -87,6 +87,18 @@ pub fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// Compares as `states` and `errors` do: a word whatever its case, a number by
+/// its value, and no conversion of types. `have` is the answer's.
+#[must_use]
+pub fn is_word(want: &Value, have: &Value) -> bool {
+    match (want, have) {
+        (Value::String(want), Value::String(have)) => {
+            want.to_lowercase() == have.trim().to_lowercase()
+        }
+        _ => same(want, have),
+    }
+}
+
 /// The two-number helpers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sum {

@@ -1,5 +1,6 @@
 //! Paths: where a value stands in an answer or among the variables.
 
+mod query;
 #[cfg(test)]
 mod tests;
 
@@ -9,11 +10,9 @@ use super::known::{Member, Members};
 use super::mistake::file;
 use super::reference::{Lists, segments, walk};
 use super::scope::Env;
-use super::{
-    Bound, EvalError, Known, MAX_DEPTH, MAX_LIST, Mistake, Presence, Read, Ref, Root, Seg,
-};
+use super::{Bound, EvalError, Known, MAX_LIST, Mistake, Presence, Read, Ref, Root, Seg, size};
 use diag::{Code, Diagnostics, Place};
-use jsonpath_rust::parser::model::JpQuery;
+use query::Query;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -33,15 +32,12 @@ enum Route {
     /// A short path into a body.
     Body(Vec<Seg>),
     /// A JSONPath into a body.
-    Query(JpQuery),
+    Query(Query),
     /// A short path into the variables.
     Variable(Ref),
     /// A JSONPath into the variables, and the one it starts at.
-    VariableQuery(String, Ref, JpQuery),
+    VariableQuery(String, Ref, Query),
 }
-
-/// A JSONPath is compiled by a recursive parser: longer ones are refused.
-const MAX_JSONPATH: usize = 2_048;
 
 impl Path {
     /// Compiles a text or a list of texts that walks answers; `None` when mistakes were filed.
@@ -291,7 +287,7 @@ fn route(source: &Value, known: Option<&Known>) -> Result<(Route, Option<Member>
         (_, true, _) if text.contains("{{") || text.contains("<<") => {
             Err(wrong("a path is no template", "write the name itself"))
         }
-        (None, true, _) => query(text).map(|query| (Route::Query(query), None)),
+        (None, true, _) => Query::parse(text).map(|query| (Route::Query(query), None)),
         (Some(known), true, _) => variable_query(text, known).map(|route| (route, None)),
         (None, false, Some(of)) => special(of).map(|route| (route, None)),
         (Some(_), false, Some(_)) => Err(wrong(
@@ -328,33 +324,8 @@ fn special(of: &str) -> Result<Route, Mistake> {
     }
 }
 
-fn query(text: &str) -> Result<JpQuery, Mistake> {
-    let mut depth = 0_usize;
-    let mut deepest = 0;
-    for byte in text.bytes() {
-        match byte {
-            b'(' | b'[' | b'!' => depth += 1,
-            b')' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = depth.max(deepest);
-    }
-    if text.len() > MAX_JSONPATH || deepest > MAX_DEPTH {
-        return Err(wrong(
-            "the JSONPath is too long or nested too deep",
-            "write a shorter one",
-        ));
-    }
-    jsonpath_rust::parser::parse_json_path(text).map_err(|_| {
-        wrong(
-            format!("`{text}` is no JSONPath (RFC 9535)"),
-            "correct it, or write a short path",
-        )
-    })
-}
-
 fn variable_query(text: &str, known: &Known) -> Result<Route, Mistake> {
-    let parsed = query(text)?;
+    let parsed = Query::parse(text)?;
     let name = text.strip_prefix("$.").map(|rest| {
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
         rest.get(..end).unwrap_or_default().to_owned()
@@ -398,8 +369,8 @@ impl Route {
                 out.into_iter().map(Cow::Borrowed).collect()
             }),
             Self::Query(query) => match (view.json, view.text) {
-                (Some(body), _) => run(query, body).into_iter().map(Cow::Borrowed).collect(),
-                (None, Some(text)) if query.segments.is_empty() => own(Value::from(text)),
+                (Some(body), _) => query.run(body).into_iter().map(Cow::Borrowed).collect(),
+                (None, Some(text)) if query.is_root() => own(Value::from(text)),
                 _ => Vec::new(),
             },
             Self::Variable(_) | Self::VariableQuery(..) => Vec::new(),
@@ -413,25 +384,13 @@ impl Route {
                 let Some(value) = env.one(name)? else {
                     return Ok(Vec::new());
                 };
+                env.spend(size(&value))?;
                 let document = Value::Object(Map::from_iter([(first.clone(), value.into_owned())]));
-                Ok(run(query, &document)
-                    .into_iter()
-                    .cloned()
-                    .map(Cow::Owned)
-                    .collect())
+                env.copied(query.run(&document))
             }
             _ => Ok(Vec::new()),
         }
     }
-}
-
-fn run<'a>(query: &JpQuery, value: &'a Value) -> Vec<&'a Value> {
-    let found = jsonpath_rust::query::js_path_process(query, value).unwrap_or_default();
-    found
-        .into_iter()
-        .map(|found| found.val())
-        .filter(|value| !value.is_null())
-        .collect()
 }
 
 /// The root of a name, for those who list what is read.

@@ -1,7 +1,8 @@
 //! The values that names have while one thing is rendered.
 
 use super::reference::{Lists, walk, walk_cow, walk_first};
-use super::{EvalError, Ref, Root, Seg, VarsTable};
+use super::size::Budget;
+use super::{EvalError, Ref, Root, Seg, VarsTable, size};
 use diag::{ExposeSecret, Secret};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -91,6 +92,16 @@ pub enum Bound<'a> {
         /// From 0.
         index: usize,
     },
+}
+
+impl Bound<'_> {
+    /// Bytes that it holds, about; media are counted where they are encoded.
+    fn size(&self) -> usize {
+        match self {
+            Self::Value(value) => size(value),
+            Self::Input { .. } => 0,
+        }
+    }
 }
 
 /// Values by name. Debug shows the names alone.
@@ -197,15 +208,11 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Work that one evaluation may do, in bytes of text or 64 for a value: what
-/// doubles at every level of `vars` ends here and not in the memory.
-const BUDGET: i64 = 1 << 30;
-
 /// One evaluation: the scope, the items of the `$each` around, the budget.
 pub(super) struct Env<'s> {
     pub(super) scope: &'s Scope<'s>,
     locals: Vec<Bound<'s>>,
-    budget: Cell<i64>,
+    budget: Budget,
 }
 
 impl<'s> Env<'s> {
@@ -213,20 +220,14 @@ impl<'s> Env<'s> {
         Self {
             scope,
             locals: Vec::new(),
-            budget: Cell::new(BUDGET),
+            budget: Budget::new(),
         }
     }
 
     /// Takes the cost of a text of `bytes` from the budget.
     pub(super) fn spend(&self, bytes: usize) -> Result<(), EvalError> {
-        let cost = i64::try_from(bytes).unwrap_or(BUDGET).saturating_add(64);
-        let left = self.budget.get().saturating_sub(cost);
-        self.budget.set(left);
-        if left < 0 {
-            Err(EvalError::TooLarge)
-        } else {
-            Ok(())
-        }
+        let values = || self.scope.values.iter().map(|(_, bound)| bound.size());
+        self.budget.spend(bytes, || values().sum())
     }
 
     /// Enters an item; [`Env::leave`] leaves it.
@@ -267,10 +268,19 @@ impl<'s> Env<'s> {
             Some(Bound::Value(Cow::Owned(value))) => {
                 let mut out = Vec::new();
                 walk(value, &name.path, Lists::First, &mut out);
-                Ok(out.into_iter().cloned().map(Cow::Owned).collect())
+                self.copied(out)
             }
             _ => Ok(self.made(name)?.into_iter().map(Cow::Owned).collect()),
         }
+    }
+
+    /// Copies of values of our own.
+    pub(super) fn copied(&self, found: Vec<&Value>) -> Result<Vec<Cow<'s, Value>>, EvalError> {
+        let copy = |value: &Value| {
+            self.spend(size(value))?;
+            Ok(Cow::Owned(value.clone()))
+        };
+        found.into_iter().map(copy).collect()
     }
 
     /// The items of what a name gives: of a list its items, else the value itself.
@@ -290,7 +300,7 @@ impl<'s> Env<'s> {
     fn made(&self, name: &Ref) -> Result<Vec<Value>, EvalError> {
         let path = name.path.as_slice();
         let value = match (name.root, path.split_first()) {
-            (Root::Inputs, Some((Seg::Key(input), rest))) => return Ok(self.media(input, rest)),
+            (Root::Inputs, Some((Seg::Key(input), rest))) => return self.media(input, rest),
             (Root::Vars, Some((Seg::Key(var), rest))) => return self.var(var, rest),
             (Root::ApiKey | Root::AccessToken | Root::Secret, _) => {
                 self.scope.secret(name.root, path)
@@ -298,7 +308,9 @@ impl<'s> Env<'s> {
             (Root::CurrentDate, None) => self.scope.draws.date().map(Value::from),
             (Root::CurrentDatetime, None) => self.scope.draws.datetime().map(Value::from),
             _ => match self.bound(name.root) {
-                Some(Bound::Input { name: input, index }) => self.media_member(input, *index, path),
+                Some(Bound::Input { name: input, index }) => {
+                    self.media_member(input, *index, path)?
+                }
                 _ => None,
             },
         };
@@ -315,7 +327,7 @@ impl<'s> Env<'s> {
             ..Env::new(self.scope)
         };
         let value = tree.eval_in(&mut inner)?;
-        self.budget.set(inner.budget.get());
+        self.budget.leave(&inner.budget);
         let Some(value) = value else {
             return Ok(Vec::new());
         };
@@ -325,28 +337,44 @@ impl<'s> Env<'s> {
     }
 
     /// What `inputs.<name>` and the way from there give.
-    fn media(&self, input: &str, rest: &[Seg]) -> Vec<Value> {
+    fn media(&self, input: &str, rest: &[Seg]) -> Result<Vec<Value>, EvalError> {
         let count = self.scope.inputs.map_or(0, |inputs| inputs.count(input));
-        let member = |index: usize, rest: &[Seg]| self.media_member(input, index, rest);
+        let one = |index: usize, rest: &[Seg]| self.media_member(input, index, rest);
+        let all = |rest: &[Seg]| {
+            let found = (0..count).map(|index| one(index, rest));
+            found.filter_map(Result::transpose).collect()
+        };
         match rest.split_first() {
-            _ if count == 0 => Vec::new(),
-            None => {
-                let items = (0..count).filter_map(|index| member(index, &[])).collect();
-                vec![Value::Array(items)]
-            }
+            _ if count == 0 => Ok(Vec::new()),
+            None => Ok(vec![Value::Array(all(&[])?)]),
             Some((Seg::Index(index), rest)) if *index < count => {
-                member(*index, rest).into_iter().collect()
+                Ok(one(*index, rest)?.into_iter().collect())
             }
-            Some((Seg::Index(_), _)) => Vec::new(),
-            Some((Seg::All, rest)) => (0..count).filter_map(|index| member(index, rest)).collect(),
-            Some((Seg::Key(_), _)) => member(0, rest).into_iter().collect(),
+            Some((Seg::Index(_), _)) => Ok(Vec::new()),
+            Some((Seg::All, rest)) => all(rest),
+            Some((Seg::Key(_), _)) => Ok(one(0, rest)?.into_iter().collect()),
         }
     }
 
     /// A member of one item; asked for no member, what is cheap to know of it.
-    fn media_member(&self, input: &str, index: usize, rest: &[Seg]) -> Option<Value> {
-        let inputs = self.scope.inputs?;
-        match rest {
+    fn media_member(
+        &self,
+        input: &str,
+        index: usize,
+        rest: &[Seg],
+    ) -> Result<Option<Value>, EvalError> {
+        let Some(inputs) = self.scope.inputs else {
+            return Ok(None);
+        };
+        if let [Seg::Key(member)] = rest
+            && ["data_url", "base64"].contains(&&**member)
+        {
+            let bytes = inputs.member(input, index, "bytes");
+            let bytes = bytes.and_then(|bytes| bytes.as_u64()).unwrap_or(0);
+            let encoded = usize::try_from(bytes / 3 * 4).unwrap_or(usize::MAX);
+            self.budget.encode(encoded)?;
+        }
+        Ok(match rest {
             [] => {
                 let cheap = ["mime", "filename", "bytes", "handle"].into_iter();
                 let known = cheap
@@ -357,7 +385,7 @@ impl<'s> Env<'s> {
                 .member(input, index, member)
                 .filter(|it| !it.is_null()),
             _ => None,
-        }
+        })
     }
 
     /// Items that are media, when the name ends at an input or an item of one.

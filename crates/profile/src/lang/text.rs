@@ -9,7 +9,7 @@ use super::encode::push_percent;
 use super::expr::Expr;
 use super::helpers::Helper;
 use super::scope::Env;
-use super::{EvalError, Known, MAX_TEXT, Mistake, Presence, Read, Ref, Scope};
+use super::{EvalError, Known, MAX_TEXT, Mistake, Presence, Read, Ref, Scope, size};
 use compile::Blocks;
 use diag::{Code, Diagnostics};
 use scan::{Token, scan};
@@ -152,9 +152,16 @@ impl Text {
 
     pub(super) fn eval_in(&self, env: &mut Env<'_>) -> Result<Option<Value>, EvalError> {
         match &self.form {
-            Form::Literal(value) => Ok(Some(value.clone())),
+            Form::Literal(value) => {
+                env.spend(size(value))?;
+                Ok(Some(value.clone()))
+            }
             Form::Whole(piece) if piece.json && self.place == Place::Plain => {
-                Ok(piece.expr.eval(env)?.map(std::borrow::Cow::into_owned))
+                let Some(value) = piece.expr.eval(env)? else {
+                    return Ok(None);
+                };
+                env.spend(size(&value))?;
+                Ok(Some(value.into_owned()))
             }
             Form::Whole(piece) => {
                 let Some(value) = piece.expr.eval(env)? else {
@@ -166,6 +173,7 @@ impl Text {
                 }
                 let mut out = String::new();
                 piece.write(&value, self.place, &mut out)?;
+                env.spend(out.len())?;
                 Ok(Some(Value::String(out)))
             }
             Form::Long(parts) => {
@@ -280,6 +288,8 @@ fn write_parts(
                     write_parts(otherwise, place, env, out)?;
                 }
                 for (index, item) in items.into_iter().enumerate() {
+                    // An empty body makes nothing, but takes its time.
+                    env.spend(0)?;
                     env.enter(item, index);
                     let written = write_parts(body, place, env, out);
                     env.leave();

@@ -2,7 +2,7 @@
 
 use super::super::merge::merge;
 use super::super::scope::Env;
-use super::super::{Bound, Condition, EvalError, MAX_LIST, Path, Text};
+use super::super::{Bound, Condition, EvalError, MAX_LIST, Path, Text, size};
 use super::{File, FileSource, Node, Part, Rendered};
 use serde_json::{Map, Value};
 
@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 pub(super) fn node(node: &Node, env: &mut Env<'_>) -> Result<Option<Rendered>, EvalError> {
     env.spend(0)?;
     match node {
-        Node::Literal(value) => Ok(Some(Rendered::Value(value.clone()))),
+        Node::Literal(value) => {
+            env.spend(size(value))?;
+            Ok(Some(Rendered::Value(value.clone())))
+        }
         Node::Text(text) => Ok(text.eval_in(env)?.map(Rendered::Value)),
         Node::Object(members) => object(members, env),
         Node::List(items) => list(items, env),
@@ -246,10 +249,12 @@ fn file(
         None => Ok(None),
     };
     let (filename, content_type) = (text(filename)?, text(content_type)?);
+    let said = [&filename, &content_type].map(|text| text.as_ref().map_or(0, String::len));
     let files: Result<Vec<File>, EvalError> = items
         .into_iter()
         .map(|item| {
-            let source = source(item)?;
+            env.spend(said.iter().sum())?;
+            let source = source(item, env)?;
             Ok(File {
                 source,
                 filename: filename.clone(),
@@ -261,11 +266,14 @@ fn file(
     Ok((!files.is_empty()).then_some(Rendered::Files(files)))
 }
 
-fn source(item: Bound<'_>) -> Result<FileSource, EvalError> {
+fn source(item: Bound<'_>, env: &Env<'_>) -> Result<FileSource, EvalError> {
     match item {
         Bound::Input { name, index } => Ok(FileSource::Input { name, index }),
         Bound::Value(value) => match value.as_str() {
-            Some(text) if text.starts_with("data:") => Ok(FileSource::DataUrl(text.to_owned())),
+            Some(text) if text.starts_with("data:") => {
+                env.spend(text.len())?;
+                Ok(FileSource::DataUrl(text.to_owned()))
+            }
             _ => Err(EvalError::NotMedia),
         },
     }
