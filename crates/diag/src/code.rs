@@ -94,6 +94,8 @@ codes! {
     P612 "not of this kind of signature",
     P613 "secret of a signature in a row",
     P614 "header names are in lower case",
+    P616 "value listed twice",
+    P617 "value that no answer reaches",
     P618 "batch that cannot serve many jobs",
     P701 "secret is not a reference",
     P702 "authentication not known",

@@ -4,7 +4,7 @@
 use crate::auth::Hidden;
 use crate::fault::{Fault, Kind, bounded, class_word};
 use crate::wait;
-use profile::lang::{Answer, EvalError, Path, Scope, View, same};
+use profile::lang::{Answer, EvalError, Path, Scope, View, is_word};
 use profile::revision::{Capture, Class, ErrorTable, JobState, Match, Poll, Select};
 use serde_json::{Map, Value};
 
@@ -288,17 +288,6 @@ fn capture_one(capture: &Capture, answer: View<'_>) -> Option<Value> {
             .ok()
             .filter(|value: &Value| !value.is_null()),
         _ => Some(value),
-    }
-}
-
-/// Compares as `states` and `errors` do: a word whatever its case, a number by
-/// its value, and no conversion of types.
-fn is_word(want: &Value, have: &Value) -> bool {
-    match (want, have) {
-        (Value::String(want), Value::String(have)) => {
-            want.to_lowercase() == have.trim().to_lowercase()
-        }
-        _ => same(want, have),
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod names;
 mod output;
 mod poll;
 mod pricing;
+mod reach;
 mod response;
 mod stream;
 mod transport;

@@ -6,11 +6,11 @@ use super::layers::Layers;
 use super::response::Mapping;
 use super::walk::{Fields, Sink};
 use super::workflow::{Job, Reader, When};
-use super::{auth, errors, output, pricing, response, stream, transport, webhook, workflow};
+use super::{auth, errors, output, poll, pricing, response, stream, transport, webhook, workflow};
 use crate::capabilities::{self, Capabilities, Declared};
 use crate::lang::{Known, Presence, VarsTable};
 use crate::revision::{
-    Auth, Egress, Exchange, Purpose, Response, ResponseSchema, Revision, RevisionId, Workflow,
+    Auth, Egress, Exchange, Mode, Purpose, Response, ResponseSchema, Revision, RevisionId, Workflow,
 };
 use crate::rows::{
     AuthProfileRow, LANGUAGE, ModelRow, ProfileRow, ProviderRow, SchemaRow, TemplateRow,
@@ -87,10 +87,14 @@ struct Conventions<'a> {
 impl<'a> Conventions<'a> {
     fn open(provider: &'a ProviderRow, sink: &'a Sink) -> Self {
         let at = provider.at.child("conventions");
-        Self {
+        let all = Self {
             fields: Fields::open(&provider.conventions, &at, sink),
             at,
+        };
+        if let (Some(poll), at) = all.part("poll") {
+            poll::reach(poll, None, &at, sink);
         }
+        all
     }
 
     /// A member, with its place.
@@ -157,7 +161,7 @@ impl Compiler<'_> {
         self.pricing(&mut capabilities, &cx);
         conventions.finish();
         let made = made?;
-        output::check(&made.response, schema.as_ref(), purpose?, &profile.at, sink);
+        self.output(&made, purpose?, schema.as_ref(), sink);
         self.needs(&mut capabilities);
         let id = crate::content::revision_id(&content);
         Some(Revision {
@@ -294,6 +298,13 @@ impl Compiler<'_> {
             let at = model.at.child("capabilities").child("pricing");
             capabilities.pricing = pricing::pricing(source, &at, cx);
         }
+    }
+
+    /// Whether the output can satisfy its schema.
+    fn output(&self, made: &Made, purpose: Purpose, schema: Option<&ResponseSchema>, sink: &Sink) {
+        let source = made.response.source.as_ref();
+        let parts = made.output_parts(purpose);
+        output::check(source, &parts, schema, &self.joined.profile.at, sink);
     }
 
     /// What the templates need of the call.
@@ -441,10 +452,17 @@ fn error_table(
     mapping: &Fields<'_>,
     cx: &Context<'_>,
 ) -> Option<crate::revision::ErrorTable> {
-    let (source, at) = conventions.part("errors");
-    let layers = Layers::default()
-        .over(source, at)
-        .over(mapping.raw("errors"), mapping.place("errors"));
+    let rows = [
+        conventions.part("errors"),
+        (mapping.raw("errors"), mapping.place("errors")),
+    ];
+    let mut layers = Layers::default();
+    for (source, at) in rows {
+        if let Some(own) = source {
+            errors::reach(own, &at, cx.sink);
+        }
+        layers = layers.over(source, at);
+    }
     layers.read(cx.sink, |merged, at, sink| {
         errors::table(merged, at, &cx.with_sink(sink))
     })
@@ -480,11 +498,29 @@ struct Made {
     retry: crate::revision::Retry,
 }
 
+impl Made {
+    /// What the usual output is made of.
+    fn output_parts(&self, purpose: Purpose) -> output::Parts<'_> {
+        let read = &self.response.read;
+        let mode = read.mode.unwrap_or(Mode::Json);
+        let steps = self.workflow.before.iter().chain(&self.workflow.steps);
+        let captures = steps.flat_map(|step| &step.captures).chain(&read.captures);
+        output::Parts {
+            purpose,
+            has_text: read.text.is_some() || mode == Mode::Text || mode.is_stream(),
+            captures: captures
+                .filter(|(_, capture)| !capture.secret)
+                .map(|(name, _)| name.as_str())
+                .collect(),
+        }
+    }
+}
+
 /// The response mapping, read.
-pub(crate) struct Answer {
+struct Answer {
     output: Option<crate::lang::Tree>,
     /// `output` as written.
-    pub(crate) source: Option<Value>,
+    source: Option<Value>,
     read: Mapping,
     job: Option<crate::lang::Path>,
 }

@@ -1,7 +1,8 @@
 //! `errors`: how answers are judged (section 5).
 
 use super::context::Context;
-use super::walk::{Fields, type_name};
+use super::reach::Lists;
+use super::walk::{Fields, Sink, type_name};
 use crate::lang::{Condition, Path};
 use crate::revision::{Class, Duration, ErrorTable, Match};
 use diag::{Code, Place};
@@ -35,6 +36,16 @@ const MESSAGE: &[&str] = &[
     "errors[]",
     "$",
 ];
+
+/// What no answer can reach of the classes that one row writes.
+pub(crate) fn reach(own: &Value, at: &Place, sink: &Sink) {
+    let names = CLASSES.iter().map(|(name, _)| *name);
+    let lists = Lists {
+        names: names.chain(["ok"]).collect(),
+        path: own.get("code_path"),
+    };
+    lists.check(own, at, sink);
+}
 
 /// Reads a merged `errors`; null gives the usual paths and no class.
 pub(crate) fn table(value: &Value, at: &Place, cx: &Context<'_>) -> Option<ErrorTable> {

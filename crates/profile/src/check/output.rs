@@ -1,36 +1,45 @@
 //! Whether what a profile puts together can satisfy the model's response
 //! schema. Only what is certain is said: a run is paid before it is validated.
 
-use super::compile::Answer;
 use super::walk::Sink;
 use crate::revision::{Purpose, ResponseSchema};
-use diag::{Code, Place};
+use diag::{Code, Diagnostic, Place};
 use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value, json};
 
-/// Refuses an output that no run can make fit.
+/// What an output is made of when the profile does not write it.
+pub(crate) struct Parts<'a> {
+    /// What it is for.
+    pub(crate) purpose: Purpose,
+    /// Whether anything gives a text.
+    pub(crate) has_text: bool,
+    /// The captures that are shown.
+    pub(crate) captures: Vec<&'a str>,
+}
+
+/// Refuses an output that no run can make fit; says so when the schema is not
+/// strict, for then the run succeeds with a warning.
 pub(crate) fn check(
-    answer: &Answer,
+    source: Option<&Value>,
+    parts: &Parts<'_>,
     schema: Option<&ResponseSchema>,
-    purpose: Purpose,
     profile: &Place,
     sink: &Sink,
 ) {
-    let Some(schema) = schema.filter(|schema| schema.strict) else {
+    let Some(schema) = schema else {
         return;
     };
     let mapping = profile.child("response_mapping");
     let mut sample = Sample::default();
-    let (value, at) = match &answer.source {
+    let (value, at) = match source {
         Some(source) => (sample.of(source, ""), mapping.child("output")),
-        None => match sample.usual(purpose) {
-            Some(value) => (value, mapping),
-            None => return,
-        },
+        None => (sample.usual(parts), mapping),
     };
     for error in schema.validator.iter_errors(&value) {
         let place = error.instance_path().to_string();
-        if sample.is_open(&place) {
+        // Whether an `if` holds is not known: its values are not.
+        let branch = error.schema_path().to_string();
+        if sample.is_open(&place) || branch.contains("/then/") || branch.contains("/else/") {
             continue;
         }
         let Some(wrong) = provable(error.kind(), &sample, &place) else {
@@ -40,20 +49,21 @@ pub(crate) fn check(
             .split('/')
             .skip(1)
             .fold(at.clone(), |at, token| at.child(token));
-        let spot = if answer.source.is_some() {
-            spot
-        } else {
-            at.clone()
-        };
-        sink.error(
-            Code::P503,
-            &spot,
-            format!(
-                "the output can never satisfy the schema `{}`: {wrong}",
-                schema.name
-            ),
-            "change `output`, or the response schema",
+        let spot = if source.is_some() { spot } else { at.clone() };
+        let message = format!(
+            "the output can never satisfy the schema `{}`: {wrong}",
+            schema.name
         );
+        let help = if source.is_some() {
+            "change `output`, or the response schema"
+        } else {
+            "write `output`, give what is missing (`extract`, `mode`), or change the response schema"
+        };
+        sink.push(if schema.strict {
+            Diagnostic::error(Code::P503, spot, message, help)
+        } else {
+            Diagnostic::warning(Code::P503, spot, message, help)
+        });
     }
 }
 
@@ -160,24 +170,43 @@ impl Sample {
     }
 
     /// The output that is made when a profile has none (section 5).
-    fn usual(&mut self, purpose: Purpose) -> Option<Value> {
-        let about = json!({
-            "title": "", "summary": "", "blocks": [{ "type": "markdown", "markdown": "" }],
-        });
-        let (name, value) = match purpose {
+    fn usual(&mut self, parts: &Parts<'_>) -> Value {
+        let (name, value) = match parts.purpose {
             Purpose::Video => ("video", file()),
             Purpose::ThreeD => ("model", file()),
             Purpose::Audio | Purpose::Music => ("audio", json!({ "mime": "", "data_url": "" })),
             Purpose::Image => ("images", json!([{ "url": "", "mime_type": "" }])),
-            _ => return None,
+            // The text, parsed.
+            Purpose::Chat | Purpose::Code | Purpose::Multimodal if parts.has_text => {
+                self.open.push(String::new());
+                return Value::Null;
+            }
+            Purpose::Chat | Purpose::Code | Purpose::Multimodal => return Value::Null,
+            Purpose::Transcription | Purpose::Embedding | Purpose::Document => {
+                return self.named(parts);
+            }
         };
         self.literal.push("/blocks/0/type".to_owned());
         let maybe = ["mime", "download_url", "data_url"];
         self.maybe
             .extend(maybe.map(|member| format!("/{name}/{member}")));
-        let mut about = about;
-        about.as_object_mut()?.insert(name.to_owned(), value);
-        Some(about)
+        json!({
+            "title": "", "summary": "", "blocks": [{ "type": "markdown", "markdown": "" }], name: value,
+        })
+    }
+
+    /// The text and every capture, each of which may be absent.
+    fn named(&mut self, parts: &Parts<'_>) -> Value {
+        let mut members = Map::new();
+        if parts.has_text {
+            members.insert("text".to_owned(), Value::from(""));
+            self.maybe.push("/text".to_owned());
+        }
+        for name in &parts.captures {
+            members.insert((*name).to_owned(), Value::Null);
+            self.open.push(format!("/{name}"));
+        }
+        Value::Object(members)
     }
 }
 

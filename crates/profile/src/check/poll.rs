@@ -4,7 +4,8 @@ use super::batch::batch;
 use super::bounds;
 use super::context::Context;
 use super::errors::{duration, matches};
-use super::walk::{Fields, nearest};
+use super::reach::Lists;
+use super::walk::{Fields, Sink, nearest};
 use crate::lang::Path;
 use crate::revision::{JobState, Match, Poll, Select};
 use diag::{Code, Diagnostic, Place};
@@ -64,6 +65,28 @@ const VOCABULARY: &[(JobState, &[&str])] = &[
 pub(crate) struct Own {
     /// Where the step writes `max_attempts`.
     pub(crate) max_attempts: Option<Place>,
+}
+
+/// What no answer can reach of the states that one row writes. Conventions give
+/// the path where the row does not.
+pub(crate) fn reach(own: &Value, under: Option<&Value>, at: &Place, sink: &Sink) {
+    let usual = Value::from("status");
+    let path = own
+        .get("status_path")
+        .or_else(|| under.and_then(|under| under.get("status_path")))
+        .unwrap_or(&usual);
+    let lists = Lists {
+        names: STATES.iter().map(|(name, _)| *name).collect(),
+        path: Some(path),
+    };
+    if let Some(states) = own.get("states") {
+        lists.check(states, &at.child("states"), sink);
+    }
+    let words = Lists {
+        names: vec!["terminal_states"],
+        path: None,
+    };
+    words.check(own, at, sink);
 }
 
 /// Reads the members of a merged poll.

@@ -174,6 +174,7 @@ impl<'a> Reader<'a> {
         let mut layers = Layers::default();
         if kind == Kind::Poll {
             let conventions = self.poll.0.map(|poll| under(poll, source));
+            poll::reach(source, self.poll.0, at, cx.sink);
             layers = layers.over(conventions.as_ref(), self.poll.1.clone());
         }
         let layers = layers.over(Some(source), at.clone());
