@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 mod runs;
 
-pub(crate) use runs::{ListArgs, RunsCommand, ShowArgs, WatchArgs};
+pub(crate) use runs::*;
 
 /// Calls any AI provider from rows of JSON.
 #[derive(Debug, Parser)]
@@ -109,7 +109,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Works on runs until it is told to stop
     Work,
-    /// Lists, shows and watches runs
+    /// Lists, shows and watches runs; cancels, retries, resolves, releases and deletes them
     #[command(subcommand)]
     Runs(RunsCommand),
     /// Takes away what is past its retention and what killed processes left behind; workers do so by themselves

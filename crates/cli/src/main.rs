@@ -60,6 +60,11 @@ async fn runs(house: &args::HouseArgs, command: RunsCommand) -> Result<(), Stop>
         RunsCommand::List(args) => runs::list::list(house, &args).await,
         RunsCommand::Show(args) => runs::show::show(house, &args).await,
         RunsCommand::Watch(args) => runs::watch::watch(house, &args).await,
+        RunsCommand::Cancel(args) => runs::act::cancel(house, &args).await,
+        RunsCommand::Retry(args) => runs::act::retry(house, &args).await,
+        RunsCommand::Resolve(args) => runs::act::resolve(house, &args).await,
+        RunsCommand::Release(args) => runs::act::release(house, &args).await,
+        RunsCommand::Delete(args) => runs::act::delete(house, &args).await,
     }
 }
 

@@ -174,6 +174,7 @@ codes! {
     C170 "name of another machine",
     // C18x: lists
     C180 "no cursor of this list",
+    C181 "reason missing or too long",
     // R1xx: what ends a run
     R101 "missing value",
     R102 "moderated",
@@ -212,6 +213,13 @@ codes! {
     R162 "no such run",
     R163 "not started in time",
     R164 "input cannot be read",
+    // R17x: what is done with runs that are there
+    R170 "idempotency key of a deleted run",
+    R171 "run not over",
+    R172 "retry may be paid twice",
+    R173 "nothing to resolve",
+    R174 "job of another run",
+    R175 "no job to follow",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

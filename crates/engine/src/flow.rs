@@ -46,6 +46,7 @@ mod values;
 pub use fold::{Folded, Ground};
 pub use hear::Heard;
 pub use machine::Flow;
+pub use moves::{JobTimes, job_times};
 pub use round::Round;
 pub(crate) use values::{Site, Values};
 

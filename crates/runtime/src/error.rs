@@ -63,6 +63,53 @@ pub enum RunError {
         /// What was asked for.
         run_id: Uuid,
     },
+    /// The idempotency key made this run, which was deleted since.
+    #[error("the idempotency key made run {run_id}, which was deleted")]
+    KeyOfDeleted {
+        /// That run.
+        run_id: Uuid,
+    },
+    /// Only what has ended is deleted.
+    #[error("run {run_id} is not over: it is {state}")]
+    NotEnded {
+        /// The run.
+        run_id: Uuid,
+        /// Where it stands.
+        state: String,
+    },
+    /// A retry would, or might, be paid for beside this run.
+    #[error("run {run_id} is not to be made once more: {why}")]
+    MayBePaid {
+        /// The run.
+        run_id: Uuid,
+        /// What it may cost.
+        why: &'static str,
+    },
+    /// Only a run whose outcome is unknown is resolved.
+    #[error("run {run_id} has nothing to resolve: it is {state}")]
+    NotUnknown {
+        /// The run.
+        run_id: Uuid,
+        /// Where it stands.
+        state: String,
+    },
+    /// The job is, or was, another run's.
+    #[error("the job `{job}` belongs to {}", .by.map_or_else(|| "another live run".to_owned(), |run| format!("run {run}")))]
+    JobTaken {
+        /// The provider's id.
+        job: String,
+        /// Whose it was; absent: a live run's.
+        by: Option<Uuid>,
+    },
+    /// There is no job to follow: the answer itself was the result, or the id is none.
+    #[error("run {run_id} cannot follow a job of that id")]
+    NoJob {
+        /// The run.
+        run_id: Uuid,
+    },
+    /// A reason of 1 to 500 characters was asked for.
+    #[error("the reason has no words, or more than 500 characters")]
+    BadReason,
     /// The text is no cursor of a list of ours.
     #[error("`{cursor}` is no cursor of this list")]
     BadCursor {
@@ -94,6 +141,41 @@ impl RunError {
             Self::NoSuchRun { .. } => {
                 one(Code::R162, Place::default(), "check the id and the tenant")
             }
+            Self::KeyOfDeleted { .. } => one(
+                Code::R170,
+                Place::pointer("/idempotency_key"),
+                "give a new key: one stays used for 30 days after its run was deleted",
+            ),
+            Self::NotEnded { .. } => one(
+                Code::R171,
+                Place::default(),
+                "cancel it, or wait for its end, and delete it then",
+            ),
+            Self::MayBePaid { .. } => one(
+                Code::R172,
+                Place::pointer("/accept_duplicate"),
+                "wait for its end, or resolve it; or accept that both may be paid for (`--accept-duplicate`)",
+            ),
+            Self::NotUnknown { .. } => one(
+                Code::R173,
+                Place::default(),
+                "resolve only what is `submit_unknown`; proof that the provider has the job reopens what failed as `unknown_outcome`, too",
+            ),
+            Self::JobTaken { .. } => one(
+                Code::R174,
+                Place::pointer("/provider_job_id"),
+                "look for the job of this run: its time and its prompt tell it from others",
+            ),
+            Self::NoJob { .. } => one(
+                Code::R175,
+                Place::pointer("/provider_job_id"),
+                "give the provider's id of a job; a profile without jobs cannot be followed: resolve its run as failed, or as not accepted",
+            ),
+            Self::BadReason => one(
+                Code::C181,
+                Place::pointer("/reason"),
+                "say in a sentence how this was found out",
+            ),
             Self::BadCursor { .. } => one(
                 Code::C180,
                 Place::pointer("/after"),

@@ -100,7 +100,7 @@ pub(crate) async fn read(core: &Core, request: &RunRequest) -> Result<Given, Run
                     .or_default()
                     .push(Input::default()),
                 Some(medium) => match one(core, request.tenant, medium).await? {
-                    Ok(read) => read.put(name, &mut given),
+                    Ok(read) => read.fetched_before(request).put(name, &mut given),
                     Err(why) => found.push(refused(place, &why)),
                 },
             }
@@ -138,6 +138,15 @@ struct Read {
 }
 
 impl Read {
+    /// Of a retry: the address that an upload was fetched from by the run before.
+    fn fetched_before(mut self, request: &RunRequest) -> Self {
+        let urls = request.again.as_ref().map(|again| &again.urls);
+        if let (Some(urls), Some(id)) = (urls, self.input.id) {
+            self.medium.url = self.medium.url.or_else(|| urls.get(&id).cloned());
+        }
+        self
+    }
+
     fn put(self, name: &str, given: &mut Given) {
         if let (Some(id), Some(url)) = (self.input.id, &self.medium.url) {
             given.urls.insert(id, url.clone());

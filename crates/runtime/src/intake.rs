@@ -108,6 +108,7 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
             replayed: true,
         },
         Inserted::OtherBody(run_id) => return Err(RunError::KeyUsed { run_id }),
+        Inserted::Erased(run_id) => return Err(RunError::KeyOfDeleted { run_id }),
     };
     let named = understood.given.ids();
     if !made.replayed && !named.is_empty() {
@@ -185,11 +186,15 @@ fn place_of(row: &CredentialRow) -> Place {
 fn identity(request: &RunRequest, given: &Given) -> Vec<u8> {
     let mut call = request.call.clone();
     call.inputs.clear();
-    let body = json!({
+    let mut body = json!({
         "purpose": request.purpose, "provider": request.provider, "model": request.model,
         "profile_key": request.profile_key, "feature": request.feature, "call": call,
         "inputs": given.digests, "metadata": request.metadata, "callback": request.callback,
     });
+    // Left out of every other call: their hashes stay what they were.
+    if let (Some(again), Some(body)) = (&request.again, body.as_object_mut()) {
+        body.insert("retry_of".to_owned(), json!(again.of));
+    }
     Sha256::digest(canonical(&body)).to_vec()
 }
 
@@ -203,6 +208,7 @@ fn recorded(request: &RunRequest, understood: &Understood, now_ms: i64) -> Resul
         metadata: request.metadata.clone(),
         callback: request.callback.clone(),
         urls: understood.given.urls.clone(),
+        retry_of: request.again.as_ref().map(|again| again.of),
         cost: cost::estimate(
             revision,
             &understood.checked.call,

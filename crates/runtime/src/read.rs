@@ -105,6 +105,7 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         provider_job_id: row.provider_job_id.clone(),
         attempts: details.attempts.iter().map(attempt_of).collect(),
         metadata: recorded.metadata,
+        retry_of: recorded.retry_of,
         seq: row.event_seq,
         created_at: row.created_at,
         accepted_at: row.accepted_at,

@@ -42,6 +42,17 @@ pub struct RunRequest {
     pub priority: i16,
     /// Which API key called; absent for the library.
     pub api_key_id: Option<Uuid>,
+    /// The run that this is a retry of; set by [`crate::Modelrow::retry`].
+    pub again: Option<Again>,
+}
+
+/// What a retry has of the run before it.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// That run.
+    pub of: Uuid,
+    /// Addresses by upload, for profiles that hand them on.
+    pub urls: BTreeMap<Uuid, String>,
 }
 
 /// One medium, as a program gives it.
@@ -94,6 +105,7 @@ impl RunRequest {
             start_by: None,
             priority: 0,
             api_key_id: None,
+            again: None,
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Recorded {
     pub(crate) urls: BTreeMap<Uuid, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost: Option<Cost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_of: Option<Uuid>,
 }
 
 impl Recorded {

@@ -68,6 +68,8 @@ pub struct Swept {
     pub inputs: u64,
     /// Events of ended runs.
     pub events: u64,
+    /// Runs that were deleted over 30 days ago, with their idempotency keys.
+    pub runs: u64,
     /// Objects that no row refers to.
     pub strays: u64,
     /// Uploads that were begun and never ended.
@@ -118,6 +120,7 @@ pub(crate) async fn rows(core: &Core) -> Result<Swept, RunError> {
         objects.delete(&key).await?;
         swept.inputs += 1;
     }
+    swept.runs = store.erased_forget(BATCH).await?;
     if let Some(keep) = core.options.retention.events {
         swept.events = store.events_expire(keep, BATCH).await?;
     }

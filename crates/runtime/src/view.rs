@@ -53,6 +53,9 @@ pub struct RunView {
     pub attempts: Vec<AttemptView>,
     /// The caller's own values.
     pub metadata: Map<String, Value>,
+    /// The run that this one is a retry of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<Uuid>,
     /// Number of the last event.
     pub seq: i32,
     /// When it was called.

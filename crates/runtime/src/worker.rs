@@ -271,6 +271,8 @@ async fn hints(core: &Core) -> Result<(), StoreError> {
             }
             Hint::Queue => core.queue.notify_one(),
             Hint::Run(run) => core.follow.cancel(run),
+            Hint::Look(run) if core.lease.current().is_some() => core.follow.look(vec![run]),
+            Hint::Look(_) => {}
             Hint::Watched(run) if core.lease.current().is_some() => core.watches.elsewhere(run),
             Hint::Watched(_) => {}
             Hint::Missed => {

@@ -173,7 +173,13 @@ impl From<RunError> for Problem {
         let away = is_away(&error);
         let status = match &error {
             RunError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            RunError::KeyUsed { .. } => StatusCode::CONFLICT,
+            RunError::KeyUsed { .. }
+            | RunError::KeyOfDeleted { .. }
+            | RunError::NotEnded { .. }
+            | RunError::MayBePaid { .. }
+            | RunError::NotUnknown { .. }
+            | RunError::JobTaken { .. } => StatusCode::CONFLICT,
+            RunError::NoJob { .. } | RunError::BadReason => StatusCode::UNPROCESSABLE_ENTITY,
             RunError::NoSuchRun { .. } => StatusCode::NOT_FOUND,
             RunError::BadCursor { .. } => StatusCode::BAD_REQUEST,
             _ if away => StatusCode::SERVICE_UNAVAILABLE,
@@ -184,7 +190,11 @@ impl From<RunError> for Problem {
         }
         let problem = Self::all(status, violations(&error));
         let problem = match error {
-            RunError::KeyUsed { run_id } => problem.run(run_id),
+            RunError::KeyUsed { run_id }
+            | RunError::KeyOfDeleted { run_id }
+            | RunError::NotEnded { run_id, .. }
+            | RunError::MayBePaid { run_id, .. }
+            | RunError::NotUnknown { run_id, .. } => problem.run(run_id),
             _ => problem,
         };
         if away {
@@ -211,8 +221,10 @@ fn violations(error: &RunError) -> Vec<Violation> {
     errors
         .map(|found| match error {
             RunError::Refused(_) => Violation::from(found),
-            RunError::KeyUsed { .. } => Violation::new(found.code, found.message, found.help)
-                .in_header(crate::headers::IDEMPOTENCY_KEY),
+            RunError::KeyUsed { .. } | RunError::KeyOfDeleted { .. } => {
+                Violation::new(found.code, found.message, found.help)
+                    .in_header(crate::headers::IDEMPOTENCY_KEY)
+            }
             _ => Violation::new(found.code, found.message, found.help),
         })
         .collect()

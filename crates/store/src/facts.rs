@@ -366,7 +366,8 @@ impl Store {
         sqlx::query!(
             r#"
             insert into artifacts (run_id, name, idx, tenant_id, object_key, sha256, bytes, content_type, delete_after)
-            select $1, $2, $3, tenant_id, $4, $5, $6, $7, now() + make_interval(secs => $8) from run_states where run_id = $1
+            select $1, $2, $3, tenant_id, $4, $5, $6, $7, now() + make_interval(secs => $8) from run_states
+            where run_id = $1 and erased_at is null
             on conflict (run_id, name, idx) do nothing
             "#,
             fact.run_id,

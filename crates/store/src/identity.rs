@@ -48,19 +48,4 @@ impl Store {
         tx.commit().await?;
         Ok(Some(held))
     }
-
-    /// An operator's release of held runs, all or those named; returns how many.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Unreachable`].
-    pub async fn runs_release(&self, runs: Option<&[Uuid]>) -> Result<u64, StoreError> {
-        let released = sqlx::query!(
-            "update run_states set held = false where held and ($1::uuid[] is null or run_id = any($1))",
-            runs
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(released.rows_affected())
-    }
 }

@@ -13,6 +13,8 @@ pub enum Hint {
     Queue,
     /// This run was marked (a cancel).
     Run(Uuid),
+    /// An operator resolved this run: it is to be read again.
+    Look(Uuid),
     /// Somebody in another process watches this run.
     Watched(Uuid),
     /// The connection was lost and came back: anything may have been missed.
@@ -36,6 +38,7 @@ impl Store {
                 "modelrow_catalogue",
                 "modelrow_queue",
                 "modelrow_run",
+                "modelrow_look",
                 "modelrow_watch",
             ])
             .await?;
@@ -74,6 +77,11 @@ impl Listener {
                 "modelrow_watch" => {
                     if let Ok(run) = note.payload().parse() {
                         return Ok(Hint::Watched(run));
+                    }
+                }
+                "modelrow_look" => {
+                    if let Ok(run) = note.payload().parse() {
+                        return Ok(Hint::Look(run));
                     }
                 }
                 "modelrow_run" => {

@@ -103,7 +103,7 @@ impl Store {
             select k.key as "key!" from unnest($1::text[], $2::uuid[]) as k (key, run_id)
             where exists (select 1 from artifacts a where a.object_key = k.key and a.removed_at is null)
                or exists (select 1 from inputs i where i.object_key = k.key)
-               or exists (select 1 from run_states s where s.run_id = k.run_id
+               or exists (select 1 from run_states s where s.run_id = k.run_id and s.erased_at is null
                           and (s.ended_at is null or s.captured ->> 'output_object' = k.key or k.key like s.run_id || '/answer/%'))
             "#,
             keys,

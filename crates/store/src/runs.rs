@@ -7,8 +7,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+mod again;
 mod list;
 
+pub use again::Before;
 pub use list::{ListFilter, Listed};
 
 /// A call, as it is recorded.
@@ -47,6 +49,8 @@ pub enum Inserted {
     Same(Uuid),
     /// The same key made this run with another body: 409.
     OtherBody(Uuid),
+    /// The same key made this run, which was deleted: 409.
+    Erased(Uuid),
 }
 
 /// A run, as its caller may see it.
@@ -215,7 +219,7 @@ impl Store {
     ) -> Result<Option<(State, i64, i32)>, StoreError> {
         let mut tx = self.seen_by(scope.into()).await?;
         let row = sqlx::query!(
-            "select state, ver, event_seq from run_states where run_id = $1",
+            "select state, ver, event_seq from run_states where run_id = $1 and erased_at is null",
             run
         )
         .fetch_optional(&mut *tx)
@@ -284,7 +288,10 @@ impl Store {
 /// The key exists, or this very insert was committed before.
 async fn earlier(connection: &mut PgConnection, run: &NewRun) -> Result<Inserted, StoreError> {
     let row = sqlx::query!(
-        "select run_id, request_sha256 from runs where (tenant_id = $1 and idempotency_key = $2) or run_id = $3",
+        r#"
+        select u.run_id, u.request_sha256, s.erased_at is not null as "erased!" from runs u join run_states s using (run_id)
+        where (u.tenant_id = $1 and u.idempotency_key = $2) or u.run_id = $3
+        "#,
         run.tenant_id,
         run.idempotency_key,
         run.run_id,
@@ -293,6 +300,8 @@ async fn earlier(connection: &mut PgConnection, run: &NewRun) -> Result<Inserted
     .await?;
     Ok(if row.run_id == run.run_id {
         Inserted::New(row.run_id)
+    } else if row.erased {
+        Inserted::Erased(row.run_id)
     } else if row.request_sha256 == run.request_sha256 {
         Inserted::Same(row.run_id)
     } else {
@@ -322,9 +331,12 @@ async fn cancel_mark(
         .await?;
         return Ok(Some(Cancel::Asked(State::parse(&state)?)));
     }
-    let ended = sqlx::query_scalar!("select state from run_states where run_id = $1", run)
-        .fetch_optional(connection)
-        .await?;
+    let ended = sqlx::query_scalar!(
+        "select state from run_states where run_id = $1 and erased_at is null",
+        run
+    )
+    .fetch_optional(connection)
+    .await?;
     ended
         .map(|state| Ok(Cancel::Ended(State::parse(&state)?)))
         .transpose()
@@ -338,7 +350,7 @@ async fn read_run(connection: &mut PgConnection, run: Uuid) -> Result<Option<Run
                s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
                s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
                s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at
-        from runs u join run_states s using (run_id) where s.run_id = $1
+        from runs u join run_states s using (run_id) where s.run_id = $1 and s.erased_at is null
         "#,
         run,
     )

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod durability;
+mod erase;
 mod faults;
 mod house;
 mod live_attempt;

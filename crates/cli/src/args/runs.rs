@@ -12,6 +12,16 @@ pub(crate) enum RunsCommand {
     Show(ShowArgs),
     /// Follows one run live until it has ended
     Watch(WatchArgs),
+    /// Cancels runs, at the provider too where the profile can
+    Cancel(CancelArgs),
+    /// Asks for the same once more, in a new run
+    Retry(RetryArgs),
+    /// Says what became of a submit whose outcome is unknown
+    Resolve(ResolveArgs),
+    /// Lets runs go on that were held because the database may have gone back in time
+    Release(ReleaseArgs),
+    /// Deletes ended runs: what was asked, what came of it, and their files
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -111,4 +121,107 @@ pub(crate) struct WatchArgs {
     /// Print JSON, one event a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A queued run ends at once, and costs nothing. Else the worker that follows it acts: the provider's word decides, \
+                  and a job that succeeds in spite of the cancel is kept. May be repeated."
+)]
+pub(crate) struct CancelArgs {
+    /// The runs' ids
+    #[arg(required = true)]
+    pub(crate) runs: Vec<Uuid>,
+    /// Print JSON, one run a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The new run asks for what the old one asked for, of the same model by the same profile, as its rows are today. It is \
+                  refused while the old run goes on, once it has succeeded, and while its job is, or may be, paid for."
+)]
+pub(crate) struct RetryArgs {
+    /// The run's id
+    pub(crate) run: Uuid,
+    /// Make the new run though the old one is, or may be, paid for too
+    #[arg(long)]
+    pub(crate) accept_duplicate: bool,
+    /// The same key gives the same new run, however often the command is repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// Print the new run as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who decides, and why.
+#[derive(Debug, Args)]
+pub(crate) struct BecauseArgs {
+    /// How this was found out, for whoever looks later
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who says so
+    #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("as").required(true),
+    after_help = "Only a run in the state `submit_unknown` is resolved; a job that is proved reopens one that failed as `unknown_outcome`, too.\n\n\
+                  Examples:\n  modelrow runs resolve 0198… --accepted video_123 --reason \"in the provider's list, same prompt\"\n  \
+                  modelrow runs resolve 0198… --not-accepted --reason \"support says the request never arrived\""
+)]
+pub(crate) struct ResolveArgs {
+    /// The run's id
+    pub(crate) run: Uuid,
+    /// The provider has the job, under this id: the run follows it
+    #[arg(long, value_name = "JOB_ID", group = "as")]
+    pub(crate) accepted: Option<String>,
+    /// The provider does not have it: the attempt is written off, and the run is queued and sent again
+    #[arg(long, group = "as")]
+    pub(crate) not_accepted: bool,
+    /// Nobody will find out: the run fails as `unknown_outcome` now
+    #[arg(long, group = "as")]
+    pub(crate) failed: bool,
+    #[command(flatten)]
+    pub(crate) because: BecauseArgs,
+    /// Print the run as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("which").required(true),
+    after_help = "After a lagging standby took over, or a backup was restored, every live run is held: what the database no longer knows may \
+                  have been sent. `modelrow runs list --held` shows them. What is queued of them is sent when it is released."
+)]
+pub(crate) struct ReleaseArgs {
+    /// The runs' ids
+    #[arg(group = "which")]
+    pub(crate) runs: Vec<Uuid>,
+    /// Every held run
+    #[arg(long, group = "which")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) because: BecauseArgs,
+    /// Print JSON, one run a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The objects of the files go an hour later, so that a running download ends in peace. The idempotency key stays used for 30 days."
+)]
+pub(crate) struct DeleteArgs {
+    /// The runs' ids
+    #[arg(required = true)]
+    pub(crate) runs: Vec<Uuid>,
+    /// Who deletes them, for the audit log
+    #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
+    pub(crate) by: String,
 }

@@ -1,6 +1,7 @@
 //! `modelrow runs …`: what operators see of runs and do with them. Here every tenant's runs are seen: whoever has the
 //! database's address has them all.
 
+pub(crate) mod act;
 pub(crate) mod list;
 pub(crate) mod show;
 pub(crate) mod watch;

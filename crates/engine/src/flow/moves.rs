@@ -7,10 +7,34 @@ use crate::fault::{Fault, Kind};
 use crate::output;
 use crate::request::{Drawn, Request};
 use crate::wait::{self, Pace};
-use profile::revision::{Class, Poll};
+use profile::revision::{Class, Poll, Revision};
 
 /// A job without a poll of its own is given up after a day.
 const LIFE_MS: u64 = 86_400_000;
+
+/// How long a job may take, from its acceptance, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobTimes {
+    /// Until its caller is told that it is overdue.
+    pub deadline_ms: u64,
+    /// Until it may be given up.
+    pub life_ms: u64,
+}
+
+/// What the first poll of a revision says about its jobs; without one, a day.
+#[must_use]
+pub fn job_times(revision: &Revision) -> JobTimes {
+    let poll = first_poll(revision);
+    JobTimes {
+        deadline_ms: poll.map_or(LIFE_MS, |poll| poll.deadline_ms),
+        life_ms: poll.map_or(LIFE_MS, |poll| poll.max_job_life_ms),
+    }
+}
+
+fn first_poll(revision: &Revision) -> Option<&Poll> {
+    let steps = &revision.workflow.steps;
+    steps.iter().find_map(|step| poll_of(Some(step)))
+}
 
 impl Flow {
     /// Goes to a step after the submit.
@@ -113,23 +137,18 @@ impl Flow {
 
     /// When the job is given up: of the first poll, else a day after acceptance.
     pub(super) fn give_up_at_ms(&self) -> i64 {
-        let life = self
-            .first_poll_ms(|poll| poll.max_job_life_ms)
-            .unwrap_or(LIFE_MS);
-        wait::at(self.accepted_at_ms.unwrap_or(0), life)
+        let times = job_times(&self.setting.revision);
+        wait::at(self.accepted_at_ms.unwrap_or(0), times.life_ms)
     }
 
     /// When the caller is told that the job is overdue.
     pub(super) fn deadline_at_ms(&self) -> i64 {
-        let deadline = self
-            .first_poll_ms(|poll| poll.deadline_ms)
-            .unwrap_or(LIFE_MS);
-        wait::at(self.accepted_at_ms.unwrap_or(0), deadline)
+        let times = job_times(&self.setting.revision);
+        wait::at(self.accepted_at_ms.unwrap_or(0), times.deadline_ms)
     }
 
     pub(super) fn first_poll_ms(&self, of: impl Fn(&Poll) -> u64) -> Option<u64> {
-        let steps = &self.setting.revision.workflow.steps;
-        steps.iter().find_map(|step| poll_of(Some(step))).map(of)
+        first_poll(&self.setting.revision).map(of)
     }
 
     /// The answer that the next step reads: the nearest before that is not a download's.

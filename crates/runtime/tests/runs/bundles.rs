@@ -5,7 +5,7 @@ use diag::Code;
 use runtime::{InputMedium, Modelrow, RunRequest, RunView, Status};
 use simulator::{Config, Flavour, Operation, Recorded};
 
-const PNG: &[u8] =
+pub(crate) const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 
 async fn house(flavour: Flavour, text: &str) -> House {
@@ -14,7 +14,7 @@ async fn house(flavour: Flavour, text: &str) -> House {
     House::of(Config { flavour, ..quick() }, bundle).await
 }
 
-fn video(house: &House) -> RunRequest {
+pub(crate) fn video(house: &House) -> RunRequest {
     let model = house.bundle["models"][0]["model_id"].as_str().unwrap();
     RunRequest::new("video")
         .model(model)
@@ -34,13 +34,15 @@ async fn delivered(modelrow: &Modelrow, request: RunRequest) -> RunView {
     view
 }
 
+/// Its calls are forms, with the reference file as a part.
+pub(crate) async fn house_of_forms() -> House {
+    let text = "\"http_multipart\",\"method\":\"POST\",\"path\":\"/videos\",\"body\":{\"prompt\"";
+    house(Flavour::Gateway, text).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reference_file_reaches_a_multipart_provider_whole() {
-    let house = house(
-        Flavour::Gateway,
-        "\"http_multipart\",\"method\":\"POST\",\"path\":\"/videos\",\"body\":{\"prompt\"",
-    )
-    .await;
+    let house = house_of_forms().await;
     let request = video(&house).input("reference", InputMedium::file("cat.png", PNG));
     delivered(&house.start().await, request).await;
     let asked = house.asked(Operation::Create);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simulator::{Action, Config, Cut, Operation, Rule, Scripted};
 use store::DEFAULT_TENANT;
 
-fn outcomes(view: &RunView) -> Vec<&str> {
+pub(crate) fn outcomes(view: &RunView) -> Vec<&str> {
     view.attempts
         .iter()
         .map(|attempt| attempt.outcome.as_str())
@@ -15,7 +15,7 @@ fn outcomes(view: &RunView) -> Vec<&str> {
 }
 
 /// Nothing says how to learn an unknown outcome.
-fn without_settle() -> Value {
+pub(crate) fn without_settle() -> Value {
     let mut bundle = bundle();
     let conventions = bundle["provider"]["conventions"].as_object_mut().unwrap();
     conventions.remove("settle");
@@ -169,7 +169,7 @@ async fn forget(house: &House, sent_at: &str) {
         .await;
 }
 
-async fn taker(house: &House) -> Modelrow {
+pub(crate) async fn taker(house: &House) -> Modelrow {
     let options = Options {
         work: Work::No,
         ..house.options()
@@ -217,11 +217,12 @@ async fn after_the_database_went_back_in_time_nothing_is_sent_until_it_is_releas
     assert_eq!(other.status, Status::Succeeded, "{other:#?}");
     assert_eq!(house.asked(Operation::Create).len(), 1);
     assert_eq!(run.view().await.unwrap().state, "queued");
-    modelrow
-        .store()
-        .runs_release(Some(&[run.id()]))
-        .await
-        .unwrap();
+    let because = runtime::Because {
+        reason: "the provider has no such job".into(),
+        by: "ann".into(),
+    };
+    let released = modelrow.release(Some(&[run.id()]), &because).await.unwrap();
+    assert_eq!((released.len(), released[0].state.as_str()), (1, "queued"));
     let view = run.wait().await.unwrap();
     assert_eq!(view.status, Status::Succeeded, "{view:#?}");
 }

@@ -19,6 +19,7 @@ mod faults;
 mod house;
 mod life;
 mod limits;
+mod operate;
 mod retention;
 mod rounds;
 mod streams;

@@ -99,7 +99,7 @@ impl Store {
                    s.failure ->> 'code' as failure_code, s.cancel_requested_at is not null as "cancel_requested!",
                    s.overdue_at is not null as "overdue!", u.created_at, s.accepted_at, s.ended_at
             from runs u join run_states s using (run_id)
-            where ($1::uuid is null or u.tenant_id = $1) and ($2::text is null or u.purpose = $2)
+            where s.erased_at is null and ($1::uuid is null or u.tenant_id = $1) and ($2::text is null or u.purpose = $2)
               and ($3::text is null or u.request ->> 'provider' = $3) and ($4::text is null or u.request ->> 'model' = $4)
               and (cardinality($5::text[]) = 0 or s.state = any($5)) and ($6::boolean is null or s.held = $6)
               and ($7::timestamptz is null or u.created_at > $7)

@@ -496,7 +496,9 @@ async fn after_a_rewind_nothing_is_sent_again_by_itself() {
         .unwrap();
     assert!(claim.pick(10).await.unwrap().is_empty());
     drop(claim);
-    assert_eq!(house.store.runs_release(None).await.unwrap(), 1);
+    let note = json!({"reason": "checked", "by": "ann"});
+    let released = house.store.runs_release(None, &note).await.unwrap();
+    assert_eq!(released.len(), 1);
     house
         .sql("update database_identity set system_identifier = '1'")
         .await;
