@@ -140,6 +140,9 @@ pub(crate) fn describe(now: &Progress) -> String {
     if let Some(percent) = now.percent {
         line += &format!(" {percent} %");
     }
+    if let Some(model) = &now.fallback {
+        line += &format!(", with the fallback {model}");
+    }
     if now.overdue {
         line += ", overdue and followed on";
     }

@@ -6,8 +6,9 @@ mod routing;
 
 pub use choice::choose;
 pub use compile::compile_rows;
+pub(crate) use routing::fallback_words;
 
-use crate::revision::{Purpose, Revision};
+use crate::revision::{Class, Purpose, Revision};
 use diag::Diagnostics;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -65,12 +66,36 @@ pub struct RoutingRule {
     pub tenant: Option<Uuid>,
     /// All must hold.
     pub conditions: Map<String, Value>,
-    /// `ai_models.model_id`
-    pub target_model: String,
-    /// `ai_models.model_id`
-    pub fallback_model: Option<String>,
+    /// What serves the call.
+    pub target: ModelKey,
+    /// What serves it when the target does not.
+    pub fallback: Option<FallbackRule>,
     /// The highest is tried first.
     pub priority: i64,
+}
+
+/// A model by its natural key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelKey {
+    /// `ai_providers.slug`
+    pub provider: String,
+    /// `ai_models.model_id`
+    pub model: String,
+}
+
+impl ModelKey {
+    fn is_of(&self, entry: &Entry) -> bool {
+        entry.key.provider == self.provider && entry.key.model.as_ref() == Some(&self.model)
+    }
+}
+
+/// What a rule says of its fallback.
+#[derive(Debug, Clone)]
+pub struct FallbackRule {
+    /// What runs.
+    pub to: ModelKey,
+    /// The classes after which it runs.
+    pub on: Vec<Class>,
 }
 
 /// What a call asks for.
@@ -95,8 +120,17 @@ pub struct Ask {
 pub struct Choice {
     /// What the run uses.
     pub revision: Arc<Revision>,
-    /// The rule's fallback, chosen in the same way; absent: none.
-    pub fallback: Option<Arc<Revision>>,
+    /// The rule's fallback; absent: none is declared.
+    pub fallback: Option<Fallback>,
+}
+
+/// The fallback of the rule that chose a profile.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    /// What the rule says.
+    pub rule: FallbackRule,
+    /// Chosen in the same way as the target; or why nothing can be.
+    pub revision: Result<Arc<Revision>, Diagnostics>,
 }
 
 #[cfg(test)]

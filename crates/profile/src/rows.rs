@@ -200,12 +200,18 @@ pub struct RoutingRow {
     pub at: Place,
     /// Absent: the system tenant.
     pub tenant: Option<Uuid>,
+    /// `ai_providers.slug` of the target.
+    pub provider: String,
     /// Equalities and bounds over facts of the call.
     pub conditions: Value,
     /// `ai_models.model_id`
     pub target_model: String,
     /// `ai_models.model_id`
     pub fallback_model: Option<String>,
+    /// `ai_providers.slug` of the fallback; absent: the target's.
+    pub fallback_provider: Option<String>,
+    /// Classes after which the fallback runs; empty: the page's own list.
+    pub fallback_on: Vec<String>,
     /// The highest is tried first.
     pub priority: i64,
 }

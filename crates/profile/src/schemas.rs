@@ -104,7 +104,8 @@ fn bundle() -> Value {
             "models": list(&model()),
             "profiles": list(&profile::schema()),
             "routing_rules": list(&object(&["target_model"], json!({
-                "conditions": { "type": "object" }, "target_model": text(), "fallback_model": text(), "priority": { "type": "integer" },
+                "conditions": { "type": "object" }, "target_model": text(), "fallback_model": text(),
+                "fallback_provider": text(), "fallback_on": list(&words(&crate::catalogue::fallback_words())), "priority": { "type": "integer" },
             }))),
         }),
     )

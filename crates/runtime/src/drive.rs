@@ -2,6 +2,7 @@
 //! Written is only what changed; a decision that finds itself stale lets go.
 
 use crate::core::Core;
+use crate::fallback;
 use crate::fetch;
 use crate::live::Live;
 use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
@@ -145,7 +146,9 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
 async fn recall(core: &Core, live: &mut Live) -> Result<(), Trouble> {
     let asked = core.store.asked(live.run).await?;
     let read = match asked {
-        Some((tenant, request)) => setting::asked(core, tenant, &request).await,
+        Some((tenant, request)) => {
+            setting::asked(core, tenant, &request, &live.revision.id.0).await
+        }
         None => return Ok(()),
     };
     match read {
@@ -295,23 +298,30 @@ async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
 
 async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
     core.drift.fault(&live.revision, "poll", fault, live.run);
-    let written = if fault.kind == Kind::DeadlineExceeded {
-        core.store
+    if fault.kind == Kind::DeadlineExceeded {
+        let written = core
+            .store
             .run_gave_up(live.run, live.ver, Some(Duration::ZERO))
-            .await?
-    } else if matches!(live.state, State::Polling | State::Fetching) {
-        let failed = JobFailed {
-            run_id: live.run,
-            n: live.n,
-            ver: live.ver,
-            failure: fault.to_json(),
-            fallback: None,
-        };
-        core.store.job_failed(&failed).await?
-    } else {
+            .await?;
+        return Ok(gone(core, live, State::Failed, written));
+    }
+    if !matches!(live.state, State::Polling | State::Fetching) {
         return failed(core, live, fault).await;
+    }
+    let fallback = fallback::after(core, (live.run, &live.revision), fault).await?;
+    let failed = JobFailed {
+        run_id: live.run,
+        n: live.n,
+        ver: live.ver,
+        failure: fault.to_json(),
+        fallback,
     };
-    Ok(gone(core, live, State::Failed, written))
+    let moved = core.store.job_failed(&failed).await?;
+    let state = moved.map_or(State::Failed, |moved| moved.state);
+    if let (State::Queued, Some(to)) = (state, &failed.fallback) {
+        fallback::tell(core, live.run, to);
+    }
+    Ok(gone(core, live, state, moved.map(|moved| moved.ver)))
 }
 
 /// A failure of ours, after the submit.
@@ -396,12 +406,12 @@ fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) 
     }
 }
 
-/// After the statement that ended it: no row means that somebody else was first.
+/// After the statement that ended it, or queued it again: no row means that somebody else was first.
 fn gone(core: &Core, live: &Live, to: State, written: Option<i64>) -> Step {
     if written.is_none() {
         return Step::Leave(Driven::Stale);
     }
-    tracing::info!(run.id = %live.run, state = to.as_str(), "ended");
+    tracing::info!(run.id = %live.run, state = to.as_str(), "let go");
     core.watches.state(live.run, to.as_str());
     core.tick.notify_one();
     Step::Leave(Driven::Gone)

@@ -60,6 +60,8 @@ pub struct Progress {
     pub provider_status: Option<String>,
     /// Past its deadline, and followed on.
     pub overdue: bool,
+    /// The model that runs since the target was not to be had.
+    pub fallback: Option<String>,
 }
 
 /// Where a stream of events stands.
@@ -210,6 +212,7 @@ impl Listening {
             percent: view.progress.max(heard.percent),
             provider_status: heard.provider_status,
             overdue: view.overdue || heard.overdue,
+            fallback: view.fallen_to().map(str::to_owned).or(heard.fallback),
         };
         if now.state != self.told.state {
             self.ready.push_back(RunEvent::State(now.clone()));

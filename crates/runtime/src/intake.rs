@@ -4,13 +4,14 @@ use crate::catalogue::Snapshot;
 use crate::core::Core;
 use crate::cost;
 use crate::error::RunError;
+use crate::fallback;
 use crate::inputs::{self, Given};
 use crate::options::Work;
 use crate::request::RunRequest;
 use crate::setting::Recorded;
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use profile::call::{Call, Checked};
-use profile::catalogue::{Ask, choose};
+use profile::catalogue::{Ask, Fallback, choose};
 use profile::content::canonical;
 use profile::revision::Revision;
 use serde_json::{Map, Value, json};
@@ -28,6 +29,8 @@ const START_WITHIN: Duration = Duration::from_secs(86_400);
 pub(crate) struct Understood {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) revision: Arc<Revision>,
+    /// What the routing rule declares.
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) checked: Checked,
     pub(crate) given: Given,
 }
@@ -50,27 +53,36 @@ pub(crate) async fn understand(core: &Core, request: &RunRequest) -> Result<Unde
         return Err(RunError::Refused(unread));
     }
     let given = inputs::read(core, request).await?;
+    let checked = check(core, &revision, request, &given).map_err(RunError::Refused)?;
+    Ok(Understood {
+        snapshot,
+        revision,
+        fallback: choice.fallback,
+        checked,
+        given,
+    })
+}
+
+/// Whether a model takes the call, once its media are read: all findings at once.
+pub(crate) fn check(
+    core: &Core,
+    revision: &Revision,
+    request: &RunRequest,
+    given: &Given,
+) -> Result<Checked, Diagnostics> {
     let call = Call {
         inputs: given.inputs.clone(),
         ..request.call.clone()
     };
+    let capabilities = &revision.capabilities;
     let mut found = Diagnostics::new();
-    found.extend(
-        revision
-            .capabilities
-            .refuse_after_shutdown(core.now().date()),
-    );
-    match revision.capabilities.check(&call, &given.facts()) {
-        Ok(checked) if !found.has_errors() => Ok(Understood {
-            snapshot,
-            revision,
-            checked,
-            given,
-        }),
-        Ok(_) => Err(RunError::Refused(found)),
+    found.extend(capabilities.refuse_after_shutdown(core.now().date()));
+    match capabilities.check(&call, &given.facts()) {
+        Ok(checked) if !found.has_errors() => Ok(checked),
+        Ok(_) => Err(found),
         Err(more) => {
             found.extend(more);
-            Err(RunError::Refused(found))
+            Err(found)
         }
     }
 }
@@ -78,7 +90,16 @@ pub(crate) async fn understand(core: &Core, request: &RunRequest) -> Result<Unde
 /// Makes the run, or finds the one that its idempotency key made.
 pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunError> {
     let mut understood = understand(core, &request).await?;
-    let credential = credential(core, &understood, request.tenant)?;
+    let row = credential(
+        core,
+        &understood.snapshot,
+        &understood.revision,
+        request.tenant,
+    );
+    let credential = row.map_err(RunError::Refused)?.id;
+    let credential = credential.ok_or(RunError::NoSuchRun {
+        run_id: Uuid::nil(),
+    })?;
     inputs::keep(core, request.tenant, &mut understood.given).await?;
     let run_id = Uuid::now_v7();
     let new = NewRun {
@@ -90,7 +111,7 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
         purpose: request.purpose.clone(),
         revision_id: understood.revision.id.0.to_vec(),
         credential_id: credential,
-        request: recorded(&request, &understood, core.clock.now_ms())?,
+        request: recorded(core, &request, &understood)?,
         start_by: Some(
             request
                 .start_by
@@ -147,28 +168,28 @@ fn ask(request: &RunRequest) -> Ask {
 }
 
 /// The credential, whose secret must be there when this process is to use it.
-fn credential(core: &Core, understood: &Understood, tenant: Uuid) -> Result<Uuid, RunError> {
-    let row = understood
-        .snapshot
-        .credential(&understood.revision, tenant)
-        .map_err(RunError::Refused)?;
+pub(crate) fn credential<'s>(
+    core: &Core,
+    snapshot: &'s Snapshot,
+    revision: &Revision,
+    tenant: Uuid,
+) -> Result<&'s CredentialRow, Diagnostics> {
+    let row = snapshot.credential(revision, tenant)?;
     let opened = match &row.secret_ref {
         Some(reference) if core.options.work == Work::Yes => {
             core.options.secrets.open(reference).map(drop).err()
         }
         _ => None,
     };
-    if let Some(missing) = opened {
-        let help = format!(
-            "{}; or write another reference into the row's `secret_ref`",
-            missing.help
-        );
-        let found = Diagnostic::error(Code::R160, place_of(row), missing.why, help);
-        return Err(RunError::Refused(Diagnostics(vec![found])));
-    }
-    row.id.ok_or(RunError::NoSuchRun {
-        run_id: Uuid::nil(),
-    })
+    let Some(missing) = opened else {
+        return Ok(row);
+    };
+    let help = format!(
+        "{}; or write another reference into the row's `secret_ref`",
+        missing.help
+    );
+    let found = Diagnostic::error(Code::R160, place_of(row), missing.why, help);
+    Err(Diagnostics(vec![found]))
 }
 
 fn place_of(row: &CredentialRow) -> Place {
@@ -198,8 +219,13 @@ fn identity(request: &RunRequest, given: &Given) -> Vec<u8> {
     Sha256::digest(canonical(&body)).to_vec()
 }
 
-fn recorded(request: &RunRequest, understood: &Understood, now_ms: i64) -> Result<Value, RunError> {
+fn recorded(core: &Core, request: &RunRequest, understood: &Understood) -> Result<Value, RunError> {
     let revision = &understood.revision;
+    let declared = understood.fallback.as_ref();
+    let fallback = declared.map(|declared| {
+        let call = (request, &understood.given);
+        fallback::understand(core, &understood.snapshot, declared, call)
+    });
     let recorded = Recorded {
         call: understood.checked.call.clone(),
         provider: Some(revision.provider.clone()),
@@ -213,8 +239,9 @@ fn recorded(request: &RunRequest, understood: &Understood, now_ms: i64) -> Resul
             revision,
             &understood.checked.call,
             &understood.given.media,
-            now_ms,
+            core.clock.now_ms(),
         ),
+        fallback,
     };
     serde_json::to_value(&recorded).map_err(|error| {
         let found = Diagnostic::error(Code::R129, Place::default(), error.to_string(), "report it");

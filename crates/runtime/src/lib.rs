@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod export;
 mod facts;
+mod fallback;
 mod fetch;
 mod follow;
 mod gate;
@@ -74,4 +75,7 @@ pub use request::{Again, InputMedium, RunRequest};
 pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};
-pub use view::{ArtifactView, AttemptView, Cost, RunSummary, RunView, Status, TimelineEntry};
+pub use view::{
+    ArtifactView, AttemptView, Cost, FallbackStatus, FallbackView, ModelView, RunSummary, RunView,
+    Status, TimelineEntry,
+};

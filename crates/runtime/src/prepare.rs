@@ -4,15 +4,17 @@
 use crate::claim::{self, Ready, intended};
 use crate::core::Core;
 use crate::facts::written;
+use crate::fallback;
 use crate::live::Live;
 use crate::places::Place;
 use crate::setting::Unready;
 use crate::tasks::Until;
 use crate::tokens;
 use engine::{Action, Ending, Fault, Verdict};
+use profile::revision::Revision;
 use std::sync::Arc;
 use std::time::Duration;
-use store::StoreError;
+use store::{State, StoreError};
 use uuid::Uuid;
 
 /// A step that cannot be done now is tried again after so long.
@@ -65,7 +67,11 @@ async fn rendered(core: &Core, run: Uuid) -> Result<Option<Ready>, StoreError> {
     };
     let mut live = match Live::read(core, &row).await {
         Ok(live) => live,
-        Err(Unready::Fault(fault)) => return refused(core, run, &fault).await,
+        Err(Unready::Fault(fault)) => {
+            core.store.run_not_sent(run, &fault.to_json(), None).await?;
+            core.watches.state(run, State::Failed.as_str());
+            return Ok(None);
+        }
         Err(why) => {
             tracing::warn!(run.id = %run, %why, "preparing is put off");
             core.store.unprepare(run, row.ver, AGAIN).await?;
@@ -94,7 +100,9 @@ async fn rendered(core: &Core, run: Uuid) -> Result<Option<Ready>, StoreError> {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 Verdict::Continue
             }
-            Action::Ended(Ending::Failed(fault)) => return refused(core, run, &fault).await,
+            Action::Ended(Ending::Failed(fault)) => {
+                return refused(core, run, &live.revision, &fault).await;
+            }
             other => {
                 tracing::error!(run.id = %run, ?other, "a run that prepares asks for something else");
                 core.store.unprepare(run, row.ver, AGAIN).await?;
@@ -102,13 +110,29 @@ async fn rendered(core: &Core, run: Uuid) -> Result<Option<Ready>, StoreError> {
             }
         };
         if let Verdict::Failed(fault) = verdict {
-            return refused(core, run, &fault).await;
+            return refused(core, run, &live.revision, &fault).await;
         }
     }
 }
 
-async fn refused(core: &Core, run: Uuid, fault: &Fault) -> Result<Option<Ready>, StoreError> {
-    core.store.run_not_sent(run, &fault.to_json()).await?;
-    core.watches.state(run, "failed");
+/// Nothing was sent, so the run ends, or goes on under its fallback.
+async fn refused(
+    core: &Core,
+    run: Uuid,
+    revision: &Revision,
+    fault: &Fault,
+) -> Result<Option<Ready>, StoreError> {
+    let fallback = fallback::after(core, (run, revision), fault).await?;
+    let failure = fault.to_json();
+    let moved = core
+        .store
+        .run_not_sent(run, &failure, fallback.as_ref())
+        .await?;
+    if let Some(moved) = moved {
+        if let (State::Queued, Some(to)) = (moved.state, &fallback) {
+            fallback::tell(core, run, to);
+        }
+        core.watches.state(run, moved.state.as_str());
+    }
     Ok(None)
 }

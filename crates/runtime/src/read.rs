@@ -4,7 +4,7 @@ use crate::catalogue::hex;
 use crate::core::Core;
 use crate::error::RunError;
 use crate::setting::Recorded;
-use crate::view::{ArtifactView, AttemptView, RunView, Status};
+use crate::view::{ArtifactView, AttemptView, FallbackView, RunView, Status};
 use serde_json::Value;
 use store::artifacts::ArtifactRow;
 use store::runs::{AttemptRow, RunDetails};
@@ -77,6 +77,10 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
             .and_then(|captured| captured.get(name))
             .cloned()
     };
+    let (model, cost) = recorded.under(&row.revision_id);
+    let fallback = recorded.fallback_view(row.fell_back.as_ref());
+    let mut warnings = captured(WARNINGS).map(texts).unwrap_or_default();
+    warnings.extend(fallback.as_ref().and_then(FallbackView::warning));
     let progress = row.progress.and_then(|percent| u8::try_from(percent).ok());
     RunView {
         id: row.run_id,
@@ -84,13 +88,14 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         status: status_of(row.state),
         state: row.state.as_str().to_owned(),
         purpose: row.purpose.clone(),
-        provider: recorded.provider,
-        model: recorded.model,
-        profile_key: recorded.profile_key,
+        provider: model.provider,
+        model: model.model,
+        profile_key: model.profile_key,
+        fallback,
         revision: hex(&row.revision_id),
         progress: if succeeded { Some(100) } else { progress },
         output: captured(OUTPUT),
-        warnings: captured(WARNINGS).map(texts).unwrap_or_default(),
+        warnings,
         artifacts: details
             .artifacts
             .iter()
@@ -101,9 +106,13 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         overdue: row.overdue,
         cancel_requested: row.cancel_requested,
         held: row.held,
-        cost: recorded.cost,
+        cost,
         provider_job_id: row.provider_job_id.clone(),
-        attempts: details.attempts.iter().map(attempt_of).collect(),
+        attempts: details
+            .attempts
+            .iter()
+            .map(|attempt| attempt_of(&recorded, attempt))
+            .collect(),
         metadata: recorded.metadata,
         retry_of: recorded.retry_of,
         seq: row.event_seq,
@@ -151,9 +160,10 @@ pub(crate) fn artifact_of(core: &Core, run: Uuid, row: &ArtifactRow) -> Artifact
     }
 }
 
-fn attempt_of(row: &AttemptRow) -> AttemptView {
+fn attempt_of(recorded: &Recorded, row: &AttemptRow) -> AttemptView {
     AttemptView {
         n: row.n,
+        model: recorded.under(&row.revision_id).0.model,
         outcome: row.outcome.as_str().to_owned(),
         http_status: row.http_status,
         provider_job_id: row.provider_job_id.clone(),

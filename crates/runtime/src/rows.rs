@@ -157,20 +157,21 @@ fn routing(row: &table::RoutingRow) -> language::RoutingRow {
             row.name.as_deref().unwrap_or(&row.target_model),
         ),
         tenant: row.tenant,
+        provider: row.provider.clone(),
         conditions: row.conditions.clone(),
         target_model: row.target_model.clone(),
         fallback_model: row.fallback_model.clone(),
+        fallback_provider: row
+            .fallback_provider
+            .clone()
+            .filter(|slug| *slug != row.provider),
+        fallback_on: row.fallback_on.clone(),
         priority: i64::from(row.priority),
     }
 }
 
 /// A bundle's rows, as the database takes them.
 pub(crate) fn to_tables(rows: &language::Rows) -> table::Rows {
-    let provider = rows
-        .providers
-        .first()
-        .map(|row| row.slug.clone())
-        .unwrap_or_default();
     table::Rows {
         providers: rows.providers.iter().map(put_provider).collect(),
         credentials: rows.credentials.iter().map(put_credential).collect(),
@@ -179,11 +180,7 @@ pub(crate) fn to_tables(rows: &language::Rows) -> table::Rows {
         response_schemas: rows.response_schemas.iter().map(put_schema).collect(),
         models: rows.models.iter().map(put_model).collect(),
         profiles: rows.profiles.iter().map(put_profile).collect(),
-        routing_rules: rows
-            .routing_rules
-            .iter()
-            .map(|row| put_routing(row, &provider))
-            .collect(),
+        routing_rules: rows.routing_rules.iter().map(put_routing).collect(),
         ..table::Rows::default()
     }
 }
@@ -296,12 +293,14 @@ fn put_profile(row: &language::ProfileRow) -> table::ProfileRow {
     }
 }
 
-fn put_routing(row: &language::RoutingRow, provider: &str) -> table::RoutingRow {
+fn put_routing(row: &language::RoutingRow) -> table::RoutingRow {
     table::RoutingRow {
-        provider: provider.to_owned(),
+        provider: row.provider.clone(),
         conditions: object(&row.conditions),
         target_model: row.target_model.clone(),
         fallback_model: row.fallback_model.clone(),
+        fallback_provider: row.fallback_provider.clone(),
+        fallback_on: row.fallback_on.clone(),
         priority: small(row.priority),
         ..table::RoutingRow::default()
     }

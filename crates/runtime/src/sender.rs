@@ -8,7 +8,7 @@ use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
 use crate::tokens;
 use crate::watches::Speech;
-use engine::flow::{Accepted as Job, Retry, Then as Next};
+use engine::flow::{Accepted as Job, Then as Next};
 use engine::http::Ear;
 use engine::request::Request;
 use engine::{Event, Fault, Flow, Kind, Verdict};
@@ -18,6 +18,8 @@ use std::time::Duration;
 use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
 use store::{Rule, State, StoreError};
 use uuid::Uuid;
+
+mod closed;
 
 /// What is kept of an answer that refused, in characters.
 const EXCERPT: usize = 2_000;
@@ -276,62 +278,6 @@ impl Written<'_> {
             .watches
             .state(live.run, State::Validating.as_str());
         Ok(true)
-    }
-
-    async fn closed(
-        &self,
-        live: &mut Live,
-        how: ClosedHow,
-        fault: &Fault,
-        retry: Option<Retry>,
-    ) -> Result<bool, StoreError> {
-        let now = self.core.clock.now_ms();
-        self.core
-            .drift
-            .fault(&live.revision, "submit", fault, live.run);
-        let then = match retry {
-            Some(retry) => Then::Again(Duration::from_millis(
-                u64::try_from(retry.not_before_ms.saturating_sub(now)).unwrap_or(0),
-            )),
-            None => Then::Fail(fault.to_json()),
-        };
-        tracing::info!(run.id = %live.run, attempt = live.n, class = fault.class_word(), again = retry.is_some(), "not accepted");
-        if let (
-            Some(Retry {
-                pauses_credential: true,
-                ..
-            }),
-            Then::Again(wait),
-        ) = (retry, &then)
-        {
-            let _ = self
-                .core
-                .store
-                .credential_pause(live.credential, *wait, fault.class_word())
-                .await;
-        }
-        if retry.is_some() {
-            let captured = live.flow.captured();
-            written("captured", || {
-                self.core.store.captured_put(live.run, live.n, &captured)
-            })
-            .await?;
-        }
-        let fact = Closed {
-            run_id: live.run,
-            n: live.n,
-            how,
-            http_status: fault
-                .http_status
-                .and_then(|status| i16::try_from(status).ok()),
-            answer: Some(excerpt(fault)),
-            then,
-        };
-        let moved = written("closed", || self.core.store.fact_closed(&fact)).await?;
-        if let Some(moved) = moved {
-            self.core.watches.state(live.run, moved.state.as_str());
-        }
-        Ok(false)
     }
 
     async fn unknown(

@@ -3,6 +3,7 @@
 use crate::catalogue::RevisionError;
 use crate::core::Core;
 use crate::error::RunError;
+use crate::fallback::Standby;
 use crate::ground::Shared;
 use crate::inputs;
 use crate::view::Cost;
@@ -37,6 +38,8 @@ pub(crate) struct Recorded {
     pub(crate) cost: Option<Cost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_of: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fallback: Option<Standby>,
 }
 
 impl Recorded {
@@ -117,7 +120,7 @@ async fn shared(core: &Core, row: &WorkRow) -> Result<Arc<Shared>, Unready> {
 }
 
 async fn over(core: &Core, row: &WorkRow, shared: &Shared) -> Result<(Setting, Resume), Unready> {
-    let (checked, media) = asked(core, row.tenant_id, &row.request).await?;
+    let (checked, media) = asked(core, row.tenant_id, &row.request, &row.revision_id).await?;
     let identity = identity(row.run_id, row.attempt);
     let setting = shared
         .ground
@@ -134,15 +137,16 @@ pub(crate) fn identity(run: Uuid, n: i32) -> RunIdentity {
     }
 }
 
-/// What the caller gave, of `runs.request`.
+/// What the caller gave, of `runs.request`, as this revision of the run reads it.
 pub(crate) async fn asked(
     core: &Core,
     tenant: Uuid,
     request: &Value,
+    revision_id: &[u8],
 ) -> Result<(Checked, Media), Unready> {
     let recorded = Recorded::read(request)?;
     let media = media(core, tenant, &recorded).await?;
-    let call = recorded.call;
+    let call = recorded.call_under(revision_id);
     Ok((Checked { call }, media))
 }
 

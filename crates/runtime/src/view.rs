@@ -1,5 +1,6 @@
 //! A run, as its caller sees it: the JSON of `GET /v1/runs/{id}`.
 
+use profile::revision::Revision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -18,19 +19,22 @@ pub struct RunView {
     pub state: String,
     /// What it makes.
     pub purpose: String,
-    /// `ai_providers.slug`
+    /// `ai_providers.slug` of what it runs under now.
     pub provider: Option<String>,
     /// `ai_models.model_id`
     pub model: Option<String>,
     /// `model_api_profiles.profile_key`
     pub profile_key: Option<String>,
+    /// What the routing rule names for when the target is not to be had; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackView>,
     /// What it runs under, in hex.
     pub revision: String,
     /// 0 to 100; absent while the provider says nothing.
     pub progress: Option<u8>,
     /// Of a run that succeeded.
     pub output: Option<Value>,
-    /// Mismatches with a response schema that is not strict.
+    /// Mismatches with a response schema that is not strict; that a declared fallback cannot serve the call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Files that are stored.
@@ -79,6 +83,14 @@ impl RunView {
         self.ended_at.is_some()
     }
 
+    /// The model that runs, or ran, since the target was not to be had.
+    #[must_use]
+    pub fn fallen_to(&self) -> Option<&str> {
+        let used = self.fallback.as_ref();
+        let used = used.filter(|fallback| fallback.status == FallbackStatus::Used)?;
+        used.model.model.as_deref()
+    }
+
     /// A member of `failure` that is a text: `code`, `provider_message`.
     #[must_use]
     pub fn failure_text(&self, member: &str) -> Option<&str> {
@@ -100,6 +112,67 @@ pub enum Status {
     Failed,
     /// Ended by the caller.
     Canceled,
+}
+
+/// A model by the names of its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelView {
+    /// `ai_providers.slug`
+    pub provider: Option<String>,
+    /// `ai_models.model_id`
+    pub model: Option<String>,
+    /// `model_api_profiles.profile_key`
+    pub profile_key: Option<String>,
+}
+
+impl ModelView {
+    pub(crate) fn of(revision: &Revision) -> Self {
+        Self {
+            provider: Some(revision.provider.clone()),
+            model: revision.model.clone(),
+            profile_key: Some(revision.profile_key.clone()),
+        }
+    }
+}
+
+/// The fallback of the routing rule that chose a run's model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FallbackView {
+    /// What the rule names.
+    pub model: ModelView,
+    /// Whether it ran.
+    pub status: FallbackStatus,
+    /// Why it is not available.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
+    /// Once it is used: the model that was tried first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<ModelView>,
+    /// Once it is used: the failure of that model, as in `failure`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+impl FallbackView {
+    /// Why it is not available, in a line.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let name = self.model.model.as_deref().unwrap_or_default();
+        let why = self.why.join("; ");
+        (self.status == FallbackStatus::Unavailable)
+            .then(|| format!("the fallback `{name}` cannot serve this call: {why}"))
+    }
+}
+
+/// What became of a fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FallbackStatus {
+    /// It accepts the call, and was not needed so far.
+    Ready,
+    /// It cannot serve this call.
+    Unavailable,
+    /// The run goes on, or went on, under it.
+    Used,
 }
 
 /// A file of a run.
@@ -138,6 +211,8 @@ pub struct Cost {
 pub struct AttemptView {
     /// Number, from 1.
     pub n: i32,
+    /// `ai_models.model_id` of what was sent.
+    pub model: Option<String>,
     /// `pending`, `not_sent`, `refused`, `accepted`, `unknown`, `job_failed`, `written_off`.
     pub outcome: String,
     /// Of the answer.

@@ -180,7 +180,8 @@ impl Store {
                           and run_id <> all($2) for update skip locked),
             att as (update submit_attempts a set outcome = 'unknown' from gone
                     where a.run_id = gone.run_id and a.n = gone.attempt and a.outcome = 'pending' returning a.run_id)
-            update run_states r set state = 'submit_unknown', ver = r.ver + 1, shard = $3, worker_id = null, spent = 'maybe'
+            update run_states r set state = 'submit_unknown', ver = r.ver + 1, shard = $3, worker_id = null,
+                spent = case r.spent when 'yes' then 'yes' else 'maybe' end
             from gone where r.run_id = gone.run_id returning r.run_id
             "#,
             worker,
@@ -290,7 +291,8 @@ impl Claim {
                 join run_states s using (run_id) where s.state = 'queued' or (s.state = 'preparing' and s.worker_id = $1)
                 on conflict do nothing
                 returning run_id, n)
-            update run_states s set state = 'submitting', ver = s.ver + 1, worker_id = $1, attempt = att.n, spent = 'maybe'
+            update run_states s set state = 'submitting', ver = s.ver + 1, worker_id = $1, attempt = att.n,
+                spent = case s.spent when 'yes' then 'yes' else 'maybe' end
             from att where s.run_id = att.run_id and s.state in ('queued', 'preparing') returning s.run_id, s.ver
             "#,
             self.worker,
@@ -311,7 +313,7 @@ impl Claim {
     ///
     /// [`StoreError::Unreachable`]: nothing is claimed.
     pub async fn refuse(&mut self, run: Uuid, failure: &Value) -> Result<bool, StoreError> {
-        let ended = crate::decisions::fail_unsent(&mut self.tx, run, failure).await?;
+        let ended = crate::decisions::fail_unsent(&mut self.tx, run, failure, None).await?;
         Ok(ended.is_some())
     }
 

@@ -2,6 +2,7 @@
 //! is stale: it reads the run again and lets go. Each locks the run first, so
 //! that an attempt never changes under a decision that then finds itself stale.
 
+use crate::facts::{Fallback, Moved};
 use crate::{State, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -53,8 +54,8 @@ pub struct JobFailed {
     pub ver: i64,
     /// Its code, class and message.
     pub failure: Value,
-    /// Revision and credential of a declared fallback; absent: the run fails.
-    pub fallback: Option<(Vec<u8>, Uuid)>,
+    /// What it goes on under; absent: the run fails.
+    pub fallback: Option<Fallback>,
 }
 
 impl Store {
@@ -106,7 +107,8 @@ impl Store {
         Ok(sqlx::query_scalar!(
             r#"
             with st as (
-                update run_states set state = 'failed', ver = ver + 1, ended_at = now(), shard = null, spent = 'maybe',
+                update run_states set state = 'failed', ver = ver + 1, ended_at = now(), shard = null,
+                    spent = case spent when 'yes' then 'yes' else 'maybe' end,
                     failure = $3::jsonb || '{"code": "unknown_outcome"}', event_seq = event_seq + 1
                 where run_id = $1 and ver = $2 and state = 'submit_unknown' returning run_id, tenant_id, event_seq, ver, failure),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st),
@@ -139,7 +141,8 @@ impl Store {
             with st as (select run_id from run_states where run_id = $1 and attempt = $2 and state = 'submit_unknown' and ver = $3 for update),
             att as (update submit_attempts a set outcome = 'written_off' from st
                     where a.run_id = st.run_id and a.n = $2 and outcome = 'unknown' returning a.run_id)
-            update run_states s set state = 'queued', ver = s.ver + 1, shard = null, spent = 'maybe'
+            update run_states s set state = 'queued', ver = s.ver + 1, shard = null,
+                spent = case s.spent when 'yes' then 'yes' else 'maybe' end
             from att where s.run_id = att.run_id returning s.ver
             "#,
             run,
@@ -310,34 +313,45 @@ impl Store {
         .await?)
     }
 
-    /// The job failed. With a fallback the run is queued under the other revision, its money counted as spent; else it fails.
+    /// The job failed. With a fallback the run is queued under the other revision with an empty record, its money counted
+    /// as spent; without one, and where it may not be ([`Fallback`]), the run fails.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
-    pub async fn job_failed(&self, failed: &JobFailed) -> Result<Option<i64>, StoreError> {
-        let (revision, credential) = failed
-            .fallback
-            .as_ref()
-            .map_or((None, None), |(r, c)| (Some(r.as_slice()), Some(*c)));
-        Ok(sqlx::query_scalar!(
+    pub async fn job_failed(&self, failed: &JobFailed) -> Result<Option<Moved>, StoreError> {
+        let (revision, credential, told) = Fallback::parts(failed.fallback.as_ref());
+        let row = sqlx::query!(
             r#"
             with st as (select run_id from run_states where run_id = $1 and attempt = $2 and state in ('polling', 'fetching') and ver = $3 for update),
             att as (update submit_attempts a set outcome = 'job_failed' from st
                     where a.run_id = st.run_id and a.n = $2 and outcome = 'accepted' returning a.run_id),
+            may as (select run_id, $5::bytea is not null and run_may_fall_back(run_id, $5, $6) as fall from att),
             moved as (
-                update run_states s set state = case when $5::bytea is null then 'failed' else 'queued' end, ver = s.ver + 1,
-                    failure = $4, shard = null, revision_id = coalesce($5, s.revision_id), credential_id = coalesce($6, s.credential_id),
-                    provider_job_id = case when $5::bytea is null then s.provider_job_id end,
-                    ended_at = case when $5::bytea is null then now() end,
+                update run_states s set state = case when may.fall then 'queued' else 'failed' end, ver = s.ver + 1, shard = null,
+                    failure = case when not may.fall then $4::jsonb end,
+                    revision_id = case when may.fall then $5 else s.revision_id end,
+                    credential_id = case when may.fall then $6 else s.credential_id end,
+                    not_before = case when may.fall then now() else s.not_before end,
+                    captured = case when not may.fall then s.captured end,
+                    provider_job_id = case when not may.fall then s.provider_job_id end,
+                    endpoint = case when not may.fall then s.endpoint end,
+                    accepted_at = case when not may.fall then s.accepted_at end,
+                    deadline_at = case when not may.fall then s.deadline_at end,
+                    give_up_at = case when not may.fall then s.give_up_at end,
+                    result_expires_at = case when not may.fall then s.result_expires_at end,
+                    overdue_at = case when not may.fall then s.overdue_at end,
+                    progress = case when not may.fall then s.progress end,
+                    ended_at = case when not may.fall then now() end,
                     event_seq = s.event_seq + 1
-                from att where s.run_id = att.run_id returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.state),
+                from may where s.run_id = may.run_id returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.state),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
-                   select run_id, event_seq, tenant_id, case state when 'failed' then 'failed' else 'fallback' end, coalesce(failure, '{}') from moved),
+                   select run_id, event_seq, tenant_id, case state when 'failed' then 'failed' else 'fallback' end,
+                          case state when 'failed' then coalesce(failure, '{}') else $7::jsonb end from moved),
             ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
                    select m.run_id, m.tenant_id, 'callback', m.event_seq, 'run.failed', r.request -> 'callback' ->> 'url'
                    from moved m join runs r using (run_id) where m.state = 'failed' and r.request -> 'callback' ->> 'url' is not null)
-            select ver as "ver!" from moved
+            select state as "state!", ver as "ver!" from moved
             "#,
             failed.run_id,
             failed.n,
@@ -345,9 +359,11 @@ impl Store {
             failed.failure,
             revision,
             credential,
+            told,
         )
         .fetch_optional(&self.pool)
-        .await?)
+        .await?;
+        row.map(|row| Moved::of(&row.state, row.ver)).transpose()
     }
 
     /// Given up for time. `answer_age`: how old the answer is that last said "pending" (none: absent). No run ends without an
@@ -435,7 +451,7 @@ impl Store {
     }
 
     /// Ends a run of which nothing was sent under this claim: `not_started`, a `before` step or a rendering that failed.
-    /// `None`: it is neither queued nor preparing.
+    /// With a fallback it is queued under that instead, where it may be ([`Fallback`]). `None`: it is neither queued nor preparing.
     ///
     /// # Errors
     ///
@@ -444,9 +460,10 @@ impl Store {
         &self,
         run: Uuid,
         failure: &Value,
-    ) -> Result<Option<i64>, StoreError> {
+        fallback: Option<&Fallback>,
+    ) -> Result<Option<Moved>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        fail_unsent(&mut connection, run, failure).await
+        fail_unsent(&mut connection, run, failure, fallback).await
     }
 }
 
@@ -455,21 +472,37 @@ pub(crate) async fn fail_unsent(
     connection: &mut PgConnection,
     run: Uuid,
     failure: &Value,
-) -> Result<Option<i64>, StoreError> {
-    Ok(sqlx::query_scalar!(
+    fallback: Option<&Fallback>,
+) -> Result<Option<Moved>, StoreError> {
+    let (revision, credential, told) = Fallback::parts(fallback);
+    let row = sqlx::query!(
         r#"
-        with st as (
-            update run_states set state = 'failed', ver = ver + 1, ended_at = now(), worker_id = null, failure = $2, event_seq = event_seq + 1
-            where run_id = $1 and state in ('queued', 'preparing') returning run_id, tenant_id, event_seq, ver, failure),
-        ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st),
+        with may as (select $1::uuid as run_id, $3::bytea is not null and run_may_fall_back($1, $3, $4) as fall),
+        st as (
+            update run_states s set state = case when may.fall then 'queued' else 'failed' end, ver = s.ver + 1, worker_id = null,
+                failure = case when not may.fall then $2::jsonb end,
+                revision_id = case when may.fall then $3 else s.revision_id end,
+                credential_id = case when may.fall then $4 else s.credential_id end,
+                captured = case when not may.fall then s.captured end,
+                not_before = case when may.fall then now() else s.not_before end,
+                ended_at = case when not may.fall then now() end, event_seq = s.event_seq + 1
+            from may where s.run_id = may.run_id and s.state in ('queued', 'preparing')
+            returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.state),
+        ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
+               select run_id, event_seq, tenant_id, case state when 'failed' then 'failed' else 'fallback' end,
+                      case state when 'failed' then coalesce(failure, '{}') else $5::jsonb end from st),
         ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
                select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.failed', r.request -> 'callback' ->> 'url'
-               from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null)
-        select ver as "ver!" from st
+               from st join runs r using (run_id) where st.state = 'failed' and r.request -> 'callback' ->> 'url' is not null)
+        select state as "state!", ver as "ver!" from st
         "#,
         run,
         failure,
+        revision,
+        credential,
+        told,
     )
     .fetch_optional(connection)
-    .await?)
+    .await?;
+    row.map(|row| Moved::of(&row.state, row.ver)).transpose()
 }

@@ -83,15 +83,37 @@ pub enum ClosedHow {
 pub enum Then {
     /// Wait so long, then try again.
     Again(Duration),
-    /// A declared fallback: try under another revision, at once.
+    /// The run goes on under its fallback, at once; it fails with `failure` where that may not be.
     Fallback {
-        /// What it runs under from now on.
-        revision_id: Vec<u8>,
-        /// Whose credential it uses.
-        credential_id: Uuid,
+        /// Under what.
+        to: Fallback,
+        /// Why.
+        failure: Value,
     },
     /// The run fails with this.
     Fail(Value),
+}
+
+/// What a run goes on under when its target is not to be had. Only once in a run, only while the caller wants it and
+/// `start_by` is not over, and never beside a file that is kept or an attempt that was written off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fallback {
+    /// What it runs under from now on.
+    pub revision_id: Vec<u8>,
+    /// Whose credential it uses.
+    pub credential_id: Uuid,
+    /// Body of the event `fallback`: from what, to what, and why.
+    pub told: Value,
+}
+
+impl Fallback {
+    /// Revision, credential and event, for a statement; three nulls: none is declared.
+    pub(crate) fn parts(of: Option<&Self>) -> (Option<&[u8]>, Option<Uuid>, Option<&Value>) {
+        of.map_or((None, None, None), |to| {
+            let revision = to.revision_id.as_slice();
+            (Some(revision), Some(to.credential_id), Some(&to.told))
+        })
+    }
 }
 
 /// A state and version that were written.
@@ -101,6 +123,13 @@ pub struct Moved {
     pub state: State,
     /// Its new version.
     pub ver: i64,
+}
+
+impl Moved {
+    pub(crate) fn of(state: &str, ver: i64) -> Result<Self, StoreError> {
+        let state = State::parse(state)?;
+        Ok(Self { state, ver })
+    }
 }
 
 /// "The answer is this": a synchronous one.
@@ -235,7 +264,8 @@ impl Store {
     }
 
     /// Writes "not sent" or "refused". It frees the run only if nobody has begun a replay. `None`: it changed nothing (a
-    /// replay began, or the fact stands already). A caller's cancel makes the run `canceled` instead.
+    /// replay began, or the fact stands already). A caller's cancel makes the run `canceled` instead. A fallback begins
+    /// with an empty record: what the target's steps captured means nothing to it.
     ///
     /// # Errors
     ///
@@ -247,35 +277,35 @@ impl Store {
         };
         let (state, wait, failure, fallback) = match &fact.then {
             Then::Again(wait) => (State::Queued, Some(*wait), None, None),
-            Then::Fallback {
-                revision_id,
-                credential_id,
-            } => (
-                State::Queued,
-                None,
-                None,
-                Some((revision_id.as_slice(), *credential_id)),
-            ),
+            Then::Fallback { to, failure } => (State::Failed, None, Some(failure), Some(to)),
             Then::Fail(failure) => (State::Failed, None, Some(failure), None),
         };
+        let (revision, credential, told) = Fallback::parts(fallback);
         let row = sqlx::query!(
             r#"
             with att as (update submit_attempts set outcome = $3, sender_ended = true, http_status = $4, answer = $5, ended_at = now()
                          where run_id = $1 and n = $2 and outcome in ('pending', 'unknown') and replays = 0 and $3 in ('not_sent', 'refused')
                          returning run_id),
+            may as (select run_id, $9::bytea is not null and run_may_fall_back(run_id, $9, $10) as fall from att),
             st as (
-                update run_states s set state = case when s.cancel_requested_at is not null then 'canceled' else $6 end, ver = s.ver + 1,
-                    worker_id = null, shard = null, not_before = coalesce(now() + make_interval(secs => $7), s.not_before),
-                    failure = case when s.cancel_requested_at is null then $8::jsonb end,
+                update run_states s set
+                    state = case when s.cancel_requested_at is not null then 'canceled' when may.fall then 'queued' else $6 end, ver = s.ver + 1,
+                    worker_id = null, shard = null,
+                    not_before = case when may.fall then now() else coalesce(now() + make_interval(secs => $7), s.not_before) end,
+                    failure = case when s.cancel_requested_at is null and not may.fall then $8::jsonb end,
                     spent = case when exists (select 1 from submit_attempts p where p.run_id = $1 and p.n < $2
                                               and p.outcome in ('job_failed', 'written_off')) then s.spent else 'none' end,
-                    revision_id = coalesce($9, s.revision_id), credential_id = coalesce($10, s.credential_id),
-                    ended_at = case when s.cancel_requested_at is not null or $6 = 'failed' then now() end,
+                    revision_id = case when may.fall then $9 else s.revision_id end,
+                    credential_id = case when may.fall then $10 else s.credential_id end,
+                    captured = case when not may.fall then s.captured end,
+                    ended_at = case when s.cancel_requested_at is not null or $6 = 'failed' and not may.fall then now() end,
                     event_seq = s.event_seq + case when s.cancel_requested_at is not null or $6 = 'failed' then 1 else 0 end
-                from att where s.run_id = att.run_id and s.attempt = $2 and s.state in ('submitting', 'submit_unknown') and $6 in ('queued', 'failed')
-                returning s.run_id, s.tenant_id, s.event_seq, s.state, s.ver, s.failure),
+                from may where s.run_id = may.run_id and s.attempt = $2 and s.state in ('submitting', 'submit_unknown') and $6 in ('queued', 'failed')
+                returning s.run_id, s.tenant_id, s.event_seq, s.state, s.ver, s.failure, may.fall),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
-                   select run_id, event_seq, tenant_id, state, coalesce(failure, '{}') from st where state <> 'queued'),
+                   select run_id, event_seq, tenant_id, case state when 'queued' then 'fallback' else state end,
+                          case state when 'queued' then $11::jsonb else coalesce(failure, '{}') end
+                   from st where state <> 'queued' or fall),
             ob as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
                    select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.' || st.state, r.request -> 'callback' ->> 'url'
                    from st join runs r using (run_id) where st.state <> 'queued' and r.request -> 'callback' ->> 'url' is not null)
@@ -289,18 +319,13 @@ impl Store {
             state.as_str(),
             wait.map(|w| w.as_secs_f64()),
             failure,
-            fallback.map(|(revision, _)| revision),
-            fallback.map(|(_, credential)| credential),
+            revision,
+            credential,
+            told,
         )
         .fetch_optional(&self.pool)
         .await?;
-        row.map(|row| {
-            Ok(Moved {
-                state: State::parse(&row.state)?,
-                ver: row.ver,
-            })
-        })
-        .transpose()
+        row.map(|row| Moved::of(&row.state, row.ver)).transpose()
     }
 
     /// Writes a synchronous answer with its acceptance, in one statement. `None`: it stands already, or the attempt is
@@ -342,7 +367,8 @@ impl Store {
             r#"
             with att as (update submit_attempts set outcome = 'unknown', sender_ended = true, http_status = $4, answer = $5, ended_at = now()
                          where run_id = $1 and n = $2 and outcome in ('pending', 'unknown') and not sender_ended returning run_id)
-            update run_states s set state = 'submit_unknown', ver = s.ver + 1, shard = $3, worker_id = null, spent = 'maybe'
+            update run_states s set state = 'submit_unknown', ver = s.ver + 1, shard = $3, worker_id = null,
+                spent = case s.spent when 'yes' then 'yes' else 'maybe' end
             from att where s.run_id = att.run_id and s.attempt = $2 and s.state = 'submitting' returning s.ver
             "#,
             fact.run_id,

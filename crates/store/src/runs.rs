@@ -68,6 +68,8 @@ pub struct RunRow {
     pub request_sha256: Vec<u8>,
     /// What it runs under now.
     pub revision_id: Vec<u8>,
+    /// Body of the event `fallback`, once it runs under its fallback. Absent in lists.
+    pub fell_back: Option<Value>,
     /// Where it stands.
     pub state: State,
     /// Counts state changes.
@@ -107,6 +109,8 @@ pub struct RunRow {
 pub struct AttemptRow {
     /// Number, from 1.
     pub n: i32,
+    /// What was sent was rendered from this.
+    pub revision_id: Vec<u8>,
     /// How it ended.
     pub outcome: Outcome,
     /// The last answer's status.
@@ -349,7 +353,9 @@ async fn read_run(connection: &mut PgConnection, run: Uuid) -> Result<Option<Run
         select s.run_id, s.tenant_id, u.purpose, u.request, u.request_sha256, s.revision_id, s.state, s.ver, s.held, s.attempt,
                s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
                s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
-               s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at
+               s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at,
+               case when s.revision_id <> u.revision_id
+                    then (select e.body from run_events e where e.run_id = s.run_id and e.kind = 'fallback' limit 1) end as fell_back
         from runs u join run_states s using (run_id) where s.run_id = $1 and s.erased_at is null
         "#,
         run,
@@ -365,7 +371,7 @@ async fn read_attempts(
 ) -> Result<Vec<AttemptRow>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        select n, outcome, http_status, provider_job_id, replays, adopted, sent_at, ended_at
+        select n, revision_id, outcome, http_status, provider_job_id, replays, adopted, sent_at, ended_at
         from submit_attempts where run_id = $1 order by n
         "#,
         run,
@@ -376,6 +382,7 @@ async fn read_attempts(
         .map(|row| {
             Ok(AttemptRow {
                 n: row.n,
+                revision_id: row.revision_id,
                 outcome: Outcome::parse(&row.outcome)?,
                 http_status: row.http_status,
                 provider_job_id: row.provider_job_id,
@@ -396,6 +403,7 @@ struct Raw {
     request: Value,
     request_sha256: Vec<u8>,
     revision_id: Vec<u8>,
+    fell_back: Option<Value>,
     state: String,
     ver: i64,
     held: bool,
@@ -423,6 +431,7 @@ impl Raw {
             request: self.request,
             request_sha256: self.request_sha256,
             revision_id: self.revision_id,
+            fell_back: self.fell_back,
             state: State::parse(&self.state)?,
             ver: self.ver,
             held: self.held,

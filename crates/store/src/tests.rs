@@ -3,6 +3,7 @@
 mod catalogue;
 mod durability;
 mod erase;
+mod fallback;
 mod faults;
 mod house;
 mod live_attempt;

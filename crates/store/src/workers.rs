@@ -338,7 +338,7 @@ impl Store {
                 returning a.run_id)
             update run_states r set state = case gone.state when 'preparing' then 'queued' else 'submit_unknown' end,
                 ver = r.ver + 1, shard = case gone.state when 'preparing' then null else $2::smallint end, worker_id = null,
-                spent = case gone.state when 'preparing' then r.spent else 'maybe' end
+                spent = case when gone.state = 'preparing' or r.spent = 'yes' then r.spent else 'maybe' end
             from gone where r.run_id = gone.run_id returning r.run_id, r.state
             "#,
             worker,

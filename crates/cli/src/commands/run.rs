@@ -105,6 +105,19 @@ pub(crate) async fn finish(
     }
 }
 
+/// Which model ran instead of which, and why.
+fn fallback(view: &RunView) -> Option<String> {
+    let ran = view.fallen_to()?;
+    let fallback = view.fallback.as_ref()?;
+    let tried = fallback.instead_of.as_ref()?.model.as_deref()?;
+    let word = |name| fallback.after.as_ref()?.get(name)?.as_str();
+    let class = word("class").unwrap_or_default();
+    let why = word("message").unwrap_or_default();
+    Some(format!(
+        "the fallback `{ran}` ran instead of `{tried}` ({class}: {why})"
+    ))
+}
+
 fn tell(view: &RunView, files: &[saved::File], shown: Shown) {
     for file in files {
         ui::done(&format!(
@@ -113,6 +126,9 @@ fn tell(view: &RunView, files: &[saved::File], shown: Shown) {
             file.content_type,
             file.bytes
         ));
+    }
+    if let Some(line) = fallback(view) {
+        ui::note(&line);
     }
     view.warnings
         .iter()

@@ -48,7 +48,7 @@ pub(super) fn rows(value: &Value, at: &Place, sink: &Sink) -> Rows {
         row.finish();
     });
     for_rows(&root, "routing_rules", sink, |row| {
-        rows.routing_rules.extend(routing(&row));
+        rows.routing_rules.extend(reader.routing(&row));
         row.finish();
     });
     root.finish();
@@ -161,23 +161,6 @@ fn template(row: &Fields<'_>) -> Option<TemplateRow> {
     })
 }
 
-fn routing(row: &Fields<'_>) -> Option<RoutingRow> {
-    let conditions = row.raw("conditions").cloned().unwrap_or_default();
-    let fallback = row.text("fallback_model");
-    let priority = row.raw("priority").and_then(Value::as_i64);
-    if priority.is_none() && row.raw("priority").is_some() {
-        row.whole("priority");
-    }
-    Some(RoutingRow {
-        at: row.at().clone(),
-        tenant: None,
-        conditions,
-        target_model: row.required_text("target_model")?.to_owned(),
-        fallback_model: fallback.map(str::to_owned),
-        priority: priority.unwrap_or(0),
-    })
-}
-
 /// Reads the rows that belong to the provider.
 struct Reader<'a> {
     slug: String,
@@ -185,6 +168,32 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn routing(&self, row: &Fields<'_>) -> Option<RoutingRow> {
+        let target = row.required_text("target_model");
+        let fallback = row.text("fallback_model");
+        let elsewhere = row.text("fallback_provider");
+        let on = row.texts("fallback_on");
+        if fallback.is_none() && (elsewhere.is_some() || on.is_some()) {
+            row.missing("fallback_model");
+        }
+        let priority = row.raw("priority").and_then(Value::as_i64);
+        if priority.is_none() && row.raw("priority").is_some() {
+            row.whole("priority");
+        }
+        let texts = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+        Some(RoutingRow {
+            at: row.at().clone(),
+            tenant: None,
+            provider: self.slug.clone(),
+            conditions: row.raw("conditions").cloned().unwrap_or_default(),
+            target_model: target?.to_owned(),
+            fallback_model: fallback.map(str::to_owned),
+            fallback_provider: elsewhere.map(str::to_owned),
+            fallback_on: on.map(texts).unwrap_or_default(),
+            priority: priority.unwrap_or(0),
+        })
+    }
+
     fn auth_profile(&self, row: &Fields<'_>, rows: &mut Rows) {
         let key = row.required_text("profile_key");
         let auth_type = row.required_text("auth_type");

@@ -28,10 +28,11 @@ pub fn write(rows: &Rows) -> Value {
     put_list(&mut bundle, "models", rows.models.iter().map(model));
     put_list(&mut bundle, "profiles", rows.profiles.iter().map(profile));
     let rules = rows.routing_rules.iter().map(|row| {
-        said(
-            json!({ "conditions": row.conditions, "target_model": row.target_model,
-                     "fallback_model": row.fallback_model, "priority": row.priority }),
-        )
+        let on = (!row.fallback_on.is_empty()).then_some(&row.fallback_on);
+        said(json!({
+            "conditions": row.conditions, "target_model": row.target_model, "fallback_model": row.fallback_model,
+            "fallback_provider": row.fallback_provider, "fallback_on": on, "priority": row.priority,
+        }))
     });
     put_list(&mut bundle, "routing_rules", rules);
     Value::Object(bundle)

@@ -1,6 +1,6 @@
 //! The choice of a profile for a call (section 1), as a pure function.
 
-use super::{Ask, Choice, Compiled, Entry};
+use super::{Ask, Choice, Compiled, Entry, Fallback, ModelKey, RoutingRule};
 use crate::check::walk::nearest;
 use crate::revision::{Purpose, Revision};
 use diag::{Code, Diagnostic, Diagnostics, Place};
@@ -15,20 +15,52 @@ use std::sync::Arc;
 /// profile was refused.
 pub fn choose(compiled: &Compiled, ask: &Ask) -> Result<Choice, Diagnostics> {
     let candidates = candidates(compiled, ask)?;
-    let (model, fallback) = model(compiled, ask, &candidates)?;
+    if let Some(rule) = rule(compiled, ask, &candidates) {
+        return Ok(Choice {
+            revision: of_key(&candidates, &rule.target, ask)?,
+            fallback: rule.fallback.as_ref().map(|rule| Fallback {
+                rule: rule.clone(),
+                revision: of_key(&candidates, &rule.to, ask),
+            }),
+        });
+    }
+    let model = model(ask, &candidates)?;
     let entry = best(
         &of_one_model(&candidates, model.as_deref(), ask),
         model.as_deref(),
         ask,
     )?;
-    let fallback = fallback.and_then(|model| {
-        let entry = best(&candidates, Some(&model), ask).ok()?;
-        entry.revision.as_ref().ok().cloned()
-    });
     Ok(Choice {
         revision: usable(entry)?,
-        fallback,
+        fallback: None,
     })
+}
+
+/// The rule that chooses the model: none does when the call names one, and none
+/// whose target has not the profile that the call names.
+fn rule<'c>(compiled: &'c Compiled, ask: &Ask, candidates: &[&Entry]) -> Option<&'c RoutingRule> {
+    if ask.model.is_some() {
+        return None;
+    }
+    let visible = |rule: &&RoutingRule| rule.tenant.is_none() || rule.tenant == ask.tenant;
+    let keyed = |entry: &Entry| {
+        let asked = ask.profile_key.as_ref();
+        asked.is_none_or(|key| entry.key.profile_key == *key)
+    };
+    let serves = |rule: &RoutingRule| {
+        let mut of_target = candidates.iter().filter(|entry| rule.target.is_of(entry));
+        of_target.any(|entry| keyed(entry))
+    };
+    let mut rules = compiled.rules.iter().filter(visible);
+    rules.find(|rule| serves(rule) && rule.holds(ask))
+}
+
+/// The profile that serves this very model.
+fn of_key(candidates: &[&Entry], key: &ModelKey, ask: &Ask) -> Result<Arc<Revision>, Diagnostics> {
+    let of_provider = candidates.iter().copied();
+    let of_provider = of_provider.filter(|entry| entry.key.provider == key.provider);
+    let of_provider: Vec<&Entry> = of_provider.collect();
+    usable(best(&of_provider, Some(&key.model), ask)?)
 }
 
 fn refuse(code: Code, at: &str, message: String, help: String) -> Diagnostics {
@@ -90,13 +122,8 @@ fn candidates<'c>(compiled: &'c Compiled, ask: &Ask) -> Result<Vec<&'c Entry>, D
     Ok(of)
 }
 
-/// The model asked for, else by rule, else the default; and the rule's fallback.
-/// No model at all: the profile asked for serves none.
-fn model(
-    compiled: &Compiled,
-    ask: &Ask,
-    candidates: &[&Entry],
-) -> Result<(Option<String>, Option<String>), Diagnostics> {
+/// The model asked for, else the default. No model at all: the profile asked for serves none.
+fn model(ask: &Ask, candidates: &[&Entry]) -> Result<Option<String>, Diagnostics> {
     let has = |model: &str| {
         candidates
             .iter()
@@ -104,7 +131,7 @@ fn model(
     };
     if let Some(model) = &ask.model {
         if has(model) {
-            return Ok((Some(model.clone()), None));
+            return Ok(Some(model.clone()));
         }
         let names = candidates
             .iter()
@@ -112,15 +139,6 @@ fn model(
         let help = known_names(model, names);
         let message = format!("there is no model `{model}` for this purpose");
         return Err(refuse(Code::C131, "/model", message, help));
-    }
-    let visible = |tenant: Option<uuid::Uuid>| tenant.is_none() || tenant == ask.tenant;
-    let rule = compiled
-        .rules
-        .iter()
-        .filter(|rule| visible(rule.tenant))
-        .find(|rule| has(&rule.target_model) && rule.holds(ask));
-    if let Some(rule) = rule {
-        return Ok((Some(rule.target_model.clone()), rule.fallback_model.clone()));
     }
     // A profile asked for by key, of one model or none, needs no default.
     let keyed = candidates
@@ -135,14 +153,14 @@ fn model(
         all.first().and_then(|entry| entry.key.model.clone())
     };
     if let Some(first) = keyed.first() {
-        return Ok((of(&keyed).or_else(|| first.key.model.clone()), None));
+        return Ok(of(&keyed).or_else(|| first.key.model.clone()));
     }
     let all: Vec<&&Entry> = candidates.iter().collect();
     if let Some(model) = of(&all) {
-        return Ok((Some(model), None));
+        return Ok(Some(model));
     }
     if candidates.iter().all(|entry| entry.key.model.is_none()) {
-        return Ok((None, None));
+        return Ok(None);
     }
     let help = known_names(
         "",

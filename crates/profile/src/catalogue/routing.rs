@@ -1,8 +1,10 @@
 //! `model_routing_rules`: checks, and whether one holds for a call.
 
-use super::{Ask, RoutingRule};
-use crate::check::walk::{Fields, Sink, nearest, wrong_type};
+use super::{Ask, FallbackRule, ModelKey, RoutingRule};
+use crate::check::tables::CLASSES;
+use crate::check::walk::{Fields, Sink, nearest, not_a_word, wrong_type};
 use crate::lang;
+use crate::revision::{Class, Purpose};
 use crate::rows::{RoutingRow, Rows};
 use diag::{Code, Place};
 use serde_json::{Map, Value};
@@ -11,57 +13,125 @@ use std::cmp::Ordering;
 const FACTS: &[&str] = &["feature", "purpose", "model_type", "language", "max_tokens"];
 const TESTS: &[&str] = &["$lt", "$lte", "$gt", "$gte"];
 
-/// The checked rules, the highest priority first.
+/// Refusals that are not the request's own: after them another model may do better.
+const FALLBACK_ON: &[Class] = &[
+    Class::Authentication,
+    Class::Billing,
+    Class::RateLimited,
+    Class::Overloaded,
+    Class::Transient,
+];
+/// What a rule may list beside them: ends of a job that are not the request's either.
+const FALLBACK_ON_MORE: &[Class] = &[Class::Expired, Class::ProviderError];
+
+/// The checked rules: the highest priority first, of the same a tenant's own.
 pub(super) fn rules(rows: &Rows, sink: &Sink) -> Vec<RoutingRule> {
     let mut all: Vec<RoutingRule> = rows
         .routing_rules
         .iter()
         .map(|row| rule(row, rows, sink))
         .collect();
-    all.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
+    all.sort_by_key(|rule| std::cmp::Reverse((rule.priority, rule.tenant.is_some())));
     all
 }
 
 fn rule(row: &RoutingRow, rows: &Rows, sink: &Sink) -> RoutingRule {
-    let models: Vec<&str> = rows
-        .models
-        .iter()
-        .map(|model| model.model_id.as_str())
-        .collect();
-    let named = [
-        ("target_model", Some(row.target_model.as_str())),
-        ("fallback_model", row.fallback_model.as_deref()),
-    ];
-    for (column, model) in named {
-        let Some(model) = model.filter(|model| !models.contains(model)) else {
-            continue;
-        };
-        let near = nearest(model, models.iter().copied());
-        let start = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        sink.error(
-            Code::P110,
-            &row.at.child(column),
-            format!("there is no model `{model}`"),
-            format!("{start}known: {}", models.join(", ")),
-        );
-    }
-    let at = row.at.child("conditions");
-    let conditions = match Fields::open(&row.conditions, &at, sink) {
-        Some(fields) => {
-            for (name, test) in fields.members() {
-                condition(name, test, &fields.place(name), sink);
-            }
-            row.conditions.as_object().cloned().unwrap_or_default()
-        }
-        None => Map::new(),
-    };
+    model_is_there(
+        rows,
+        &row.provider,
+        &row.target_model,
+        &row.at.child("target_model"),
+        sink,
+    );
     RoutingRule {
         tenant: row.tenant,
-        conditions,
-        target_model: row.target_model.clone(),
-        fallback_model: row.fallback_model.clone(),
+        conditions: conditions(row, sink),
+        target: ModelKey {
+            provider: row.provider.clone(),
+            model: row.target_model.clone(),
+        },
+        fallback: fallback(row, rows, sink),
         priority: row.priority,
     }
+}
+
+fn fallback(row: &RoutingRow, rows: &Rows, sink: &Sink) -> Option<FallbackRule> {
+    let model = row.fallback_model.as_ref()?;
+    let at = row.at.child("fallback_model");
+    let provider = row.fallback_provider.as_ref().unwrap_or(&row.provider);
+    // A bundle may name the model of another one: whether it is there is seen when the bundle is applied.
+    if rows.providers.iter().any(|there| there.slug == *provider) {
+        model_is_there(rows, provider, model, &at, sink);
+    }
+    if (provider, model) == (&row.provider, &row.target_model) {
+        sink.error(
+            Code::P113,
+            &at,
+            format!("`{model}` is the target itself"),
+            "name another model, or leave the fallback out",
+        );
+    }
+    let listed = row.fallback_on.iter().enumerate();
+    let listed =
+        listed.filter_map(|(i, word)| class(word, &row.at.child("fallback_on").child(i), sink));
+    let listed: Vec<Class> = listed.collect();
+    Some(FallbackRule {
+        to: ModelKey {
+            provider: provider.clone(),
+            model: model.clone(),
+        },
+        on: if row.fallback_on.is_empty() {
+            FALLBACK_ON.to_vec()
+        } else {
+            listed
+        },
+    })
+}
+
+/// What a rule may list in `fallback_on`.
+pub(crate) fn fallback_words() -> Vec<&'static str> {
+    let may = |class: &Class| FALLBACK_ON.contains(class) || FALLBACK_ON_MORE.contains(class);
+    let known = CLASSES.iter().filter(|(_, class)| may(class));
+    known.map(|(word, _)| *word).collect()
+}
+
+fn class(word: &str, at: &Place, sink: &Sink) -> Option<Class> {
+    let known = fallback_words();
+    if !known.contains(&word) {
+        not_a_word(sink, at, word, &known);
+        return None;
+    }
+    let mut classes = CLASSES.iter();
+    classes
+        .find(|(name, _)| *name == word)
+        .map(|(_, class)| *class)
+}
+
+fn model_is_there(rows: &Rows, provider: &str, model: &str, at: &Place, sink: &Sink) {
+    let of_provider = rows.models.iter().filter(|row| row.provider == provider);
+    let models: Vec<&str> = of_provider.map(|row| row.model_id.as_str()).collect();
+    if models.contains(&model) {
+        return;
+    }
+    let near = nearest(model, models.iter().copied());
+    let start = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    sink.error(
+        Code::P110,
+        at,
+        format!("`{provider}` has no model `{model}`"),
+        format!("{start}known: {}", models.join(", ")),
+    );
+}
+
+fn conditions(row: &RoutingRow, sink: &Sink) -> Map<String, Value> {
+    let at = row.at.child("conditions");
+    let Some(fields) = Fields::open(&row.conditions, &at, sink) else {
+        return Map::new();
+    };
+    for (name, test) in fields.members() {
+        condition(name, test, &fields.place(name), sink);
+    }
+    row.conditions.as_object().cloned().unwrap_or_default()
 }
 
 fn condition(name: &str, test: &Value, at: &Place, sink: &Sink) {
@@ -101,15 +171,18 @@ impl RoutingRule {
     pub fn holds(&self, ask: &Ask) -> bool {
         self.conditions.iter().all(|(name, test)| {
             let fact = fact(ask, name);
-            fact.is_some_and(|fact| holds(&fact, test))
+            fact.is_some_and(|fact| {
+                holds(&fact, test) || is_purpose(name) && same_purpose(&fact, test)
+            })
         })
     }
 }
 
+/// What a call says; null counts as not said.
 fn fact(ask: &Ask, name: &str) -> Option<Value> {
     let fact = match name.strip_prefix("metadata.") {
         Some(member) => ask.facts.get("metadata")?.get(member)?.clone(),
-        None if matches!(name, "purpose" | "model_type") => ask
+        None if is_purpose(name) => ask
             .facts
             .get(name)
             .cloned()
@@ -117,6 +190,16 @@ fn fact(ask: &Ask, name: &str) -> Option<Value> {
         None => ask.facts.get(name)?.clone(),
     };
     Some(fact).filter(|fact| !fact.is_null())
+}
+
+/// Facts whose words have two spellings: `text` means `chat`.
+fn is_purpose(name: &str) -> bool {
+    matches!(name, "purpose" | "model_type")
+}
+
+fn same_purpose(one: &Value, other: &Value) -> bool {
+    let read = |value: &Value| value.as_str().and_then(Purpose::parse);
+    read(one).is_some_and(|purpose| read(other) == Some(purpose))
 }
 
 fn holds(fact: &Value, test: &Value) -> bool {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::rows::{ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows};
 use diag::Code;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const OWN: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
@@ -144,29 +144,167 @@ fn what_is_unknown_is_named_with_the_nearest_name() {
     }
 }
 
+fn rule(conditions: Value, target: &str, fallback: Option<&str>) -> RoutingRow {
+    RoutingRow {
+        provider: "acme".into(),
+        conditions,
+        target_model: target.into(),
+        fallback_model: fallback.map(str::to_owned),
+        ..RoutingRow::default()
+    }
+}
+
 #[test]
 #[rustfmt::skip]
-fn a_routing_rule_holds_when_all_its_conditions_do() {
+fn a_routing_rule_holds_when_all_its_conditions_over_the_facts_of_the_call_do() {
     let cases = [
         (json!({}),                                      true),
         (json!({"feature": "clip"}),                     true),
+        (json!({"feature": "Clip"}),                     false),
         (json!({"feature": "clip", "language": "ko"}),   false),
+        (json!({"feature": "clip", "language": "en"}),   true),
         (json!({"purpose": "video"}),                    true),
+        (json!({"purpose": "image"}),                    false),
+        (json!({"model_type": "video"}),                 true),
+        (json!({"model_type": "text"}),                  false),
+        (json!({"max_tokens": 100}),                     true),
+        (json!({"max_tokens": "100"}),                   false),
         (json!({"max_tokens": {"$gte": 100, "$lt": 101}}), true),
         (json!({"max_tokens": {"$gt": 100}}),            false),
+        (json!({"max_tokens": {"$lt": 100}}),            false),
+        (json!({"max_tokens": {"$lte": 100}}),           true),
+        (json!({"max_tokens": {"$gte": 100.5}}),         false),
         (json!({"metadata.tier": "gold"}),               true),
+        (json!({"metadata.seats": {"$gt": 2}}),          true),
+        (json!({"metadata.trial": false}),               true),
+        (json!({"metadata.tier": {"$gt": 1}}),           false),
         (json!({"metadata.gone": "gold"}),               false),
+        (json!({"metadata.none": null}),                 false),
     ];
     let mut asked = ask(None, None, None);
-    asked.facts = json!({"feature": "clip", "max_tokens": 100, "metadata": {"tier": "gold"}}).as_object().unwrap().clone();
+    asked.facts = json!({
+        "feature": "clip", "language": "en", "max_tokens": 100,
+        "metadata": {"tier": "gold", "seats": 3, "trial": false, "none": null},
+    }).as_object().unwrap().clone();
     for (conditions, holds) in cases {
         let mut rows = rows();
-        rows.routing_rules = vec![RoutingRow {
-            conditions: conditions.clone(), target_model: "a-3".into(), fallback_model: Some("a-2".into()), ..RoutingRow::default()
-        }];
+        rows.routing_rules = vec![rule(conditions.clone(), "a-3", Some("a-2"))];
         let choice = choose(&compile_rows(&rows), &asked).unwrap();
         assert_eq!(choice.revision.model.as_deref() == Some("a-3"), holds, "{conditions}");
         assert_eq!(choice.fallback.is_some(), holds, "{conditions}");
+    }
+}
+
+#[test]
+fn a_rule_for_text_holds_for_chat_as_the_types_of_models_do() {
+    let mut rows = rows();
+    for row in &mut rows.profiles {
+        row.purpose = "chat".into();
+    }
+    for row in &mut rows.models {
+        row.model_type = "text".into();
+    }
+    for (word, asked) in [("text", "chat"), ("chat", "text"), ("text", "text")] {
+        rows.routing_rules = vec![rule(json!({ "model_type": word }), "a-3", None)];
+        let asked = Ask {
+            purpose: asked.into(),
+            ..Ask::default()
+        };
+        let choice = choose(&compile_rows(&rows), &asked).unwrap();
+        assert_eq!(choice.revision.model.as_deref(), Some("a-3"), "{word}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_rules_by_falling_priority_choose_where_the_call_names_no_model() {
+    let with = |priority, tenant, target| RoutingRow { priority, tenant, ..rule(json!({}), target, None) };
+    let cases = [
+        // the rules, in the order of their rows                      asked by  model   profile  chosen
+        (vec![with(1, None, "a-1"), with(2, None, "a-3")],            None,     None,   None,    "a-3"),
+        (vec![with(2, None, "a-3"), with(1, None, "a-1")],            None,     None,   None,    "a-3"),
+        // A call that names its model is not routed, nor one whose profile the target has not.
+        (vec![with(1, None, "a-3")],                                  None,     Some("a-2"), None, "a-2"),
+        (vec![with(9, None, "a-2"), with(1, None, "a-3")],            None,     None,   Some("bound"), "a-3"),
+        // A rule whose target nothing serves is passed over.
+        (vec![with(9, None, "gone"), with(1, None, "a-3")],           None,     None,   None,    "a-3"),
+        // Of the same priority the tenant's own is first; another tenant's is not seen.
+        (vec![with(1, None, "a-2"), with(1, Some(OWN), "a-3")],       Some(OWN), None,  None,    "a-3"),
+        (vec![with(1, None, "a-2"), with(1, Some(OWN), "a-3")],       Some(OTHER), None, None,   "a-2"),
+        (vec![with(2, None, "a-2"), with(1, Some(OWN), "a-3")],       Some(OWN), None,  None,    "a-2"),
+        (vec![],                                                      None,     None,   None,    "a-1"),
+    ];
+    for (rules, tenant, model, key, want) in cases {
+        let mut rows = rows();
+        rows.routing_rules = rules;
+        let choice = choose(&compile_rows(&rows), &ask(model, key, tenant)).unwrap();
+        assert_eq!(choice.revision.model.as_deref(), Some(want));
+    }
+}
+
+/// `acme` and `rival`, each with a model `a-1`.
+fn two_providers() -> Rows {
+    let mut rows = rows();
+    rows.providers.push(ProviderRow {
+        slug: "rival".into(),
+        ..rows.providers[0].clone()
+    });
+    rows.models.push(ModelRow {
+        provider: "rival".into(),
+        ..model("a-1", false, None)
+    });
+    rows.profiles.push(ProfileRow {
+        provider: "rival".into(),
+        ..profile("rivals", None, None, 0)
+    });
+    rows
+}
+
+#[test]
+fn a_fallback_may_be_the_same_model_at_another_provider() {
+    let mut rows = two_providers();
+    rows.routing_rules = vec![RoutingRow {
+        fallback_provider: Some("rival".into()),
+        ..rule(json!({}), "a-1", Some("a-1"))
+    }];
+    let compiled = compile_rows(&rows);
+    assert!(
+        !compiled.diagnostics.has_errors(),
+        "{}",
+        compiled.diagnostics
+    );
+    let choice = choose(&compiled, &ask(None, None, None)).unwrap();
+    let fallback = choice.fallback.unwrap().revision.unwrap();
+    let providers = [&choice.revision, &fallback].map(|one| one.provider.clone());
+    assert_eq!(providers, ["acme", "rival"]);
+    // A caller who asks for one provider is not served by another.
+    let mut asked = ask(None, None, None);
+    asked.provider = Some("acme".into());
+    let choice = choose(&compiled, &asked).unwrap();
+    assert!(choice.fallback.unwrap().revision.is_err());
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_fallback_runs_after_the_classes_of_the_page_or_those_that_the_rule_lists() {
+    use Class::{Authentication, Billing, Expired, Overloaded, ProviderError, RateLimited, Transient};
+    let cases: [(&[&str], &[Class], Option<Code>); 5] = [
+        (&[],                              &[Authentication, Billing, RateLimited, Overloaded, Transient], None),
+        (&["overloaded"],                  &[Overloaded],             None),
+        (&["provider_error", "expired"],   &[ProviderError, Expired], None),
+        // Never after an unknown outcome, and not for what is wrong with the request.
+        (&["unknown_outcome"],             &[],                       Some(Code::P105)),
+        (&["invalid_request", "billing"],  &[Billing],                Some(Code::P105)),
+    ];
+    for (listed, on, code) in cases {
+        let mut rows = rows();
+        rows.routing_rules = vec![RoutingRow {
+            fallback_on: listed.iter().map(|word| (*word).to_owned()).collect(),
+            ..rule(json!({}), "a-1", Some("a-2"))
+        }];
+        let compiled = compile_rows(&rows);
+        assert_eq!(compiled.diagnostics.iter().next().map(|one| one.code), code, "{listed:?}");
+        assert_eq!(compiled.rules[0].fallback.as_ref().unwrap().on, on, "{listed:?}");
     }
 }
 

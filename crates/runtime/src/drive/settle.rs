@@ -152,8 +152,16 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
     if fault.class() == Some(Class::Transient) {
         // Every try was absent: nothing was spent.
         if let Step::Leave(Driven::Gone) = absent(core, live).await? {
-            let written = core.store.run_not_sent(live.run, &fault.to_json()).await?;
-            return Ok(gone(core, live, State::Failed, written));
+            let written = core
+                .store
+                .run_not_sent(live.run, &fault.to_json(), None)
+                .await?;
+            return Ok(gone(
+                core,
+                live,
+                State::Failed,
+                written.map(|moved| moved.ver),
+            ));
         }
         return Ok(Step::Leave(Driven::Stale));
     }

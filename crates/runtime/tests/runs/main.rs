@@ -15,6 +15,7 @@ mod calls;
 mod catalogue;
 mod desk;
 mod doubt;
+mod fallback;
 mod faults;
 mod house;
 mod life;

@@ -206,3 +206,26 @@ async fn a_stream_whose_sender_died_is_not_repeated_in_spite_of_the_consent() {
     assert_eq!(failure["class"], "unknown_outcome", "{failure}");
     assert_eq!((view.attempts.len(), house.sim.ledger().len()), (1, 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[rustfmt::skip]
+async fn once_a_part_of_a_stream_was_given_no_fallback_runs() {
+    let busy = "data: {\"error\": {\"code\": \"busy\", \"message\": \"not now\"}}\n\n";
+    let cases = [
+        // before the first delta    the fallback says it all
+        (busy.to_owned(),            Status::Succeeded, 2),
+        (format!("data: {}\n\n{busy}", json!({"delta": "The "})), Status::Failed, 1),
+    ];
+    for (stream_of_target, status, requests) in cases {
+        let mut bundle = bundle(&json!([]));
+        bundle["provider"]["conventions"] = json!({"errors": {"overloaded": ["busy"]}});
+        bundle["models"].as_array_mut().unwrap().push(json!({"model_id": "a-2", "model_type": "chat", "capabilities": {}}));
+        bundle["routing_rules"] = json!([{"target_model": "a-1", "fallback_model": "a-2"}]);
+        let house = House::of(quick(), bundle).await;
+        house.sim.script([meets(1, vec![stream(&stream_of_target)]), meets(2, vec![stream(&events())])].concat());
+        let modelrow = house.start().await;
+        let view = ended(&modelrow, chat()).await;
+        assert_eq!((view.status, house.sim.ledger().len()), (status, requests), "{view:#?}");
+        assert_eq!(view.fallen_to().is_some(), requests == 2);
+    }
+}

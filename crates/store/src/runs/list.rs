@@ -37,7 +37,7 @@ pub struct Listed {
     pub tenant_id: Uuid,
     /// What it makes.
     pub purpose: String,
-    /// `ai_providers.slug`
+    /// `ai_providers.slug` of what it runs under now.
     pub provider: Option<String>,
     /// `ai_models.model_id`
     pub model: Option<String>,
@@ -93,14 +93,19 @@ impl Store {
         let mut tx = self.seen_by(scope).await?;
         let rows = sqlx::query!(
             r#"
-            select s.run_id, s.tenant_id, u.purpose, u.request ->> 'provider' as provider, u.request ->> 'model' as model,
-                   u.request ->> 'profile_key' as profile_key, u.request -> 'metadata' as metadata,
-                   nullif(u.request -> 'cost', 'null'::jsonb) as cost, s.state, s.held, s.attempt, s.progress, s.spent,
+            select s.run_id, s.tenant_id, u.purpose, ran.call ->> 'provider' as provider, ran.call ->> 'model' as model,
+                   ran.call ->> 'profile_key' as profile_key, u.request -> 'metadata' as metadata,
+                   nullif(ran.call -> 'cost', 'null'::jsonb) as cost, s.state, s.held, s.attempt, s.progress, s.spent,
                    s.failure ->> 'code' as failure_code, s.cancel_requested_at is not null as "cancel_requested!",
                    s.overdue_at is not null as "overdue!", u.created_at, s.accepted_at, s.ended_at
             from runs u join run_states s using (run_id)
+            -- A run that goes on under its fallback is listed as what runs.
+            cross join lateral (
+                select case when s.revision_id = u.revision_id then u.request
+                            else coalesce(u.request #> '{fallback,ready,model}' || jsonb_build_object('cost',
+                                          u.request #> '{fallback,ready,cost}'), u.request) end as call) ran
             where s.erased_at is null and ($1::uuid is null or u.tenant_id = $1) and ($2::text is null or u.purpose = $2)
-              and ($3::text is null or u.request ->> 'provider' = $3) and ($4::text is null or u.request ->> 'model' = $4)
+              and ($3::text is null or ran.call ->> 'provider' = $3) and ($4::text is null or ran.call ->> 'model' = $4)
               and (cardinality($5::text[]) = 0 or s.state = any($5)) and ($6::boolean is null or s.held = $6)
               and ($7::timestamptz is null or u.created_at > $7)
               and not exists (select 1 from unnest($8::text[], $9::text[]) as m (name, value)

@@ -1,8 +1,7 @@
 //! How an attempt is settled: facts and decisions that meet.
 
 use super::house::{HOUR, House, NOW, accepted, refused};
-use crate::decisions::JobFailed;
-use crate::facts::{Acceptance, Answered, Closed, ClosedHow, Then, Unknown};
+use crate::facts::{Acceptance, Answered, Then, Unknown};
 use crate::runs::Cancel;
 use crate::{Outcome, State};
 use serde_json::json;
@@ -125,45 +124,6 @@ async fn a_run_that_only_adopted_a_job_gives_it_up_to_the_sender_that_saw_it() {
     let ended = store.duplicate_job(r3, 1, "job", &failure).await.unwrap();
     assert!(ended.is_some());
     assert_eq!(house.stands(r3).await, (State::Failed, "maybe".into()));
-}
-
-#[tokio::test]
-async fn a_fallback_is_queued_under_its_revision_and_the_money_stays_counted() {
-    let house = House::new().await;
-    let store = &house.store;
-    let (a, _lease, _) = house.worker(10).await;
-    let run = house.queue(1).await;
-    house.submit(a, &[run], 1).await;
-    store
-        .fact_accepted(&accepted(run, 1, "job-1"))
-        .await
-        .unwrap();
-    let failed = JobFailed {
-        run_id: run,
-        n: 1,
-        ver: house.ver(run).await,
-        failure: json!({"code": "overloaded"}),
-        fallback: Some((house.revision.clone(), house.credential)),
-    };
-    assert!(store.job_failed(&failed).await.unwrap().is_some());
-    assert_eq!(
-        store.job_failed(&failed).await.unwrap(),
-        None,
-        "a stale decision"
-    );
-    assert_eq!(house.stands(run).await, (State::Queued, "yes".into()));
-    assert_eq!(house.submit(a, &[run], 2).await, 1);
-    let not_sent = Closed {
-        how: ClosedHow::NotSent,
-        http_status: None,
-        ..refused(run, 2, Then::Again(NOW))
-    };
-    store.fact_closed(&not_sent).await.unwrap().unwrap();
-    assert_eq!(
-        house.stands(run).await.1,
-        "maybe",
-        "what an earlier attempt spent is not forgotten"
-    );
 }
 
 #[tokio::test]

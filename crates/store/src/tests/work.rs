@@ -240,13 +240,13 @@ async fn a_prepared_run_is_sent_by_its_worker_only() {
     assert_eq!(store.unprepare(r2, 1, NOW).await.unwrap(), Some(2));
     assert!(
         store
-            .run_not_sent(r2, &json!({"code": "not_started"}))
+            .run_not_sent(r2, &json!({"code": "not_started"}), None)
             .await
             .unwrap()
             .is_some()
     );
     assert_eq!(
-        store.run_not_sent(r1, &json!({})).await.unwrap(),
+        store.run_not_sent(r1, &json!({}), None).await.unwrap(),
         None,
         "not what was sent"
     );
