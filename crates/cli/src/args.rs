@@ -4,8 +4,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod pause;
 mod runs;
 
+pub(crate) use pause::*;
 pub(crate) use runs::*;
 
 /// Calls any AI provider from rows of JSON.
@@ -112,6 +114,10 @@ pub(crate) enum Command {
     /// Lists, shows and watches runs; cancels, retries, resolves, releases and deletes them
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Stops new submits, for all or for a part; jobs are followed and files fetched. `--list` shows what is paused
+    Pause(PauseArgs),
+    /// Ends a pause
+    Resume(ResumeArgs),
     /// Takes away what is past its retention and what killed processes left behind; workers do so by themselves
     Sweep(SweepArgs),
     /// Brings the database to the schema of this build

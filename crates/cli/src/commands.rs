@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod pause;
 pub(crate) mod profile;
 pub(crate) mod run;
 pub(crate) mod runs;

@@ -46,6 +46,8 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Serve(args) => commands::serve::serve(house, &args).await,
         Command::Work => commands::serve::work(house).await,
         Command::Runs(command) => runs(house, command).await,
+        Command::Pause(args) => commands::pause::pause(house, &args).await,
+        Command::Resume(args) => commands::pause::resume(house, &args).await,
         Command::Sweep(args) => commands::sweep::sweep(house, &args).await,
         Command::Migrate => commands::migrate(house).await,
         Command::Profile(command) => profile(house, command).await,

@@ -220,6 +220,7 @@ codes! {
     R173 "nothing to resolve",
     R174 "job of another run",
     R175 "no job to follow",
+    R176 "nothing to pause",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

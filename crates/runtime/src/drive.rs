@@ -24,6 +24,8 @@ mod settle;
 const OUTPUT_MAX: usize = 24 * 1024;
 /// A credential that was refused is asked again after so long.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// A replay that an operator forbids is asked about again after so long.
+const BRAKED_MS: i64 = 2_000;
 /// Progress of a run is written down at most so often.
 const PROGRESS_EVERY_MS: i64 = 30_000;
 /// What cannot be read now is read again after so long.
@@ -129,6 +131,10 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
             }
             Action::Replay => match replay(core, live).await? {
                 Some(verdict) => verdict,
+                None if core.store.run_is_braked(live.run).await? => {
+                    let again = core.clock.now_ms().saturating_add(BRAKED_MS);
+                    return Err(Trouble::Wait(again));
+                }
                 None => return Ok(Step::Leave(Driven::Stale)),
             },
             Action::Ended(ending) => return ended(core, live, ending).await,

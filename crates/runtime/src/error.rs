@@ -107,6 +107,12 @@ pub enum RunError {
         /// The run.
         run_id: Uuid,
     },
+    /// There is nothing of that name to pause.
+    #[error("there is no {what}")]
+    NothingToPause {
+        /// Kind and name.
+        what: String,
+    },
     /// A reason of 1 to 500 characters was asked for.
     #[error("the reason has no words, or more than 500 characters")]
     BadReason,
@@ -170,6 +176,11 @@ impl RunError {
                 Code::R175,
                 Place::pointer("/provider_job_id"),
                 "give the provider's id of a job; a profile without jobs cannot be followed: resolve its run as failed, or as not accepted",
+            ),
+            Self::NothingToPause { .. } => one(
+                Code::R176,
+                Place::pointer("/scope"),
+                "name a provider by its slug, a credential by its id or as `provider/name`, a tenant by its id or slug",
             ),
             Self::BadReason => one(
                 Code::C181,

@@ -36,7 +36,7 @@ async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
             }
             Ok(None) => {
                 crate::sender::forget(&core, run);
-                tracing::warn!(run.id = %run, "the prepared run is no longer ours");
+                tracing::warn!(run.id = %run, "the prepared run is not ours any more, or is not to be sent now");
             }
             Err(error) => {
                 claim::doubt(&core, &ready);

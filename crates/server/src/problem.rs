@@ -179,7 +179,9 @@ impl From<RunError> for Problem {
             | RunError::MayBePaid { .. }
             | RunError::NotUnknown { .. }
             | RunError::JobTaken { .. } => StatusCode::CONFLICT,
-            RunError::NoJob { .. } | RunError::BadReason => StatusCode::UNPROCESSABLE_ENTITY,
+            RunError::NoJob { .. } | RunError::NothingToPause { .. } | RunError::BadReason => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             RunError::NoSuchRun { .. } => StatusCode::NOT_FOUND,
             RunError::BadCursor { .. } => StatusCode::BAD_REQUEST,
             _ if away => StatusCode::SERVICE_UNAVAILABLE,

@@ -2,7 +2,7 @@
 //! committed before the first byte.
 
 use crate::work::WorkRow;
-use crate::{State, Store, StoreError};
+use crate::{Store, StoreError};
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
@@ -65,7 +65,7 @@ pub struct Claim {
 }
 
 impl Store {
-    /// Opens a claim on a credential. `None`: paused, locked by another worker at this moment, this worker's lease is
+    /// Opens a claim on a credential. `None`: paused (by a worker or by an operator's brake), locked by another worker at this moment, this worker's lease is
     /// over, or the database may have gone back in time and [`Store::database_rewound`] has not looked yet; go on to the next credential.
     ///
     /// # Errors
@@ -80,6 +80,9 @@ impl Store {
             select c.credential_id from credential_limits c
             where c.credential_id = $2 and coalesce(c.paused_until <= now(), true)
               and exists (select 1 from workers where worker_id = $1 and expires_at > now())
+              and not exists (select 1 from pauses p where p.tenant_id is null and (p.credential_id is null or p.credential_id = c.credential_id)
+                              and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
+                                   join ai_providers i on i.id = k.provider_id where k.id = c.credential_id)))
               and not exists (select 1 from database_identity d, database_identity_now() i
                               where (i.timeline <> 'unknown' and i.timeline <> d.timeline)
                                  or (i.system_identifier <> 'unknown' and i.system_identifier <> d.system_identifier))
@@ -97,7 +100,7 @@ impl Store {
         }))
     }
 
-    /// Credentials that have something due, those without a pause; in no order.
+    /// Credentials that have something due, those without a pause; in no order. A paused tenant's runs count here and are not picked.
     ///
     /// # Errors
     ///
@@ -107,6 +110,9 @@ impl Store {
             r#"
             select c.credential_id from credential_limits c
             where coalesce(c.paused_until <= now(), true)
+              and not exists (select 1 from pauses p where p.tenant_id is null and (p.credential_id is null or p.credential_id = c.credential_id)
+                              and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
+                                   join ai_providers i on i.id = k.provider_id where k.id = c.credential_id)))
               and exists (select 1 from run_states q where q.credential_id = c.credential_id and q.state = 'queued'
                           and not q.held and q.not_before <= now())
             "#
@@ -228,6 +234,7 @@ impl Claim {
                         select q.run_id, q.priority, q.not_before from run_states q
                         where q.credential_id = $2 and q.tenant_id = tenant.tenant_id and q.state = 'queued'
                               and not q.held and q.not_before <= now()
+                              and not exists (select 1 from pauses p where p.tenant_id = tenant.tenant_id)
                         order by q.priority desc, q.not_before, q.run_id limit $3::int) d) due
                 where tenant.tenant_id is not null
                   and due.turn <= coalesce(l.max_in_flight - (select count(*) from run_states r where r.tenant_id = tenant.tenant_id
@@ -326,6 +333,18 @@ impl Claim {
         crate::work::read(&mut self.tx, runs).await
     }
 
+    /// Queues a prepared run again: nothing of it was sent.
+    async fn put_back(mut self, run: Uuid) -> Result<Option<Intended>, StoreError> {
+        sqlx::query!(
+            "update run_states set state = 'queued', ver = ver + 1, worker_id = null where run_id = $1 and state = 'preparing'",
+            run
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.tx.commit().await?;
+        Ok(None)
+    }
+
     /// Commits, durably: the answer comes after the write-ahead log is on disk, whatever the server's default. Then send.
     ///
     /// # Errors
@@ -341,8 +360,8 @@ impl Claim {
 }
 
 impl Store {
-    /// Writes the intent of a run that this worker prepared. `None`: it is no longer ours. It commits durably before it
-    /// answers; then send.
+    /// Writes the intent of a run that this worker prepared. `None`: it is no longer ours, or it was held or paused
+    /// meanwhile, and is queued again. It commits durably before it answers; then send.
     ///
     /// # Errors
     ///
@@ -359,7 +378,12 @@ impl Store {
         };
         let mine = sqlx::query_scalar!(
             r#"
-            select s.state from run_states s where s.run_id = $1 and s.worker_id = $2 and s.state = 'preparing'
+            select s.held or exists (
+                select 1 from pauses p where (p.credential_id is null or p.credential_id = s.credential_id)
+                  and (p.tenant_id is null or p.tenant_id = s.tenant_id)
+                  and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
+                       join ai_providers i on i.id = k.provider_id where k.id = s.credential_id))) as "braked!"
+            from run_states s where s.run_id = $1 and s.worker_id = $2 and s.state = 'preparing'
               and exists (select 1 from workers where worker_id = $2 and expires_at > now())
               and not exists (select 1 from database_identity d, database_identity_now() i
                               where (i.timeline <> 'unknown' and i.timeline <> d.timeline)
@@ -371,8 +395,10 @@ impl Store {
         )
         .fetch_optional(&mut *claim.tx)
         .await?;
-        if mine.as_deref() != Some(State::Preparing.as_str()) {
-            return Ok(None);
+        match mine {
+            None => return Ok(None),
+            Some(true) => return claim.put_back(intent.run_id).await,
+            Some(false) => {}
         }
         let intended = claim.intend(std::slice::from_ref(intent)).await?;
         claim.commit().await?;

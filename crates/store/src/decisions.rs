@@ -204,7 +204,8 @@ impl Store {
         .await?)
     }
 
-    /// Counts a replay, durably, before it is sent. `None`: the attempt is settled, or older than `key_life`.
+    /// Counts a replay, durably, before it is sent. `None`: the attempt is settled, or older than `key_life`; or the run is
+    /// held or paused ([`Store::run_is_braked`]).
     ///
     /// # Errors
     ///
@@ -222,7 +223,13 @@ impl Store {
         let replay = sqlx::query_as!(
             Replay,
             r#"
-            with st as (select run_id from run_states where run_id = $1 and attempt = $2 and state = 'submit_unknown' and not held for update)
+            with st as (
+                select s.run_id from run_states s where s.run_id = $1 and s.attempt = $2 and s.state = 'submit_unknown' and not s.held
+                  and not exists (select 1 from pauses p where (p.credential_id is null or p.credential_id = s.credential_id)
+                                  and (p.tenant_id is null or p.tenant_id = s.tenant_id)
+                                  and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
+                                       join ai_providers i on i.id = k.provider_id where k.id = s.credential_id)))
+                for update)
             update submit_attempts a set replays = replays + 1 from st
             where a.run_id = st.run_id and a.n = $2 and outcome = 'unknown' and sent_at > now() - make_interval(secs => $3)
             returning token, request_sha256, drawn, endpoint, credential_id, revision_id

@@ -28,6 +28,7 @@ pub mod inputs;
 pub mod limits;
 pub mod listen;
 pub mod outbox;
+pub mod pauses;
 pub mod receipts;
 pub mod resolve;
 pub mod retention;

@@ -8,6 +8,7 @@ mod faults;
 mod house;
 mod live_attempt;
 mod operate;
+mod pauses;
 mod schema;
 mod settle;
 mod work;

@@ -2,11 +2,11 @@
 
 use crate::bundles::{PNG, house_of_forms, video};
 use crate::doubt::{outcomes, taker, without_settle};
-use crate::house::{House, LIMIT, cat, ended, quick, quick_polls, until};
+use crate::house::{House, LIMIT, cat, ended, quick, quick_polls, quick_settle, until};
 use futures_util::StreamExt as _;
 use runtime::{
-    Because, InputMedium, Modelrow, Resolution, Retry, RunError, RunEvent, RunFilter, RunRequest,
-    Scope, Status,
+    Because, InputMedium, Modelrow, PauseScope, Resolution, Retry, RunError, RunEvent, RunFilter,
+    RunRequest, Scope, Status,
 };
 use serde_json::json;
 use simulator::{Action, Cut, Operation, Recorded, Rule, Scripted};
@@ -288,7 +288,11 @@ async fn canceled(house: &House, worker: &Modelrow, ready: impl Fn(&House) -> bo
 async fn a_run_is_canceled_while_it_is_held_while_it_is_sent_and_while_its_outcome_is_unknown() {
     let mut config = quick();
     config.jobs.never_ends = true;
-    let house = House::with(config, quick_polls).await;
+    let change = |bundle: &mut serde_json::Value| {
+        quick_polls(bundle);
+        quick_settle(bundle);
+    };
+    let house = House::with(config, change).await;
     let desk = taker(&house).await;
     let held = desk.run_profile(cat()).await.unwrap();
     house.sql("update run_states set held = true").await;
@@ -441,4 +445,94 @@ async fn pages_hold_every_run_once_and_a_watch_goes_on_where_it_was_left() {
     );
     let shown = worker.run(DEFAULT_TENANT, made[0]).await.unwrap();
     assert_eq!(shown.attempts[0].endpoint, None, "a caller is not shown it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_the_brake_jobs_are_followed_nothing_new_is_sent_and_a_restart_changes_nothing() {
+    let mut config = quick();
+    config.jobs.run_ms = 600_000;
+    let house = House::with(config, quick_polls).await;
+    let worker = house.start().await;
+    let followed = worker.run_profile(cat()).await.unwrap();
+    in_state(&worker, followed.id(), "polling").await;
+    let desk = taker(&house).await;
+    desk.pause(&PauseScope::All, &because()).await.unwrap();
+    let queued = worker.run_profile(cat()).await.unwrap();
+    house.sim.advance_to_completion();
+    let view = followed.wait().await.unwrap();
+    assert_eq!(
+        view.status,
+        Status::Succeeded,
+        "polls and fetches go on: {view:#?}"
+    );
+    worker.shutdown(LIMIT).await;
+    let worker = house.start().await;
+    let queued = worker.handle(DEFAULT_TENANT, queued.id());
+    still_queued(&house, &worker, queued.id()).await;
+    assert_eq!(spent(&house), (1, 1));
+    assert_eq!(
+        desk.pauses().await.unwrap().pauses[0].reason,
+        because().reason
+    );
+    assert!(desk.resume(&PauseScope::All, "ann").await.unwrap());
+    until("it is sent", || async { spent(&house) == (2, 2) }).await;
+    house.sim.advance_to_completion();
+    assert_eq!(queued.wait().await.unwrap().status, Status::Succeeded);
+}
+
+/// The worker ticks, and asks for what is due, several times.
+async fn still_queued(house: &House, worker: &Modelrow, run: Uuid) {
+    until("the lease is held", || async {
+        worker.readiness().await.reasons.is_empty()
+    })
+    .await;
+    let renewed = "select (extract(epoch from max(expires_at)) * 1000)::bigint from workers";
+    let from = house.count(renewed).await;
+    until("a second is over", || async {
+        house.count(renewed).await > from + 1_000
+    })
+    .await;
+    assert_eq!(
+        worker.run(Scope::Operator, run).await.unwrap().state,
+        "queued"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_brake_on_a_tenant_stops_its_runs_only() {
+    let house = House::new(quick()).await;
+    let neighbour = Uuid::from_u128(0xb0b);
+    house
+        .sql(&format!(
+            "insert into tenants (tenant_id, slug) values ('{neighbour}', 'neighbour')"
+        ))
+        .await;
+    let worker = house.start().await;
+    let scope = PauseScope::Tenant {
+        tenant: "neighbour".into(),
+    };
+    worker.pause(&scope, &because()).await.unwrap();
+    let theirs = worker.run_profile(cat().tenant(neighbour)).await.unwrap();
+    let ours = ended(&worker, cat()).await;
+    assert_eq!(ours.status, Status::Succeeded, "{ours:#?}");
+    assert_eq!(
+        (theirs.view().await.unwrap().state.as_str(), spent(&house)),
+        ("queued", (1, 1))
+    );
+    assert!(worker.resume(&scope, "ann").await.unwrap());
+    let view = theirs.wait().await.unwrap();
+    assert_eq!((view.status, spent(&house)), (Status::Succeeded, (2, 2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_media_are_read_first_is_not_sent_under_the_brake() {
+    let house = house_of_forms().await;
+    let worker = house.start().await;
+    worker.pause(&PauseScope::All, &because()).await.unwrap();
+    let call = video(&house).input("reference", InputMedium::file("cat.png", PNG));
+    let run = worker.run_profile(call).await.unwrap();
+    still_queued(&house, &worker, run.id()).await;
+    assert_eq!(spent(&house), (0, 0));
+    worker.resume(&PauseScope::All, "ann").await.unwrap();
+    assert_eq!(run.wait().await.unwrap().status, Status::Succeeded);
 }
