@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::claim::{Claim, Intent, Picked};
-use store::credentials::Credential;
 use store::work::WorkRow;
 use store::{State, StoreError};
 use uuid::Uuid;
@@ -31,10 +30,12 @@ const DOUBT: Duration = Duration::from_secs(60);
 /// Claims until the library stops. Never dropped in the middle of a claim.
 pub(crate) async fn serve(core: Arc<Core>) {
     while !core.tasks.stop.is_cancelled() {
-        if let Some(held) = core.lease.current()
-            && let Err(error) = all(&core, held.worker).await
-        {
-            tracing::warn!(%error, "claiming waits for the database");
+        let mut limit = None;
+        if let Some(held) = core.lease.current() {
+            match all(&core, held.worker).await {
+                Ok(wait) => limit = wait,
+                Err(error) => tracing::warn!(%error, "claiming waits for the database"),
+            }
         }
         if let Some(held) = core.lease.current()
             && let Err(error) = forgotten(&core, held.worker).await
@@ -42,18 +43,19 @@ pub(crate) async fn serve(core: Arc<Core>) {
             tracing::warn!(%error, "what memory does not hold is looked for later");
         }
         let due = core.store.next_due_ms().await.ok().flatten();
-        wait(&core, due).await;
+        wait(&core, due, limit).await;
     }
 }
 
 /// Cancel safety: holds nothing.
-async fn wait(core: &Core, due_ms: Option<i64>) {
+async fn wait(core: &Core, due_ms: Option<i64>, limit: Option<Duration>) {
     // What is due and was not taken waits for a place or a pause, not for time.
     let due = due_ms
         .filter(|ms| *ms > 0)
         .and_then(|ms| u64::try_from(ms).ok())
         .map(Duration::from_millis);
-    let limit = due.map_or(core.options.tick, |due| due.min(core.options.tick));
+    let soonest = due.into_iter().chain(limit).min();
+    let limit = soonest.map_or(core.options.tick, |soonest| soonest.min(core.options.tick));
     tokio::select! {
         () = core.queue.notified() => {}
         () = core.tasks.stop.cancelled() => {}
@@ -86,52 +88,87 @@ async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn all(core: &Arc<Core>, worker: Uuid) -> Result<(), StoreError> {
-    for credential in core.store.credentials_due().await? {
-        while one(core, worker, credential).await? == BATCH {}
-    }
-    Ok(())
+/// What a round of claims came to.
+#[derive(Default)]
+struct Claimed {
+    /// Runs that moved.
+    moved: usize,
+    /// When a credential's limit lets the next one pass; absent: no limit stands in the way.
+    wait: Option<Duration>,
 }
 
-/// Claims from one credential; how many runs moved.
-async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<usize, StoreError> {
+/// When to look again for the sake of a limit.
+async fn all(core: &Arc<Core>, worker: Uuid) -> Result<Option<Duration>, StoreError> {
+    let mut soonest: Option<Duration> = None;
+    for credential in core.store.credentials_due().await? {
+        loop {
+            let claimed = one(core, worker, credential).await?;
+            soonest = soonest.into_iter().chain(claimed.wait).min();
+            if claimed.moved < BATCH || claimed.wait.is_some() {
+                break;
+            }
+        }
+    }
+    Ok(soonest)
+}
+
+/// Claims from one credential.
+async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<Claimed, StoreError> {
+    let nothing = Ok(Claimed::default());
     let Some(credential) = core.store.credential(id).await?.filter(|row| row.active) else {
-        return Ok(0);
+        return nothing;
     };
-    let limited = credential
-        .rate_limit_per_minute
-        .or(credential.rate_limit_per_day)
-        .is_some();
-    // With limits one at a time: a request is leased for what is picked, not for what only waits.
-    let most = if limited { 1 } else { BATCH };
     let places = core
         .submits
-        .take(&Arc::from(credential.provider.as_str()), most);
+        .take(&Arc::from(credential.provider.as_str()), BATCH);
     if places.is_empty() || core.tasks.stop.is_cancelled() {
-        return Ok(0);
+        return nothing;
     }
     let Some(mut claim) = core.store.claim(worker, id).await? else {
-        return Ok(0);
+        return nothing;
     };
     let picked = claim.pick(i32::try_from(places.len()).unwrap_or(1)).await?;
-    if picked.is_empty() || limited && !within_limits(&mut claim, &credential).await? {
-        return Ok(0);
+    if picked.is_empty() {
+        return nothing;
     }
-    let batch = sort(core, &mut claim, &picked).await?;
+    let mut batch = sort(core, &mut claim, &picked).await?;
+    let limits = credential
+        .rate_limit_per_minute
+        .or(credential.rate_limit_per_day);
+    let wait = match limits {
+        Some(_) => within_limits(core, &mut claim, &mut batch).await?,
+        None => None,
+    };
+    let tenants: Vec<Uuid> = picked
+        .iter()
+        .filter(|pick| batch.moves(pick.run_id))
+        .map(|pick| pick.tenant_id)
+        .collect();
+    claim.served(&tenants).await?;
     // Those that are left alone come again with the next tick, not at once.
     let moved = picked.len() - batch.left;
     settle(core, claim, batch, (worker, places)).await?;
-    Ok(if limited && moved > 0 { BATCH } else { moved })
+    Ok(Claimed { moved, wait })
 }
 
-/// Leases one request, with the claim: rolled back with it, too.
-async fn within_limits(claim: &mut Claim, credential: &Credential) -> Result<bool, StoreError> {
-    // Without a limit a minute, the day's is leased at a pace that no minute would refuse.
-    let (minute, day) = (
-        credential.rate_limit_per_minute.unwrap_or(60_000),
-        credential.rate_limit_per_day.unwrap_or(0),
-    );
-    claim.lease_request(minute, day).await
+/// Leases the requests of the submits with the claim: rolled back with it, too. What is beyond the limit stays queued.
+async fn within_limits(
+    core: &Core,
+    claim: &mut Claim,
+    batch: &mut Batch,
+) -> Result<Option<Duration>, StoreError> {
+    let wanted = batch.send.len();
+    if wanted == 0 {
+        return Ok(None);
+    }
+    let asked = u32::try_from(wanted).unwrap_or(u32::MAX);
+    let lease = claim
+        .lease_requests(asked, core.options.limit_minute)
+        .await?;
+    let granted = usize::try_from(lease.granted).unwrap_or(0);
+    batch.send.truncate(granted);
+    batch.left += wanted - batch.send.len();
+    Ok((granted < wanted).then_some(lease.wait))
 }
 
 /// What is to become of each picked run.
@@ -141,6 +178,13 @@ struct Batch {
     prepare: Vec<Uuid>,
     cancel: Vec<(Uuid, Uuid)>,
     left: usize,
+}
+
+impl Batch {
+    /// Whether the run goes on its way.
+    fn moves(&self, run: Uuid) -> bool {
+        self.send.iter().any(|ready| ready.intent.run_id == run) || self.prepare.contains(&run)
+    }
 }
 
 /// A run that is rendered.

@@ -10,6 +10,7 @@ use crate::lease::Lease;
 use crate::objects::Objects;
 use crate::options::Options;
 use crate::places::Places;
+use crate::quota::Quotas;
 use crate::setting::Unready;
 use crate::tasks::Tasks;
 use crate::tokens::Tokens;
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) fetches: Places,
     pub(crate) grounds: Grounds,
     pub(crate) tokens: Tokens,
+    pub(crate) quotas: Quotas,
     /// Between the moment at which a poll was due and its first byte.
     pub(crate) lateness: Lateness,
     /// When the artifact store was listed last (boot clock).

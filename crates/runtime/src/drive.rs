@@ -4,7 +4,9 @@
 use crate::core::Core;
 use crate::fallback;
 use crate::fetch;
+use crate::lease::millis;
 use crate::live::Live;
+use crate::quota::urgency_of;
 use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::sender::Written;
 use crate::{setting, tokens};
@@ -16,6 +18,7 @@ use settle::{absent, answer_left_behind, candidates, replay, unsettled};
 use std::sync::Arc;
 use std::time::Duration;
 use store::decisions::{Ended, JobFailed};
+use store::limits::Urgency;
 use store::{State, StoreError};
 
 mod settle;
@@ -105,6 +108,9 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 return Err(Trouble::Wait(live.next_look(now, until_ms)));
             }
             Action::Exchange { phase, request } => {
+                if request.trusted {
+                    its_turn(core, live, urgency_of(phase)).await?;
+                }
                 if let (Phase::Poll, Some(due)) = (phase, due_ms.take()) {
                     core.lateness.saw(core.clock.now_ms().saturating_sub(due));
                 }
@@ -129,14 +135,17 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 }
                 live.flow.on(event, core.clock.now_ms(), rand::random())
             }
-            Action::Replay => match replay(core, live).await? {
-                Some(verdict) => verdict,
-                None if core.store.run_is_braked(live.run).await? => {
-                    let again = core.clock.now_ms().saturating_add(BRAKED_MS);
-                    return Err(Trouble::Wait(again));
+            Action::Replay => {
+                its_turn(core, live, Urgency::Follow).await?;
+                match replay(core, live).await? {
+                    Some(verdict) => verdict,
+                    None if core.store.run_is_braked(live.run).await? => {
+                        let again = core.clock.now_ms().saturating_add(BRAKED_MS);
+                        return Err(Trouble::Wait(again));
+                    }
+                    None => return Ok(Step::Leave(Driven::Stale)),
                 }
-                None => return Ok(Step::Leave(Driven::Stale)),
-            },
+            }
             Action::Ended(ending) => return ended(core, live, ending).await,
             // Proved absent: whoever claims it sends it.
             Action::Submit(_) => return Ok(Step::Leave(Driven::Gone)),
@@ -146,6 +155,12 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
         }
     }
     Ok(Step::Leave(Driven::Gone))
+}
+
+/// A request of the credential's limits; else the run waits for one, and nobody waits for the run.
+async fn its_turn(core: &Core, live: &Live, urgency: Urgency) -> Result<(), Trouble> {
+    let taken = core.quotas.take(core, live.asker(), urgency).await;
+    taken.map_err(|wait| Trouble::Wait(core.clock.now_ms().saturating_add(millis(wait))))
 }
 
 /// Reads again what the caller gave: a waiting run does not keep it, and what comes now may read it.

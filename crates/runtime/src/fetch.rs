@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::artifacts::ArtifactRow;
 use store::facts::Fetched as Fact;
+use store::limits::Urgency;
 use store::{State, StoreError};
 
 /// The largest file that an output may hold as a `data:` address.
@@ -32,6 +33,13 @@ pub(crate) async fn all(
     core.follow.fetches(live.run);
     let mut facts = Vec::with_capacity(files.len());
     for file in &files {
+        if is_asked_for(file) {
+            tokio::select! {
+                () = core.quotas.wait(core, live.asker(), Urgency::Fetch) => {}
+                // Its next owner asks for it.
+                () = core.tasks.stop.cancelled() => return Ok(None),
+            }
+        }
         let Some(_place) = core.fetches.acquire(&host_of(live, file)).await else {
             return Ok(None);
         };
@@ -43,6 +51,14 @@ pub(crate) async fn all(
         }
     }
     Ok(Some(Event::Fetched(facts)))
+}
+
+/// With the credential; what lies elsewhere is nothing of its limits.
+fn is_asked_for(file: &FileTask) -> bool {
+    match &file.source {
+        FileSource::Request(request) => request.trusted,
+        FileSource::Bytes(_) => false,
+    }
 }
 
 /// Files lie where they lie: one slow host holds up no other's.

@@ -44,6 +44,7 @@ mod pauses;
 mod places;
 mod plan;
 mod prepare;
+mod quota;
 mod read;
 mod request;
 mod rows;

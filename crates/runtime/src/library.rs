@@ -14,6 +14,7 @@ use crate::lease::{Keeper, Lease};
 use crate::objects::ObjectsError;
 use crate::options::{Options, Work};
 use crate::places::Places;
+use crate::quota::Quotas;
 use crate::request::RunRequest;
 use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::{Tasks, Until};
@@ -146,6 +147,7 @@ impl Modelrow {
             submits: Places::new(places.submits),
             fetches: Places::new(places.fetches),
             grounds: Grounds::default(),
+            quotas: Quotas::default(),
             tokens: Tokens::default(),
             lateness: Lateness::default(),
             swept: std::sync::Mutex::new(boot_ms()),

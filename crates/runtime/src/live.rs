@@ -2,6 +2,7 @@
 //! Between two polls it is folded: [`Waiting`].
 
 use crate::core::Core;
+use crate::quota::Asker;
 use crate::setting::{self, Machine, Unready};
 use engine::flow::Folded;
 use engine::{Flow, Verdict};
@@ -19,6 +20,7 @@ const OVERDUE_LOOK_MS: i64 = 20;
 pub(crate) struct Followed<F> {
     pub(crate) run: Uuid,
     pub(crate) credential: Uuid,
+    pub(crate) tenant: Uuid,
     /// Of the attempt that is followed.
     pub(crate) n: i32,
     /// As last written or read; guards decisions.
@@ -71,6 +73,7 @@ impl<F> Followed<F> {
             flow,
             run: self.run,
             credential: self.credential,
+            tenant: self.tenant,
             n: self.n,
             ver: self.ver,
             shard: self.shard,
@@ -91,6 +94,14 @@ impl<F> Followed<F> {
         (self.flow, other)
     }
 
+    /// Whose requests its are.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker {
+            credential: self.credential,
+            tenant: self.tenant,
+        }
+    }
+
     /// The flow's next moment, or the deadline when that comes first.
     pub(crate) fn next_look(&self, now_ms: i64, until_ms: i64) -> i64 {
         match self.deadline_ms.filter(|_| !self.overdue) {
@@ -107,6 +118,7 @@ impl Live {
         Ok(Self {
             run: row.run_id,
             credential: row.credential_id,
+            tenant: row.tenant_id,
             n: row.attempt,
             ver: row.ver,
             shard: row.shard.unwrap_or(0),

@@ -28,6 +28,9 @@ pub struct Options {
     pub lease: LeaseTimes,
     /// Between two looks at the database.
     pub tick: Duration,
+    /// How long a minute of the credentials' limits is: tests have no minute.
+    #[doc(hidden)]
+    pub limit_minute: Duration,
     /// How much is done at once.
     pub concurrency: Concurrency,
     /// What the operator allows beside the providers' `egress`.
@@ -111,6 +114,7 @@ impl Options {
             work: Work::Yes,
             lease: LeaseTimes::default(),
             tick: Duration::from_secs(1),
+            limit_minute: Duration::from_secs(60),
             concurrency: Concurrency::default(),
             allow: Allow::default(),
             secrets: Arc::new(EnvironmentSecrets),

@@ -2,6 +2,7 @@
 //! repeated, and neither changes how the run ended.
 
 use crate::core::Core;
+use crate::quota::{Asker, urgency_of};
 use crate::setting::{self, Unready};
 use crate::tasks::Until;
 use crate::tokens;
@@ -68,9 +69,14 @@ async fn step(core: &Core, row: &OutboxRow) -> Result<(), String> {
     let flow = flow(core, &run, cancels)
         .await
         .map_err(|error| error.to_string())?;
+    let asker = Asker {
+        credential: run.credential_id,
+        tenant: run.tenant_id,
+    };
     drive(
         core,
         flow,
+        asker,
         if cancels {
             Phase::Cancel
         } else {
@@ -98,12 +104,15 @@ async fn flow(core: &Core, run: &WorkRow, cancels: bool) -> Result<Flow, Unready
 }
 
 /// Only exchanges of this phase are made: the job itself is nobody's any more.
-async fn drive(core: &Core, mut flow: Flow, only: Phase) {
+async fn drive(core: &Core, mut flow: Flow, asker: Asker, only: Phase) {
     let mut renewed = false;
     loop {
         let drawn = core.drawn();
         match flow.next(drawn.unix_ms, drawn) {
             Action::Exchange { phase, request } if phase == only => {
+                if request.trusted {
+                    core.quotas.wait(core, asker, urgency_of(phase)).await;
+                }
                 let outcome = tokens::sent(core, &mut flow, &request, &mut renewed).await;
                 if let Some(outcome) = outcome {
                     drop(flow.on(outcome.into(), core.clock.now_ms(), rand::random()));

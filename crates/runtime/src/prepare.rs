@@ -14,11 +14,15 @@ use engine::{Action, Ending, Fault, Verdict};
 use profile::revision::Revision;
 use std::sync::Arc;
 use std::time::Duration;
+use store::limits::Urgency;
 use store::{State, StoreError};
 use uuid::Uuid;
 
 /// A step that cannot be done now is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// One wait for the credential's limit; then the run is queued again, and somebody else prepares it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Prepares a claimed run on a task of its own.
 pub(crate) fn start(core: &Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
@@ -27,26 +31,61 @@ pub(crate) fn start(core: &Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
 }
 
 async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
-    match rendered(&core, run).await {
-        Ok(Some(ready)) => match intend(&core, &ready, worker).await {
-            Ok(Some(ver)) => {
-                let mut ready = ready;
-                ready.live.ver = ver;
-                claim::start(&core, ready, worker, place);
-            }
-            Ok(None) => {
-                crate::sender::forget(&core, run);
-                tracing::warn!(run.id = %run, "the prepared run is not ours any more, or is not to be sent now");
-            }
-            Err(error) => {
-                claim::doubt(&core, &ready);
-                tracing::warn!(run.id = %run, %error, "the intent is in doubt; nothing is sent");
-            }
-        },
-        Ok(None) => {}
+    let mut place = Some(place);
+    let ready = match rendered(&core, run, &mut place).await {
+        Ok(Some(ready)) => ready,
+        Ok(None) => return,
         Err(error) => {
-            tracing::warn!(run.id = %run, %error, "preparing waits for the database; the run is queued again when the lease ends")
+            tracing::warn!(run.id = %run, %error, "preparing waits for the database; the run is queued again when the lease ends");
+            return;
         }
+    };
+    // Places are never closed.
+    let Some(place) = had(&core, &ready.live, place).await else {
+        return;
+    };
+    match intend(&core, &ready, worker).await {
+        Ok(Some(ver)) => {
+            let mut ready = ready;
+            ready.live.ver = ver;
+            claim::start(&core, ready, worker, place);
+        }
+        Ok(None) => {
+            crate::sender::forget(&core, run);
+            tracing::warn!(run.id = %run, "the prepared run is not ours any more, or is not to be sent now");
+        }
+        Err(error) => {
+            claim::doubt(&core, &ready);
+            tracing::warn!(run.id = %run, %error, "the intent is in doubt; nothing is sent");
+        }
+    }
+}
+
+/// Its place, or another one after it had to wait.
+async fn had(core: &Core, live: &Live, place: Option<Place>) -> Option<Place> {
+    match place {
+        Some(place) => Some(place),
+        None => {
+            let provider = Arc::from(live.revision.provider.as_str());
+            core.submits.acquire(&provider).await
+        }
+    }
+}
+
+/// One request of the credential's limits. Who has to wait gives its place to others. `false`: it is not worth the wait.
+async fn its_turn(core: &Core, live: &Live, place: &mut Option<Place>) -> bool {
+    let taken = core.quotas.take(core, live.asker(), Urgency::Send).await;
+    let Err(first) = taken else {
+        return true;
+    };
+    *place = None;
+    let waits = async {
+        tokio::time::sleep(first).await;
+        core.quotas.wait(core, live.asker(), Urgency::Send).await;
+    };
+    tokio::select! {
+        waited = tokio::time::timeout(PATIENCE, waits) => waited.is_ok(),
+        () = core.tasks.stop.cancelled() => false,
     }
 }
 
@@ -61,7 +100,11 @@ async fn intend(core: &Core, ready: &Ready, worker: Uuid) -> Result<Option<i64>,
 }
 
 /// Does the steps and renders the submit; `None`: the run went elsewhere.
-async fn rendered(core: &Core, run: Uuid) -> Result<Option<Ready>, StoreError> {
+async fn rendered(
+    core: &Core,
+    run: Uuid,
+    place: &mut Option<Place>,
+) -> Result<Option<Ready>, StoreError> {
     let Some(row) = core.store.work(&[run]).await?.into_iter().next() else {
         return Ok(None);
     };
@@ -80,10 +123,22 @@ async fn rendered(core: &Core, run: Uuid) -> Result<Option<Ready>, StoreError> {
     };
     let n = row.attempt + 1;
     live.flow.set_token(engine::flow::token(run, n));
-    let mut renewed = false;
+    let (mut renewed, mut may_submit) = (false, false);
     loop {
         let drawn = core.drawn();
-        let verdict = match live.flow.next(drawn.unix_ms, drawn) {
+        let action = live.flow.next(drawn.unix_ms, drawn);
+        let counts = match &action {
+            Action::Submit(_) => !std::mem::replace(&mut may_submit, true),
+            Action::Exchange { request, .. } => request.trusted,
+            _ => false,
+        };
+        if counts && !its_turn(core, &live, place).await {
+            core.store.unprepare(run, row.ver, AGAIN).await?;
+            return Ok(None);
+        }
+        let verdict = match action {
+            // After a wait it is rendered with the time at which it is sent.
+            Action::Submit(_) if counts && place.is_none() => Verdict::Continue,
             Action::Submit(request) => return Ok(Some(intended(live, n, request, drawn))),
             Action::Exchange { request, .. } => {
                 match tokens::sent(core, &mut live.flow, &request, &mut renewed).await {

@@ -62,6 +62,8 @@ pub struct Claim {
     tx: Transaction<'static, Postgres>,
     worker: Uuid,
     credential: Uuid,
+    /// Whose turn it was last.
+    last_tenant: Option<Uuid>,
 }
 
 impl Store {
@@ -75,9 +77,9 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         // A statement of its own, on purpose: together with the pick, the count of places would come from a snapshot
         // older than the lock, and two workers could both take the last places.
-        let locked = sqlx::query_scalar!(
+        let locked = sqlx::query!(
             r#"
-            select c.credential_id from credential_limits c
+            select c.credential_id, c.last_tenant from credential_limits c
             where c.credential_id = $2 and coalesce(c.paused_until <= now(), true)
               and exists (select 1 from workers where worker_id = $1 and expires_at > now())
               and not exists (select 1 from pauses p where p.tenant_id is null and (p.credential_id is null or p.credential_id = c.credential_id)
@@ -93,10 +95,11 @@ impl Store {
         )
         .fetch_optional(&mut *tx)
         .await?;
-        Ok(locked.map(|credential| Claim {
+        Ok(locked.map(|locked| Claim {
             tx,
             worker,
-            credential,
+            credential: locked.credential_id,
+            last_tenant: locked.last_tenant,
         }))
     }
 
@@ -205,20 +208,26 @@ impl Claim {
         (&mut self.tx, self.credential)
     }
 
-    /// The due runs that may be sent now, at most `free`: within the credential's limit of jobs in flight, tenants in
-    /// turns, one over its own limit hiding nobody behind it. Their rows are locked.
+    pub(crate) fn last_tenant(&self) -> Option<Uuid> {
+        self.last_tenant
+    }
+
+    /// The due runs that may be sent now, at most `free`: within the credential's limit of jobs in flight (a run that prepares
+    /// has its place), tenants in turns that go on behind the one that was served last, one over its own limit hiding nobody
+    /// behind it. Their rows are locked.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: nothing is claimed.
     pub async fn pick(&mut self, free: i32) -> Result<Vec<Picked>, StoreError> {
+        let tenants = self.lock_tenants().await?;
         Ok(sqlx::query_as!(
             Picked,
             r#"
             with recursive
             free as (
                 select least($3::int, coalesce(k.max_concurrent_jobs - (select count(*) from run_states r where r.credential_id = $2
-                           and r.state in ('submitting', 'submit_unknown', 'polling'))::int, $3::int)) as n
+                           and r.state in ('preparing', 'submitting', 'submit_unknown', 'polling'))::int, $3::int)) as n
                 from provider_api_credentials k where k.id = $2 and exists (select 1 from workers where worker_id = $1 and expires_at > now())),
             tenant as (
                 (select q.tenant_id from run_states q where q.credential_id = $2 and q.state = 'queued' and not q.held order by q.tenant_id limit 1)
@@ -227,7 +236,7 @@ impl Claim {
                         and q.tenant_id > tenant.tenant_id order by q.tenant_id limit 1)
                 from tenant where tenant.tenant_id is not null),
             pick as (
-                select due.run_id, due.turn from tenant
+                select due.run_id, due.turn, tenant.tenant_id from tenant
                 left join tenant_limits l using (tenant_id)
                 cross join lateral (
                     select d.run_id, row_number() over (order by d.priority desc, d.not_before, d.run_id) as turn from (
@@ -236,10 +245,10 @@ impl Claim {
                               and not q.held and q.not_before <= now()
                               and not exists (select 1 from pauses p where p.tenant_id = tenant.tenant_id)
                         order by q.priority desc, q.not_before, q.run_id limit $3::int) d) due
-                where tenant.tenant_id is not null
+                where tenant.tenant_id is not null and (l.max_in_flight is null or tenant.tenant_id = any($5))
                   and due.turn <= coalesce(l.max_in_flight - (select count(*) from run_states r where r.tenant_id = tenant.tenant_id
-                           and r.state in ('submitting', 'submit_unknown', 'polling')), $3::int)
-                order by due.turn limit greatest(coalesce((select n from free), 0), 0))
+                           and r.state in ('preparing', 'submitting', 'submit_unknown', 'polling')), $3::int)
+                order by due.turn, coalesce(tenant.tenant_id <= $4, false), tenant.tenant_id limit greatest(coalesce((select n from free), 0), 0))
             select r.run_id, r.tenant_id, r.ver, r.attempt, r.captured, r.revision_id, u.request,
                    coalesce(u.start_by < now(), false) as "too_late!"
             from run_states r join runs u using (run_id)
@@ -249,6 +258,24 @@ impl Claim {
             self.worker,
             self.credential,
             free,
+            self.last_tenant,
+            &tenants,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?)
+    }
+
+    /// A tenant's runs wait at several credentials: who counts them has locked the tenant, in a statement before, too. One
+    /// that is locked elsewhere is passed over this time.
+    async fn lock_tenants(&mut self) -> Result<Vec<Uuid>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            select l.tenant_id from tenant_limits l
+            where l.max_in_flight is not null
+              and exists (select 1 from run_states q where q.credential_id = $1 and q.tenant_id = l.tenant_id and q.state = 'queued' and not q.held)
+            for no key update of l skip locked
+            "#,
+            self.credential
         )
         .fetch_all(&mut *self.tx)
         .await?)
@@ -375,6 +402,7 @@ impl Store {
             tx: self.pool.begin().await?,
             worker,
             credential: Uuid::nil(),
+            last_tenant: None,
         };
         let mine = sqlx::query_scalar!(
             r#"

@@ -3,12 +3,15 @@
 use super::{Back, Word, unready};
 use crate::core::Core;
 use crate::drive::told;
+use crate::lease::millis;
 use crate::live::{Asleep, Live, Waiting};
+use crate::tokens;
 use engine::Verdict;
 use engine::flow::Round;
 use engine::http::Outcome;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use store::limits::Urgency;
 use uuid::Uuid;
 
 /// The clocks of a round's runs are read one after the other.
@@ -102,39 +105,72 @@ pub(super) async fn ask(core: Arc<Core>, waiting: Vec<Waiting>) {
             }
         }
     }
-    let round = asked(&core, &all).await;
+    let came = asked(&core, &mut all).await;
     let mut refused = false;
     for live in all {
         let run = live.run;
-        let back = match &round {
-            Some(round) => heard(&core, live, round, &mut refused).await,
-            None => by_itself(&core, live).await,
+        let back = match &came {
+            Came::Said(round) => heard(&core, live, round, &mut refused).await,
+            Came::NotTogether => by_itself(&core, live).await,
+            Came::Wait(until_ms) => Back::Wait(Box::new(live.fold(&core).await), *until_ms),
         };
         core.follow.say(Word::Back(run, back));
     }
 }
 
-/// `None`: they cannot be asked about together.
-async fn asked(core: &Core, all: &[Live]) -> Option<Round> {
-    let first = all.first()?;
-    let ids: Vec<&str> = all.iter().filter_map(|live| live.flow.job_id()).collect();
-    let request = match first.flow.render_round(&ids, core.drawn())? {
-        Ok(request) => request,
-        Err(fault) => {
-            tracing::warn!(profile = first.revision.profile_key, why = %fault, "runs cannot be polled together");
-            return None;
-        }
-    };
+enum Came {
+    Said(Round),
+    /// They cannot be asked about together.
+    NotTogether,
+    /// The credential's limit lets nothing pass before then, milliseconds since 1970.
+    Wait(i64),
+}
+
+/// As any request: with an access token where one is wanted, and another when that was refused.
+const TRIES: usize = 4;
+
+async fn asked(core: &Core, all: &mut [Live]) -> Came {
+    let jobs = all.iter().filter_map(|live| live.flow.job_id());
+    let jobs: Vec<String> = jobs.map(str::to_owned).collect();
+    let ids: Vec<&str> = jobs.iter().map(String::as_str).collect();
     let now = core.clock.now_ms();
-    let due = all.iter().filter_map(|live| live.flow.due_ms());
-    due.for_each(|due| core.lateness.saw(now.saturating_sub(due)));
-    let came = core.http.send(&request).await;
-    if let Outcome::Answered(received) = &came {
-        let step = &request.step;
-        core.drift
-            .answer(&first.revision, step, &received.body, first.run);
+    let due: Vec<i64> = all.iter().filter_map(|live| live.flow.due_ms()).collect();
+    let Some(first) = all.first_mut() else {
+        return Came::NotTogether;
+    };
+    let mut renewed = false;
+    for _ in 0..TRIES {
+        let request = match first.flow.render_round(&ids, core.drawn()) {
+            Some(Ok(request)) => request,
+            Some(Err(fault)) => {
+                tracing::warn!(profile = first.revision.profile_key, why = %fault, "runs cannot be polled together");
+                return Came::NotTogether;
+            }
+            None => return Came::NotTogether,
+        };
+        if request.lacks_token(now) {
+            let auth = request.proof.auth.clone();
+            match tokens::supplied(core, &mut first.flow, auth.as_deref()).await {
+                Verdict::Continue => continue,
+                _ => return Came::NotTogether,
+            }
+        }
+        if request.trusted
+            && let Err(wait) = core.quotas.take(core, first.asker(), Urgency::Follow).await
+        {
+            return Came::Wait(now.saturating_add(millis(wait)));
+        }
+        due.iter()
+            .for_each(|due| core.lateness.saw(now.saturating_sub(*due)));
+        let came = tokens::sent(core, &mut first.flow, &request, &mut renewed).await;
+        let Some(came) = came else { continue };
+        if let Outcome::Answered(received) = &came {
+            core.drift
+                .answer(&first.revision, &request.step, &received.body, first.run);
+        }
+        return Came::Said(Round::of(&request, &came));
     }
-    Some(Round::of(&request, &came))
+    Came::NotTogether
 }
 
 /// What the answer says of one of them.

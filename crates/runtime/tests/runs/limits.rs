@@ -1,9 +1,11 @@
 //! Limits of a credential, over all workers.
 
-use crate::house::{House, LIMIT, cat, quick, until};
-use runtime::Status;
+use crate::house::{House, LIMIT, cat, ended, quick, until};
+use runtime::{Modelrow, Options, Status};
+use serde_json::{Value, json};
 use simulator::{Entry, Operation};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use store::DEFAULT_TENANT;
 
 /// The most jobs that were at the provider at once, by its own record.
@@ -26,31 +28,67 @@ fn most_at_once(creates: &[Entry], contents: &[Entry]) -> i32 {
         .unwrap_or(0)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_workers_together_keep_to_the_jobs_that_a_credential_may_have_in_flight() {
-    let house = House::new(quick()).await;
+/// Every run has a step before its submit.
+fn with_a_step_before(bundle: &mut Value) {
+    for profile in bundle["profiles"].as_array_mut().unwrap() {
+        profile["workflow"]["before"] = json!([
+            {"name": "hello", "method": "GET", "path": "/videos", "query": {"limit": "1"}}
+        ]);
+    }
+}
+
+async fn four(house: &House, options: impl Fn() -> Options) -> Vec<Modelrow> {
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(Modelrow::start(options()).await.unwrap());
+    }
+    until("all four work", || async {
+        house
+            .count("select count(*) from workers where expires_at > now()")
+            .await
+            == 4
+    })
+    .await;
+    all
+}
+
+async fn never_two(change: impl FnOnce(&mut Value)) {
+    let mut config = quick();
+    config.jobs.run_ms = 300;
+    let house = House::with(config, change).await;
     house
-        .sql("update provider_api_credentials set max_concurrent_jobs = 2")
+        .sql("update provider_api_credentials set max_concurrent_jobs = 1")
         .await;
-    let (one, two) = (house.start().await, house.start().await);
+    let workers = four(&house, || house.options()).await;
     let mut runs = Vec::new();
-    for i in 0..6 {
-        let caller = if i % 2 == 0 { &one } else { &two };
+    for i in 0..8 {
+        let caller = &workers[i % 4];
         runs.push(caller.run_profile(cat()).await.unwrap().id());
     }
     for run in runs {
-        let view = one.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
+        let view = workers[0].wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
         assert_eq!(view.status, Status::Succeeded, "{view:#?}");
     }
     let (creates, contents) = (
         house.asked(Operation::Create),
         house.asked(Operation::Content),
     );
-    assert_eq!(creates.len(), 6);
-    assert!(
-        most_at_once(&creates, &contents) <= 2,
+    assert_eq!(creates.len(), 8);
+    assert_eq!(
+        most_at_once(&creates, &contents),
+        1,
         "{creates:#?}\n{contents:#?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_workers_and_a_limit_of_one_job_in_flight_never_give_two() {
+    never_two(|_| ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_workers_and_a_limit_of_one_never_give_two_whose_runs_prepare() {
+    never_two(with_a_step_before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,65 +124,141 @@ async fn a_run_that_waited_too_long_is_not_started() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn submits_keep_to_the_requests_that_a_credential_may_send_in_a_minute() {
-    let house = House::new(quick()).await;
-    house
-        .sql("update provider_api_credentials set rate_limit_per_minute = 6")
-        .await;
-    let (one, two) = (house.start().await, house.start().await);
-    let first = one.run_profile(cat()).await.unwrap().id();
-    let second = two.run_profile(cat()).await.unwrap().id();
-    for run in [first, second] {
-        let view = one.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
-        assert_eq!(view.status, Status::Succeeded, "{view:#?}");
-    }
-    let asked = house.asked(Operation::Create);
-    assert_eq!(asked.len(), 2);
-    // One in ten seconds, leased five seconds ahead.
-    let apart = asked[1].at_ms - asked[0].at_ms;
-    assert!((4_500..12_000).contains(&apart), "{apart}");
+/// Requests within a window that begins at each of them: the fewest and the most, of those that end before the last.
+fn windows(at_ms: &[u64], window_ms: u64) -> (usize, usize) {
+    let last = at_ms.last().copied().unwrap_or(0);
+    let full = at_ms.iter().filter(|from| **from + window_ms <= last);
+    let counts = full.map(|from| {
+        let within = |at: &&u64| (*from..from + window_ms).contains(*at);
+        at_ms.iter().filter(within).count()
+    });
+    let counts: Vec<usize> = counts.collect();
+    (
+        counts.iter().copied().min().unwrap_or(0),
+        counts.iter().copied().max().unwrap_or(0),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_days_requests_are_counted_for_what_is_sent_and_not_for_what_waits() {
+async fn sixty_requests_a_minute_give_sixty_to_sixty_six_with_four_workers() {
+    /// A minute of this test.
+    const MINUTE: Duration = Duration::from_secs(12);
     let mut config = quick();
-    config.jobs.run_ms = 3_000;
+    config.jobs.never_ends = true;
     let house = House::new(config).await;
     house
-        .sql("update provider_api_credentials set rate_limit_per_day = 2, max_concurrent_jobs = 1")
+        .sql("update provider_api_credentials set rate_limit_per_minute = 60")
         .await;
-    let modelrow = house.start().await;
-    let mut runs = Vec::new();
-    for _ in 0..3 {
-        runs.push(modelrow.run_profile(cat()).await.unwrap());
-    }
-    // The second waits for a place through a dozen ticks, and is still sent today.
-    until("two have ended", || async {
-        house
-            .count("select count(*) from run_states where state = 'succeeded'")
-            .await
-            == 2
+    let workers = four(&house, || Options {
+        limit_minute: MINUTE,
+        ..house.options()
     })
     .await;
+    // Far more than may be asked for: each run alone would be polled four times a second.
+    for i in 0..24 {
+        workers[i % 4].run_profile(cat()).await.unwrap();
+    }
+    let window_ms = u64::try_from(MINUTE.as_millis()).unwrap();
+    let from = || {
+        house
+            .sim
+            .ledger()
+            .first()
+            .map_or(u64::MAX, |entry| entry.at_ms)
+    };
+    until("two minutes have passed", || async {
+        let last = house.sim.ledger().last().map_or(0, |entry| entry.at_ms);
+        last > from().saturating_add(2 * window_ms)
+    })
+    .await;
+    // Before that the four have nothing to wait for.
+    let begun = from() + 1_000;
+    let mut at_ms: Vec<u64> = house.sim.ledger().iter().map(|entry| entry.at_ms).collect();
+    at_ms.retain(|at| *at >= begun);
+    at_ms.sort_unstable();
+    let (fewest, most) = windows(&at_ms, window_ms);
+    assert!(fewest >= 60 && most <= 66, "{fewest} to {most}");
+    let creates = house.asked(Operation::Create).len();
+    assert!(creates < 24, "paid jobs go before new ones: {creates}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_request_of_a_credential_counts() {
+    let house = House::with(quick(), |bundle| {
+        with_a_step_before(bundle);
+        let profiles = bundle["profiles"].as_array_mut().unwrap().iter_mut();
+        for profile in profiles.filter(|one| one["workflow"]["type"] == "async_job") {
+            profile["workflow"]["cleanup"] = json!([
+                {"name": "bye", "method": "DELETE", "path": "/videos/{{job_id}}"}
+            ]);
+        }
+    })
+    .await;
+    house
+        .sql("update provider_api_credentials set rate_limit_per_day = 1000")
+        .await;
+    let modelrow = house.start().await;
+    for _ in 0..2 {
+        let view = ended(&modelrow, cat()).await;
+        assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    }
+    until("both are cleaned up", || async {
+        house.asked(Operation::Delete).len() == 2
+    })
+    .await;
+    let kinds = [
+        Operation::List,
+        Operation::Create,
+        Operation::Retrieve,
+        Operation::Content,
+        Operation::Delete,
+    ];
+    for kind in kinds {
+        assert!(house.asked(kind).len() >= 2, "{kind:?}");
+    }
+    let used = house
+        .count("select day_used::bigint from credential_limits")
+        .await;
+    assert_eq!(usize::try_from(used).unwrap(), house.sim.ledger().len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_has_no_more_requests_than_its_limit_and_the_next_one_goes_on() {
+    let mut config = quick();
+    config.jobs.never_ends = true;
+    let house = House::new(config).await;
+    house
+        .sql("update provider_api_credentials set rate_limit_per_day = 20")
+        .await;
+    let first = house.start().await;
+    for _ in 0..3 {
+        first.run_profile(cat()).await.unwrap();
+    }
     let used = "select day_used::bigint from credential_limits";
-    assert_eq!(house.count(used).await, 2);
-    assert_eq!(
-        house.asked(Operation::Create).len(),
-        2,
-        "the third waits for tomorrow"
-    );
+    // One of twenty is kept for files.
+    until("the day is used up", || async {
+        house.count(used).await == 19
+    })
+    .await;
+    let late = first.run_profile(cat()).await.unwrap();
+    until("ticks pass", || async {
+        house
+            .count("select count(*) from run_states where state = 'queued'")
+            .await
+            == 1
+    })
+    .await;
+    assert!(house.sim.ledger().len() <= 19);
+    first.shutdown(LIMIT).await;
+    let before = house.sim.ledger().len();
     house
         .sql("update credential_limits set day = day - 1")
         .await;
-    for run in runs {
-        assert_eq!(run.wait().await.unwrap().status, Status::Succeeded);
-    }
-    assert_eq!(
-        (
-            house.count(used).await,
-            house.asked(Operation::Create).len()
-        ),
-        (1, 3)
-    );
+    let second = house.start().await;
+    until("they are polled on, and the late one is sent", || async {
+        house.sim.ledger().len() > before && house.asked(Operation::Create).len() == 4
+    })
+    .await;
+    let view = second.run(DEFAULT_TENANT, late.id()).await.unwrap();
+    assert_eq!(view.status, Status::Running);
 }

@@ -765,3 +765,28 @@ async fn a_signature_verifies_over_the_bytes_that_came() {
         64
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_are_polled_together_share_a_token_and_replace_it_together() {
+    let desk = Desk::open(grant).await;
+    let mut config = taking(&[]);
+    config.jobs.run_ms = 3_000;
+    config.rules = vec![Rule::on(Operation::List, unauthorized()).nth(2)];
+    let mut bundle = acme(client_credentials(&desk));
+    let poll = &mut bundle["profiles"][0]["workflow"]["steps"][0];
+    poll["interval_ms"] = json!(500);
+    poll["batch"] = json!({"path": "/videos", "query": {"limit": "100"}, "in": "data",
+        "where": {"path": "id", "equals": "{{job_id}}"}});
+    let house = House::of(config, bundle).await;
+    let modelrow = started(&house).await;
+    let runs = futures_util::future::join_all((0..3).map(|_| ended(&modelrow, cat()))).await;
+    assert!(
+        runs.iter().all(|view| view.status == Status::Succeeded),
+        "{runs:#?}"
+    );
+    let lists = house.asked(Operation::List);
+    assert!(lists.len() >= 3, "{}", lists.len());
+    assert!(proved_by(&lists[0], "tok-1") && proved_by(&lists[2], "tok-2"));
+    assert_eq!(desk.asked().len(), 2);
+    assert!(house.asked(Operation::Retrieve).is_empty());
+}

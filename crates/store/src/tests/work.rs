@@ -1,6 +1,7 @@
 //! Workers, shards, claims, limits, and what follows a commit.
 
 use super::house::{HOUR, House, NOW, accepted, intent};
+use crate::limits::Urgency;
 use crate::listen::Hint;
 use crate::outbox::Delivery;
 use crate::receipts::NewReceipt;
@@ -313,12 +314,121 @@ async fn an_owner_finds_the_runs_of_its_shards_and_when_each_is_due() {
 #[tokio::test]
 async fn requests_are_leased_no_faster_than_the_limit() {
     let house = House::new().await;
-    let lease = |n, day| house.store.requests_lease(house.credential, n, 60, day);
-    assert!(lease(5, 0).await.unwrap(), "five seconds ahead");
-    assert!(!lease(5, 0).await.unwrap());
+    let lease = |n, urgency| {
+        let minute = Duration::from_secs(60);
+        house
+            .store
+            .requests_lease(house.credential, (n, urgency), minute)
+    };
+    assert_eq!(lease(9, Urgency::Send).await.unwrap(), None, "no limit");
+    house
+        .sql("update provider_api_credentials set rate_limit_per_minute = 60, rate_limit_per_day = 20")
+        .await;
+    let first = lease(9, Urgency::Send).await.unwrap().unwrap();
+    assert_eq!(first.granted, 2, "one, and one ahead");
+    let none = lease(1, Urgency::Send).await.unwrap().unwrap();
+    assert_eq!(none.granted, 0);
+    let (at_least, at_most) = (Duration::from_millis(500), Duration::from_secs(1));
+    assert!((at_least..=at_most).contains(&none.wait), "{none:?}");
+    assert_eq!(lease(9, Urgency::Fetch).await.unwrap().unwrap().granted, 2);
     house.sql("update credential_limits set tat = now()").await;
-    assert!(lease(1, 6).await.unwrap());
-    assert!(!lease(1, 6).await.unwrap(), "the day is used up");
+    // 4 are used; 2 of 20 are kept for what is more pressing.
+    house
+        .sql("update provider_api_credentials set rate_limit_per_minute = 60000")
+        .await;
+    assert_eq!(lease(99, Urgency::Send).await.unwrap().unwrap().granted, 14);
+    let spent = lease(1, Urgency::Send).await.unwrap().unwrap();
+    assert!(spent.granted == 0 && spent.wait > at_most, "{spent:?}");
+    assert_eq!(
+        lease(99, Urgency::Follow).await.unwrap().unwrap().granted,
+        1
+    );
+    assert_eq!(lease(99, Urgency::Fetch).await.unwrap().unwrap().granted, 1);
+    house
+        .sql("update credential_limits set day = day - 1")
+        .await;
+    assert_eq!(
+        lease(99, Urgency::Send).await.unwrap().unwrap().granted,
+        18,
+        "another day"
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_prepares_holds_its_slot() {
+    let house = House::new().await;
+    let store = &house.store;
+    house
+        .sql("update provider_api_credentials set max_concurrent_jobs = 1")
+        .await;
+    let (a, _lease, _) = house.worker(10).await;
+    let (first, _) = (house.queue(1).await, house.queue(2).await);
+    let mut claim = store.claim(a, house.credential).await.unwrap().unwrap();
+    assert_eq!(claim.pick(10).await.unwrap().len(), 1);
+    claim.prepare(&[first]).await.unwrap();
+    claim.commit().await.unwrap();
+    let mut claim = store.claim(a, house.credential).await.unwrap().unwrap();
+    assert!(claim.pick(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_place_that_is_given_one_by_one_goes_round_among_the_tenants() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (a, _lease, _) = house.worker(10).await;
+    house
+        .sql("insert into tenants (tenant_id, slug) values ('00000000-0000-0000-0000-000000000009', 't9')")
+        .await;
+    // Three of one tenant are first in the queue.
+    for run in 1..=3 {
+        house.queue(run).await;
+    }
+    for run in [4, 5] {
+        let mut other = house.call(run, None);
+        other.tenant_id = Uuid::from_u128(9);
+        store.run_insert(&other).await.unwrap();
+    }
+    let mut served = Vec::new();
+    for _ in 0..5 {
+        let mut claim = store.claim(a, house.credential).await.unwrap().unwrap();
+        let picked = claim.pick(1).await.unwrap();
+        claim.served(&[picked[0].tenant_id]).await.unwrap();
+        let intents = [intent(picked[0].run_id, 1)];
+        assert_eq!(claim.intend(&intents).await.unwrap().len(), 1);
+        claim.commit().await.unwrap();
+        served.push(picked[0].run_id.as_u128());
+    }
+    assert_eq!(served, [1, 4, 2, 5, 3]);
+}
+
+#[tokio::test]
+async fn a_tenant_is_counted_once_however_many_credentials_serve_it() {
+    let house = House::new().await;
+    let store = &house.store;
+    let ((a, _la, _), (b, _lb, _)) = (house.worker(10).await, house.worker(11).await);
+    house
+        .sql("insert into provider_api_credentials (id, provider_id, name)
+                  values ('00000000-0000-0000-0000-000000000004', '00000000-0000-0000-0000-000000000002', 'other');
+              insert into tenant_limits (tenant_id, max_in_flight) values ('00000000-0000-0000-0000-000000000002', 1)")
+        .await;
+    let other = Uuid::from_u128(4);
+    house.queue(1).await;
+    let mut elsewhere = house.call(2, None);
+    elsewhere.credential_id = other;
+    store.run_insert(&elsewhere).await.unwrap();
+    let mut one = store.claim(a, house.credential).await.unwrap().unwrap();
+    let mut two = store.claim(b, other).await.unwrap().unwrap();
+    let picked = one.pick(10).await.unwrap();
+    assert_eq!(picked.len(), 1);
+    assert!(
+        two.pick(10).await.unwrap().is_empty(),
+        "it is being counted"
+    );
+    drop(two);
+    one.intend(&[intent(picked[0].run_id, 1)]).await.unwrap();
+    one.commit().await.unwrap();
+    let mut two = store.claim(b, other).await.unwrap().unwrap();
+    assert!(two.pick(10).await.unwrap().is_empty(), "it has its one");
 }
 
 #[tokio::test]
