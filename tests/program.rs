@@ -17,6 +17,7 @@ use serde_json::Value;
 use simulator::{Config, Simulator};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -56,6 +57,9 @@ struct Step {
     args: Vec<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
+    /// What it reads on standard input; nothing without it.
+    #[serde(default)]
+    stdin: String,
     exit: i32,
     #[serde(default)]
     stdout_has: Vec<String>,
@@ -92,6 +96,9 @@ fn program(folder: &Path, step: &Step, known: &Known, database: Option<&str>) ->
         };
         known.iter().fold(text.clone(), filled)
     };
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(step.stdin.as_bytes()).unwrap();
+    input.rewind().unwrap();
     Command::new(env!("CARGO_BIN_EXE_modelrow"))
         .args(step.args.iter().map(fill))
         .current_dir(folder)
@@ -101,6 +108,7 @@ fn program(folder: &Path, step: &Step, known: &Known, database: Option<&str>) ->
         .env("MODELROW_DATA", folder.join("data"))
         .envs(database.map(|url| ("DATABASE_URL", url)))
         .envs(&step.env)
+        .stdin(input)
         .output()
         .unwrap()
 }

@@ -4,9 +4,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod credentials;
 mod pause;
 mod runs;
 
+pub(crate) use credentials::*;
 pub(crate) use pause::*;
 pub(crate) use runs::*;
 
@@ -84,6 +86,14 @@ pub(crate) struct HouseArgs {
     /// Days that the timelines of ended runs are kept; for ever without it
     #[arg(long, global = true, env = "MODELROW_KEEP_EVENTS", value_name = "DAYS")]
     pub(crate) keep_events: Option<u32>,
+    /// File with the keys that seal secrets, `id:base64` by lines; or `MODELROW_SECRET_KEY` holds the keys themselves
+    #[arg(
+        long,
+        global = true,
+        env = "MODELROW_SECRET_KEY_FILE",
+        value_name = "FILE"
+    )]
+    pub(crate) secret_key_file: Option<PathBuf>,
     /// Folder with `postgres` and `initdb` for the private PostgreSQL
     #[arg(long, global = true, env = "MODELROW_PG_BIN", value_name = "DIR")]
     pub(crate) pg_bin: Option<PathBuf>,
@@ -125,6 +135,9 @@ pub(crate) enum Command {
     /// Checks, applies, exports, plans and tests the rows that describe providers
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Sets, lists, rotates and proves the secrets of credentials
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// Starts a provider that does what a script says, for tests and trials
     Simulate(SimulateArgs),
     /// Explains a code: what happened, why, and what to do
@@ -363,6 +376,9 @@ pub(crate) struct ApplyArgs {
     /// Let the endpoint be plain http and on a private network (operators only)
     #[arg(long, requires = "endpoint")]
     pub(crate) allow_private: bool,
+    /// Put the bundles' references in place of secrets that `modelrow credential set` has sealed, which stay without it
+    #[arg(long)]
+    pub(crate) unseal: bool,
     /// Remove stored cases of these profiles that are not beside the bundles
     #[arg(long)]
     pub(crate) replace_cases: bool,

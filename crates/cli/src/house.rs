@@ -1,11 +1,12 @@
 //! The house a command works in: a database, artifacts, and the runtime on top.
 
 use crate::args::HouseArgs;
+use crate::commands::credential::bad_keys;
 use crate::exit::{Stop, chain};
 use crate::{bundles, ui};
 use diag::{Code, Secret};
 use profile::rows::{Rows, SchemaRow, TemplateRow};
-use runtime::{Artifacts, Modelrow, Options, Retention, Work};
+use runtime::{Artifacts, BadKeys, Modelrow, Options, Retention, SecretKeys, Work};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(crate) struct House {
     /// Bytes.
     artifact_memory: usize,
     retention: Retention,
+    secret_keys: SecretKeys,
     /// The private server, when `DATABASE_URL` is not set.
     embedded: Option<Embedded>,
 }
@@ -49,6 +51,7 @@ impl House {
                 artifacts: artifacts(args, &places),
                 artifact_memory: artifact_memory(args),
                 retention: retention(args),
+                secret_keys: secret_keys(args)?,
                 embedded: None,
             });
         }
@@ -71,6 +74,7 @@ impl House {
 
     async fn private(args: &HouseArgs, places: embedded::Options) -> Result<Self, Stop> {
         let artifacts = artifacts(args, &places);
+        let secret_keys = secret_keys(args)?;
         let start = move || {
             Embedded::start(&places, &mut |what: Announcement| {
                 ui::note(&what.to_string())
@@ -87,6 +91,7 @@ impl House {
             artifacts,
             artifact_memory: artifact_memory(args),
             retention: retention(args),
+            secret_keys,
             embedded: Some(embedded),
         })
     }
@@ -123,6 +128,7 @@ impl House {
         let mut options = Options::new(self.url.clone(), self.artifacts.clone());
         options.artifact_memory = self.artifact_memory;
         options.retention = self.retention;
+        options.secret_keys = self.secret_keys.clone();
         options.work = if purpose == Purpose::Work {
             Work::Yes
         } else {
@@ -231,6 +237,29 @@ fn artifacts(args: &HouseArgs, places: &embedded::Options) -> Artifacts {
     Artifacts::named(named, settings.collect())
 }
 
+/// The setting that holds the keys themselves.
+const KEYS: &str = "MODELROW_SECRET_KEY";
+/// The setting that names a file of keys.
+const KEY_FILE: &str = "MODELROW_SECRET_KEY_FILE";
+
+/// The keys that seal secrets: none, where nothing is set.
+fn secret_keys(args: &HouseArgs) -> Result<SecretKeys, Stop> {
+    let own = std::env::var_os(KEYS).and_then(|text| text.into_string().ok());
+    let own = own.filter(|text| !text.trim().is_empty()).map(Secret::from);
+    let keys = match (own, &args.secret_key_file) {
+        (None, None) => return Ok(SecretKeys::default()),
+        (Some(_), Some(_)) => Err(BadKeys::twice(KEYS, KEY_FILE)),
+        (Some(text), None) => SecretKeys::parse(&text, KEYS),
+        (None, Some(file)) => {
+            let from = file.display().to_string();
+            let text = std::fs::read_to_string(file);
+            text.map_err(|error| BadKeys::unreadable(&from, &error))
+                .and_then(|text| SecretKeys::parse(&Secret::from(text), &from))
+        }
+    };
+    keys.map_err(|bad| bad_keys(&bad))
+}
+
 fn retention(args: &HouseArgs) -> Retention {
     let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
     Retention {
@@ -268,12 +297,12 @@ fn store_stop(error: &store::StoreError) -> Stop {
 pub(crate) fn run_stop(error: &runtime::RunError) -> Stop {
     match error {
         runtime::RunError::Refused(found) => Stop::Refused(found.clone()),
-        runtime::RunError::Store(_) | runtime::RunError::Objects(_) => {
-            match error.diagnostics().into_iter().next() {
-                Some(first) => Stop::house(first.code, chain(error), first.help),
-                None => Stop::house(Code::S120, chain(error), "start again"),
-            }
-        }
+        runtime::RunError::Store(_)
+        | runtime::RunError::Objects(_)
+        | runtime::RunError::Sealed(_) => match error.diagnostics().into_iter().next() {
+            Some(first) => Stop::house(first.code, chain(error), first.help),
+            None => Stop::house(Code::S120, chain(error), "start again"),
+        },
         _ => Stop::Refused(error.diagnostics()),
     }
 }

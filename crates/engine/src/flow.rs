@@ -42,6 +42,7 @@ mod submit;
 mod tests;
 mod tokens;
 mod values;
+mod verify;
 
 pub use fold::{Folded, Ground};
 pub use hear::Heard;

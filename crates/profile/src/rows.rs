@@ -64,7 +64,7 @@ pub struct CredentialRow {
     pub provider: String,
     /// Natural key, unique within the provider. In a bundle the auth profile's key.
     pub name: String,
-    /// `env:NAME` or `file:/path`; absent: stored encrypted.
+    /// `env:NAME` or `file:/path`; absent: it is sealed, or there is none.
     pub secret_ref: Option<String>,
     /// Overrides the provider's base URL.
     pub endpoint_url: Option<String>,

@@ -19,6 +19,16 @@ pub struct Cases {
     pub only_these: bool,
 }
 
+/// What becomes of sealed secrets where a bundle has references.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SealedSecrets {
+    /// They stay: a bundle's reference is a provider's usual one, and who sealed a secret has said more.
+    #[default]
+    Stay,
+    /// The references take their place.
+    Go,
+}
+
 /// One recorded case.
 #[derive(Debug, Clone)]
 pub struct BundleCase {
@@ -38,7 +48,8 @@ impl Modelrow {
     ///
     /// As [`Modelrow::apply_with`].
     pub async fn apply(&self, tenant: Uuid, bundle: &Rows) -> Result<Applied, RunError> {
-        self.apply_with(tenant, bundle, &Cases::default()).await
+        self.apply_with(tenant, bundle, &Cases::default(), SealedSecrets::Stay)
+            .await
     }
 
     /// The same with recorded cases, which are replayed, with those that are stored already, and stored with the rows.
@@ -52,6 +63,7 @@ impl Modelrow {
         tenant: Uuid,
         bundle: &Rows,
         cases: &Cases,
+        sealed: SealedSecrets,
     ) -> Result<Applied, RunError> {
         let core = self.core();
         let mut tables = rows::to_tables(bundle);
@@ -77,6 +89,7 @@ impl Modelrow {
                 .collect();
         }
         tables.only_these_cases = cases.only_these;
+        tables.unseal = sealed == SealedSecrets::Go;
         rows::add_credentials(&mut tables, &there);
         let applied = core.store.bundle_apply(tenant, &tables).await?;
         core.catalogue.load(&core.store).await?;

@@ -125,6 +125,9 @@ pub enum RunError {
     /// The database does not answer, or a statement failed.
     #[error("the database did not do its part")]
     Store(#[from] StoreError),
+    /// A secret that the database keeps cannot be sealed or opened here.
+    #[error(transparent)]
+    Sealed(#[from] crate::sealed::SealError),
     /// The artifact store does not answer.
     #[error("the artifact store did not do its part")]
     Objects(#[from] crate::objects::ObjectsError),
@@ -193,6 +196,7 @@ impl RunError {
                 "take `next` of the page before, unchanged, or begin with the first page",
             ),
             Self::Store(error) => Diagnostics(vec![error.diagnostic("database")]),
+            Self::Sealed(error) => one(error.code(), Place::default(), error.help()),
             Self::Objects(error) => one(error.code(), Place::default(), error.help()),
         }
     }

@@ -23,7 +23,7 @@ impl Modelrow {
         Ok(profile::bundle::write(&rows::to_language(&tables)))
     }
 
-    fn no_such_provider(&self, provider: &str) -> Diagnostics {
+    pub(crate) fn no_such_provider(&self, provider: &str) -> Diagnostics {
         let compiled = self.catalogue();
         let mut known: Vec<_> = compiled
             .revisions

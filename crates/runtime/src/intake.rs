@@ -8,6 +8,7 @@ use crate::fallback;
 use crate::inputs::{self, Given};
 use crate::options::Work;
 use crate::request::RunRequest;
+use crate::sealed::SealError;
 use crate::setting::Recorded;
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use profile::call::{Call, Checked};
@@ -175,6 +176,12 @@ pub(crate) fn credential<'s>(
     tenant: Uuid,
 ) -> Result<&'s CredentialRow, Diagnostics> {
     let row = snapshot.credential(revision, tenant)?;
+    if core.options.work == Work::Yes
+        && let Some(id) = &row.sealed_under
+    {
+        let may = core.options.secret_keys.may_open(id);
+        may.map_err(|error| sealed(row, &error))?;
+    }
     let opened = match &row.secret_ref {
         Some(reference) if core.options.work == Work::Yes => {
             core.options.secrets.open(reference).map(drop).err()
@@ -188,17 +195,23 @@ pub(crate) fn credential<'s>(
         "{}; or write another reference into the row's `secret_ref`",
         missing.help
     );
-    let found = Diagnostic::error(Code::R160, place_of(row), missing.why, help);
+    let found = Diagnostic::error(Code::R160, place_of(row, "/secret_ref"), missing.why, help);
     Err(Diagnostics(vec![found]))
 }
 
-fn place_of(row: &CredentialRow) -> Place {
+fn sealed(row: &CredentialRow, error: &SealError) -> Diagnostics {
+    let place = place_of(row, "/secret");
+    let found = Diagnostic::error(error.code(), place, error.to_string(), error.help());
+    Diagnostics(vec![found])
+}
+
+fn place_of(row: &CredentialRow, pointer: &str) -> Place {
     Place {
         source: Some(format!(
             "provider_api_credentials/{}/{}",
             row.provider, row.name
         )),
-        pointer: "/secret_ref".into(),
+        pointer: pointer.into(),
         ..Place::default()
     }
 }

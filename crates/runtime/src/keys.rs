@@ -2,13 +2,14 @@
 //! that its steps name.
 
 use crate::core::Core;
+use crate::sealed::Owner;
 use crate::setting::Unready;
 use diag::{ExposeSecret as _, Secret};
 use engine::auth::{self, Keyring, Keys};
 use engine::{Fault, Kind};
 use profile::revision::{Auth, AuthKind, Revision};
 use store::SYSTEM_TENANT;
-use store::credentials::Credential;
+use store::credentials::{Credential, Sealed, Stored};
 use uuid::Uuid;
 
 /// Where libraries of a cloud look for the application's default credentials: the file that is named here,
@@ -54,14 +55,38 @@ async fn of_step(
     core.store.credential(id).await?.ok_or_else(missing)
 }
 
-fn keys(core: &Core, auth: &Auth, credential: &Credential) -> Result<Keys, Fault> {
+fn keys(core: &Core, auth: &Auth, credential: &Credential) -> Result<Keys, Unready> {
     let from_machine = matches!(auth.kind, AuthKind::ApplicationDefault(_));
-    let secret = match &credential.secret_ref {
-        Some(reference) => Some(opened(core, reference)?),
-        None if from_machine => of_machine(core, credential.tenant)?,
-        None => None,
+    let secret = match &credential.secret {
+        Stored::Reference(reference) => Some(opened(core, reference)?),
+        Stored::Sealed(sealed) => Some(unsealed(core, credential, sealed)?),
+        Stored::Nowhere if from_machine => of_machine(core, credential.tenant)?,
+        Stored::Nowhere => None,
     };
     Ok(auth::keys(auth, secret.as_ref())?.of_credential(credential.id))
+}
+
+/// Another process may have the key that this one lacks: the run is left to it.
+fn unsealed(core: &Core, credential: &Credential, sealed: &Sealed) -> Result<Secret, Unready> {
+    let owner = Owner {
+        tenant: credential.tenant,
+        credential: credential.id,
+    };
+    core.options
+        .secret_keys
+        .open(owner, sealed)
+        .map_err(|error| {
+            if error.is_ours_alone() {
+                return Unready::Later(error.to_string());
+            }
+            let mut fault = Fault::new(Kind::BadSecret, error.to_string());
+            fault.help = format!(
+                "{}; `modelrow explain {}` says more",
+                error.help(),
+                error.code()
+            );
+            Unready::Fault(fault)
+        })
 }
 
 /// The machine is the operator's: a tenant's own row does not act in its name.

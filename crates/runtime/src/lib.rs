@@ -14,6 +14,7 @@ mod claim;
 mod clock;
 mod core;
 mod cost;
+mod credentials;
 mod doctor;
 mod drift;
 mod drive;
@@ -48,6 +49,7 @@ mod quota;
 mod read;
 mod request;
 mod rows;
+mod sealed;
 mod secrets;
 mod sender;
 mod setting;
@@ -60,8 +62,11 @@ mod view;
 mod watches;
 mod worker;
 
-pub use apply::{BundleCase, Cases};
+pub use apply::{BundleCase, Cases, SealedSecrets};
 pub use artifacts::{Artifacts, ArtifactsError};
+pub use credentials::{
+    CredentialName, CredentialSet, CredentialView, NewSecret, Rotated, Unopened, Verified,
+};
 pub use doctor::{DriftFinding, ProfileDrift};
 pub use engine::egress::Allow;
 pub use error::{RunError, StartError};
@@ -75,6 +80,7 @@ pub use operate::{Because, Released, Resolution, Retry};
 pub use options::{Concurrency, LeaseTimes, Options, Work};
 pub use pauses::{CredentialPauseView, PauseScope, PauseView, Pauses};
 pub use request::{Again, InputMedium, RunRequest};
+pub use sealed::{BadKeys, SealError, SecretKeys};
 pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};

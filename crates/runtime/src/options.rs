@@ -2,6 +2,7 @@
 //! it does at once, and who opens secret references.
 
 use crate::artifacts::Artifacts;
+use crate::sealed::SecretKeys;
 use crate::secrets::{EnvironmentSecrets, Secrets};
 use crate::sweep::Retention;
 use diag::Secret;
@@ -37,6 +38,8 @@ pub struct Options {
     pub allow: Allow,
     /// Opens the references that credentials hold.
     pub secrets: Arc<dyn Secrets>,
+    /// Seal and open the secrets that the database keeps.
+    pub secret_keys: SecretKeys,
     /// Where a machine of a cloud asks who it is; absent: at the clouds' own address for it, `169.254.169.254`.
     pub metadata: Option<Url>,
     /// Where callers reach us, `https://host`: artifacts in outputs get whole addresses. Absent: paths.
@@ -103,7 +106,7 @@ impl Default for Concurrency {
 }
 
 impl Options {
-    /// Defaults for everything else; secret references are read from the environment and from files.
+    /// Defaults for everything else; secret references are read from the environment and from files, and there are no keys for sealed ones.
     #[must_use]
     pub fn new(database_url: impl Into<String>, artifacts: impl Into<Artifacts>) -> Self {
         Self {
@@ -118,6 +121,7 @@ impl Options {
             concurrency: Concurrency::default(),
             allow: Allow::default(),
             secrets: Arc::new(EnvironmentSecrets),
+            secret_keys: SecretKeys::default(),
             metadata: None,
             public_url: None,
             failover_is_lossless: false,

@@ -144,13 +144,17 @@ fn at_hand(core: &Core, flow: &Flow, auth: Option<&str>) -> Result<Option<Token>
 ///
 /// Cancel safety: dropped, the next one asks.
 pub(crate) async fn supplied(core: &Core, flow: &mut Flow, auth: Option<&str>) -> Verdict {
-    match had(core, flow, auth).await {
-        Ok(token) => {
-            flow.give_token(auth, &token);
-            Verdict::Continue
-        }
+    match given(core, flow, auth).await {
+        Ok(()) => Verdict::Continue,
         Err(fault) => flow.on(Event::NoToken(fault), core.clock.now_ms(), rand::random()),
     }
+}
+
+/// The same, and whoever asks is told why there is none.
+pub(crate) async fn given(core: &Core, flow: &mut Flow, auth: Option<&str>) -> Result<(), Fault> {
+    let token = had(core, flow, auth).await?;
+    flow.give_token(auth, &token);
+    Ok(())
 }
 
 async fn had(core: &Core, flow: &mut Flow, auth: Option<&str>) -> Result<Token, Fault> {

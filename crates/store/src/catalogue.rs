@@ -36,6 +36,8 @@ pub struct Rows {
     pub cases: Vec<CaseRow>,
     /// Stored cases of the bundle's profiles that the bundle does not have are removed.
     pub only_these_cases: bool,
+    /// A bundle's references take the place of sealed secrets, which stay without it.
+    pub unseal: bool,
 }
 
 /// A row of `profile_cases`.
@@ -91,8 +93,8 @@ pub struct CredentialRow {
     pub name: String,
     /// `env:NAME` or `file:/path`.
     pub secret_ref: Option<String>,
-    /// There are bytes in `secret`; never written by a bundle.
-    pub encrypted: bool,
+    /// The key that its secret is sealed under; absent: it is not sealed. Not read by apply.
+    pub sealed_under: Option<String>,
     /// Overrides the base URL.
     pub endpoint_url: Option<String>,
     /// Serves auth profiles that name none.

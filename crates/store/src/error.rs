@@ -5,7 +5,6 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
 use std::fmt;
-use uuid::Uuid;
 
 /// The driver's own error, kept for the log; no other crate can take it apart.
 #[derive(Debug)]
@@ -82,12 +81,6 @@ pub enum StoreError {
         /// What it holds.
         word: String,
     },
-    /// Bytes in `secret`, which this program cannot open yet.
-    #[error("credential `{credential}` holds an encrypted secret, which this program cannot open")]
-    SecretEncrypted {
-        /// The row.
-        credential: Uuid,
-    },
     /// A statement failed in a way that no later try will change.
     #[error("a statement failed")]
     Statement(#[source] Cause),
@@ -106,7 +99,6 @@ impl StoreError {
             Self::Broken(_) => Code::S125,
             Self::NoSuchRow { .. } => Code::S126,
             Self::UnknownWord { .. } => Code::S127,
-            Self::SecretEncrypted { .. } => Code::S128,
             Self::Statement(_) => Code::S129,
         }
     }
@@ -126,7 +118,6 @@ impl StoreError {
             Self::Broken(rule) => rule.help().into(),
             Self::NoSuchRow { table, .. } => format!("add the row to `{table}`, or correct the name"),
             Self::UnknownWord { .. } => "a newer program wrote it: update this one".into(),
-            Self::SecretEncrypted { .. } => "set `secret` to null and `secret_ref` to `env:NAME` or `file:/path`".into(),
             Self::Statement(_) => "report it with the log line that carries the cause".into(),
         }
     }
@@ -169,6 +160,10 @@ pub enum Rule {
     OneDefaultCredential,
     /// `provider_api_credentials_one_secret`
     OneSecret,
+    /// `provider_api_credentials_secret_sealed`
+    SecretNotSealed,
+    /// `provider_api_credentials_secret_referred`
+    NoReference,
     /// `provider_api_credentials_limits`
     LimitNotPositive,
     /// A natural key that exists already.
@@ -193,6 +188,8 @@ impl Rule {
             Self::KeyLength => "an idempotency key has 1 to 255 characters",
             Self::OneDefaultCredential => "the provider already has a default credential",
             Self::OneSecret => "a credential has `secret` or `secret_ref`, not both",
+            Self::SecretNotSealed => "the bytes in `secret` are no sealed secret",
+            Self::NoReference => "`secret_ref` is neither `env:NAME` nor `file:/path`",
             Self::LimitNotPositive => "a limit is a positive number",
             Self::KeyTaken => "a row with this natural key exists",
             Self::InUse => "the row is used by another one, or names one that is not there",
@@ -214,6 +211,10 @@ impl Rule {
             Self::KeyLength => "shorten the `Idempotency-Key`",
             Self::OneDefaultCredential => "clear `is_default` on the other credential first",
             Self::OneSecret => "set one of them to null",
+            Self::SecretNotSealed => "set secrets with `modelrow credential set`",
+            Self::NoReference => {
+                "write a reference, or seal the secret with `modelrow credential set`; if it was a secret, it may be in a log now: replace it"
+            }
             Self::LimitNotPositive => "write a number above 0, or null for no limit",
             Self::KeyTaken => "choose another key, or change the row that has it",
             Self::InUse => "deactivate the row instead of deleting it",
@@ -239,6 +240,8 @@ impl Rule {
             "runs_key_length" => Self::KeyLength,
             "provider_api_credentials_one_default" => Self::OneDefaultCredential,
             "provider_api_credentials_one_secret" => Self::OneSecret,
+            "provider_api_credentials_secret_sealed" => Self::SecretNotSealed,
+            "provider_api_credentials_secret_referred" => Self::NoReference,
             "provider_api_credentials_limits" => Self::LimitNotPositive,
             _ if code == "23505" => Self::KeyTaken,
             _ if code == "23503" => Self::InUse,

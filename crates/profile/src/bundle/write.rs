@@ -4,7 +4,7 @@ use crate::rows::{AuthProfileRow, CredentialRow, LANGUAGE, ModelRow, ProfileRow,
 use serde_json::{Map, Value, json};
 
 /// The rows of one provider as a bundle. References to secrets are kept, an
-/// encrypted secret is left out; members that say nothing are not written.
+/// sealed secret is left out; members that say nothing are not written.
 #[must_use]
 pub fn write(rows: &Rows) -> Value {
     let mut bundle = Map::new();

@@ -1,6 +1,7 @@
 //! Rows by plain SQL: used within a second, and a bad one stops nobody.
 
 use crate::house::{House, cat, ended, quick, until};
+use runtime::SealedSecrets::Stay;
 use runtime::{BundleCase, Cases, RunRequest, Status};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -130,7 +131,7 @@ async fn a_bundle_with_a_failing_case_is_not_applied_and_one_that_holds_is_store
         let (modelrow, rows) = (modelrow.clone(), &bundle.rows);
         async move {
             modelrow
-                .apply_with(SYSTEM_TENANT, rows, &cases(document))
+                .apply_with(SYSTEM_TENANT, rows, &cases(document), Stay)
                 .await
         }
     };
@@ -161,7 +162,7 @@ async fn a_bundle_with_a_failing_case_is_not_applied_and_one_that_holds_is_store
         ..Cases::default()
     };
     modelrow
-        .apply_with(SYSTEM_TENANT, &bundle.rows, &only)
+        .apply_with(SYSTEM_TENANT, &bundle.rows, &only, Stay)
         .await
         .unwrap();
     assert_eq!(house.count("select count(*) from profile_cases").await, 0);
@@ -174,7 +175,7 @@ async fn a_row_whose_stored_case_fails_is_not_used_and_its_last_good_revision_go
     let (bundle, _) = profile::bundle::check("bundle.json", &house.bundle.to_string());
     let holds = cases(refused_case("no_such_option"));
     modelrow
-        .apply_with(SYSTEM_TENANT, &bundle.rows, &holds)
+        .apply_with(SYSTEM_TENANT, &bundle.rows, &holds, Stay)
         .await
         .unwrap();
     let good = ended(&modelrow, cat()).await.revision;

@@ -23,6 +23,7 @@ mod limits;
 mod operate;
 mod retention;
 mod rounds;
+mod sealed;
 mod streams;
 mod submit;
 mod tokens;

@@ -16,6 +16,8 @@ pub struct Applied {
     pub changed: u64,
     /// Rows that read so already.
     pub unchanged: u64,
+    /// Sealed secrets that stay, though the bundle has a reference.
+    pub kept_secrets: u64,
 }
 
 impl Applied {
@@ -33,7 +35,7 @@ struct Names<'a> {
 
 impl Store {
     /// Applies a bundle to a tenant in one transaction, by natural keys. Rows that it does not name stay. A credential's
-    /// stored secret, limits that the bundle leaves out, and its pause stay too.
+    /// sealed secret (unless [`Rows::unseal`]), limits that the bundle leaves out, and its pause stay too.
     ///
     /// # Errors
     ///
@@ -50,7 +52,9 @@ impl Store {
             applied.count(names.put_provider(row).await?);
         }
         for row in &bundle.credentials {
-            applied.count(names.put_credential(row).await?);
+            let kept = !bundle.unseal && names.is_sealed(row).await?;
+            applied.kept_secrets += u64::from(kept);
+            applied.count(names.put_credential(row, bundle.unseal).await?);
         }
         for row in &bundle.auth_profiles {
             applied.count(names.put_auth_profile(row).await?);
@@ -235,7 +239,31 @@ impl Names<'_> {
         .rows_affected())
     }
 
-    async fn put_credential(&mut self, row: &CredentialRow) -> Result<u64, StoreError> {
+    /// Whether a sealed secret stands where the bundle has a reference.
+    async fn is_sealed(&mut self, row: &CredentialRow) -> Result<bool, StoreError> {
+        if row.secret_ref.is_none() {
+            return Ok(false);
+        }
+        let provider = self.provider(&row.provider).await?;
+        let sealed = sqlx::query_scalar!(
+            r#"
+            select secret is not null as "sealed!" from provider_api_credentials
+            where tenant_id = $1 and provider_id = $2 and name = $3
+            "#,
+            self.tenant,
+            provider,
+            row.name,
+        )
+        .fetch_optional(&mut *self.connection)
+        .await?;
+        Ok(sealed.unwrap_or(false))
+    }
+
+    async fn put_credential(
+        &mut self,
+        row: &CredentialRow,
+        unseal: bool,
+    ) -> Result<u64, StoreError> {
         let provider = self.provider(&row.provider).await?;
         Ok(sqlx::query!(
             r#"
@@ -243,12 +271,14 @@ impl Names<'_> {
                 rate_limit_per_minute, rate_limit_per_day, max_concurrent_jobs, status)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             on conflict (tenant_id, provider_id, name) do update set
-                secret_ref = case when old.secret is null then coalesce(excluded.secret_ref, old.secret_ref) end,
+                secret_ref = case when old.secret is null or $11 then coalesce(excluded.secret_ref, old.secret_ref) end,
+                secret = case when $11 and excluded.secret_ref is not null then null else old.secret end,
                 endpoint_url = coalesce(excluded.endpoint_url, old.endpoint_url), is_default = excluded.is_default,
                 rate_limit_per_minute = coalesce(excluded.rate_limit_per_minute, old.rate_limit_per_minute),
                 rate_limit_per_day = coalesce(excluded.rate_limit_per_day, old.rate_limit_per_day),
                 max_concurrent_jobs = coalesce(excluded.max_concurrent_jobs, old.max_concurrent_jobs), status = excluded.status
             where (old.secret is null and old.secret_ref is distinct from coalesce(excluded.secret_ref, old.secret_ref))
+               or ($11 and old.secret is not null and excluded.secret_ref is not null)
                or (old.endpoint_url, old.is_default, old.rate_limit_per_minute, old.rate_limit_per_day, old.max_concurrent_jobs, old.status)
                 is distinct from (coalesce(excluded.endpoint_url, old.endpoint_url), excluded.is_default,
                 coalesce(excluded.rate_limit_per_minute, old.rate_limit_per_minute),
@@ -265,6 +295,7 @@ impl Names<'_> {
             row.rate_limit_per_day,
             row.max_concurrent_jobs,
             row.status,
+            unseal,
         )
         .execute(&mut *self.connection)
         .await?

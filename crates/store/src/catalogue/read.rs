@@ -110,7 +110,7 @@ async fn credentials(
         CredentialRow,
         r#"
         select k.id as "id?", case when not t.is_system then t.tenant_id end as tenant, p.slug as provider, k.name, k.secret_ref,
-               k.secret is not null as "encrypted!", k.endpoint_url, k.is_default, k.rate_limit_per_minute, k.rate_limit_per_day,
+               sealed_under(k.secret) as "sealed_under?", k.endpoint_url, k.is_default, k.rate_limit_per_minute, k.rate_limit_per_day,
                k.max_concurrent_jobs, k.status, k.updated_at as "updated_at?"
         from provider_api_credentials k join tenants t using (tenant_id) join ai_providers p on p.id = k.provider_id
         where $1::uuid is null or t.is_system or t.tenant_id = $1 order by p.slug, k.name, t.is_system

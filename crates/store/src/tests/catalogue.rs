@@ -5,6 +5,7 @@ use crate::catalogue::{
     AuthProfileRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows, SchemaRow,
     TemplateRow,
 };
+use crate::credentials::{Sealed, Stored};
 use crate::revisions::{RevisionRow, Verdict};
 use crate::{DEFAULT_TENANT, Rule, SYSTEM_TENANT, StoreError};
 use serde_json::json;
@@ -314,30 +315,108 @@ async fn a_bad_row_is_reported_and_the_last_good_revision_stays() {
 }
 
 #[tokio::test]
-async fn an_encrypted_secret_is_refused_and_a_reference_read() {
+async fn a_secret_is_a_reference_or_sealed_and_nothing_else_can_be_written() {
     let house = House::new().await;
     house
         .sql("update provider_api_credentials set secret_ref = 'env:ACME'")
         .await;
-    let read = house
+    let read = async || {
+        let read = house.store.credential(house.credential).await.unwrap();
+        let read = read.unwrap();
+        assert_eq!((read.provider.as_str(), read.active), ("acme", true));
+        read.secret
+    };
+    assert_eq!(read().await, Stored::Reference("env:ACME".into()));
+    let put = async |secret: &Stored| {
+        let put = house
+            .store
+            .credential_secret_put(house.credential, secret, None);
+        put.await.map_err(|error| error.to_string())
+    };
+    // Version 1, the key `k1`, a nonce, and a ciphertext with its tag.
+    let whole = [&[1, 2], b"k1".as_slice(), &[7; 12 + 17]].concat();
+    for plain in [
+        b"sk-plain-1234".to_vec(),
+        Vec::new(),
+        whole[..30].to_vec(),
+        vec![1; 40],
+        [&[1, 2], b"k ".as_slice(), &[7; 29]].concat(),
+    ] {
+        let refused = put(&Stored::Sealed(Sealed(plain.clone())))
+            .await
+            .unwrap_err();
+        assert_eq!(refused, Rule::SecretNotSealed.meaning(), "{plain:?}");
+    }
+    for plain in ["sk-plain-1234", "env:", "file:", "env:A B", " env:ACME"] {
+        let refused = put(&Stored::Reference(plain.into())).await.unwrap_err();
+        assert_eq!(refused, Rule::NoReference.meaning(), "{plain}");
+    }
+    assert_eq!(
+        read().await,
+        Stored::Reference("env:ACME".into()),
+        "nothing was written"
+    );
+    let sealed = Sealed(whole);
+    assert_eq!(put(&Stored::Sealed(sealed.clone())).await, Ok(true));
+    assert_eq!(read().await, Stored::Sealed(sealed.clone()));
+    assert!(!format!("{sealed:?}").contains('7'), "{sealed:?}");
+    // Somebody who read another one leaves it alone.
+    let other = Sealed(vec![1; 40]);
+    let late = house
         .store
-        .credential(house.credential)
+        .credential_secret_put(house.credential, &Stored::Nowhere, Some(&other));
+    assert!(!late.await.unwrap());
+    assert_eq!(read().await, Stored::Sealed(sealed.clone()));
+    let rows = house.store.catalogue(None).await.unwrap().credentials;
+    assert_eq!(rows[0].sealed_under.as_deref(), Some("k1"));
+}
+
+#[tokio::test]
+async fn a_bundles_reference_leaves_a_sealed_secret_alone_unless_it_is_told_to_take_its_place() {
+    let house = House::new().await;
+    let mut rows = bundle();
+    house
+        .store
+        .bundle_apply(SYSTEM_TENANT, &rows)
         .await
+        .unwrap();
+    let there = house.store.catalogue(None).await.unwrap().credentials;
+    let id = there
+        .iter()
+        .find(|row| row.name == "key")
         .unwrap()
+        .id
+        .unwrap();
+    let now = async || house.store.credential(id).await.unwrap().unwrap().secret;
+    let reference = Stored::Reference("env:BOLT_KEY".into());
+    assert_eq!(now().await, reference);
+    let sealed = Stored::Sealed(Sealed([&[1, 2], b"k1".as_slice(), &[7; 29]].concat()));
+    assert!(
+        house
+            .store
+            .credential_secret_put(id, &sealed, None)
+            .await
+            .unwrap()
+    );
+    let applied = house
+        .store
+        .bundle_apply(SYSTEM_TENANT, &rows)
+        .await
         .unwrap();
     assert_eq!(
-        (
-            read.secret_ref.as_deref(),
-            read.provider.as_str(),
-            read.active
-        ),
-        (Some("env:ACME"), "acme", true)
+        (applied.kept_secrets, applied.changed, now().await),
+        (1, 0, sealed)
     );
-    house
-        .sql("update provider_api_credentials set secret_ref = null, secret = '\\x01'")
-        .await;
-    let refused = house.store.credential(house.credential).await.unwrap_err();
-    assert_eq!(refused.code(), diag::Code::S128);
+    rows.unseal = true;
+    let applied = house
+        .store
+        .bundle_apply(SYSTEM_TENANT, &rows)
+        .await
+        .unwrap();
+    assert_eq!(
+        (applied.kept_secrets, applied.changed, now().await),
+        (0, 1, reference)
+    );
 }
 
 #[tokio::test]

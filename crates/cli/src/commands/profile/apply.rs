@@ -5,7 +5,7 @@ use crate::bundles::{self, CaseFile, Read};
 use crate::exit::{self, Stop};
 use crate::house::{House, Purpose, run_stop};
 use crate::ui;
-use runtime::{BundleCase, Cases};
+use runtime::{BundleCase, Cases, SealedSecrets};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::SYSTEM_TENANT;
@@ -23,7 +23,7 @@ pub(crate) async fn apply(house: &HouseArgs, args: &ApplyArgs) -> Result<(), Sto
             .for_each(|one| bundles::point_to(&mut one.bundle.rows, endpoint, args.allow_private));
     }
     let house = House::open(house).await?;
-    let applied = apply_all(&house, &read, args.replace_cases).await;
+    let applied = apply_all(&house, &read, args).await;
     house.close().await?;
     let applied = applied?;
     if args.json {
@@ -45,13 +45,17 @@ fn cases_of(read: &Read, only_these: bool) -> Result<Cases, Stop> {
     })
 }
 
-async fn apply_all(house: &House, read: &[Read], only_these: bool) -> Result<Vec<Value>, Stop> {
+async fn apply_all(house: &House, read: &[Read], args: &ApplyArgs) -> Result<Vec<Value>, Stop> {
     let modelrow = house.start(Purpose::Rows).await?;
+    let sealed = match args.unseal {
+        true => SealedSecrets::Go,
+        false => SealedSecrets::Stay,
+    };
     let mut applied = Vec::new();
     for one in read {
-        let cases = cases_of(one, only_these)?;
+        let cases = cases_of(one, args.replace_cases)?;
         let changes = modelrow
-            .apply_with(SYSTEM_TENANT, &one.bundle.rows, &cases)
+            .apply_with(SYSTEM_TENANT, &one.bundle.rows, &cases, sealed)
             .await
             .map_err(|error| run_stop(&error))?;
         ui::done(&format!(
@@ -61,9 +65,16 @@ async fn apply_all(house: &House, read: &[Read], only_these: bool) -> Result<Vec
             changes.changed,
             changes.unchanged
         ));
-        applied.push(
-            json!({ "file": one.file, "changed": changes.changed, "unchanged": changes.unchanged }),
-        );
+        if changes.kept_secrets > 0 {
+            ui::note(&format!(
+                "{} sealed secret(s) stay in place of the bundle's references; `--unseal` takes the references",
+                changes.kept_secrets
+            ));
+        }
+        applied.push(json!({
+            "file": one.file, "changed": changes.changed, "unchanged": changes.unchanged,
+            "kept_secrets": changes.kept_secrets,
+        }));
     }
     modelrow.shutdown(Duration::ZERO).await;
     Ok(applied)
