@@ -175,6 +175,8 @@ codes! {
     // C18x: lists
     C180 "no cursor of this list",
     C181 "reason missing or too long",
+    C190 "parameter not understood",
+    C191 "no such model",
     // R1xx: what ends a run
     R101 "missing value",
     R102 "moderated",

@@ -6,7 +6,8 @@ use crate::fault::Fault;
 use crate::flow::{Flow, Phase, Setting};
 use crate::request::{Drawn, Request};
 use profile::revision::{Action, Step};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -21,6 +22,39 @@ pub struct Planned {
     pub request: Result<Request, Fault>,
     /// What is not known before the provider answers, in words.
     pub note: Option<String>,
+}
+
+impl Planned {
+    /// For programs: `{step, note, request: {method, url, headers, body, curl}, not_known_yet}`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let (request, unknown) = match &self.request {
+            Ok(request) => (Some(request_json(request)), None),
+            Err(fault) => (None, Some(&fault.message)),
+        };
+        json!({ "step": self.step, "note": self.note, "request": request, "not_known_yet": unknown })
+    }
+}
+
+fn request_json(request: &Request) -> Value {
+    let headers: BTreeMap<_, _> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name, value))
+        .collect();
+    let body = request.body.as_deref();
+    let body = body
+        .map(|body| serde_json::from_slice(body).unwrap_or_else(|_| Value::from(body_text(body))));
+    json!({ "method": request.method, "url": request.url.as_str(), "headers": headers, "body": body, "curl": curl(request) })
+}
+
+/// A body for people: JSON indented, other text as it stands, bytes by their number.
+#[must_use]
+pub fn body_text(body: &[u8]) -> String {
+    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+        return format!("{value:#}");
+    }
+    String::from_utf8(body.to_vec()).unwrap_or_else(|_| format!("({} bytes)", body.len()))
 }
 
 /// Plans every step of a run, in order. Secrets are masked whatever the setting

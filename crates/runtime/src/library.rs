@@ -14,6 +14,7 @@ use crate::lease::{Keeper, Lease};
 use crate::objects::ObjectsError;
 use crate::options::{Options, Work};
 use crate::places::Places;
+use crate::plan::Plan;
 use crate::quota::Quotas;
 use crate::request::RunRequest;
 use crate::sweep::{self, Sweep, Swept};
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use diag::ExposeSecret as _;
 use engine::http::Http;
 use futures_util::stream::BoxStream;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use store::revisions::ProfileStatus;
@@ -60,6 +62,14 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.tasks.death.cancel();
     }
+}
+
+/// Where a stored file is.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// What is known of it.
+    pub view: ArtifactView,
+    object_key: String,
 }
 
 /// A stored file.
@@ -199,7 +209,7 @@ impl Modelrow {
     /// # Errors
     ///
     /// As [`Modelrow::run_profile`].
-    pub async fn plan(&self, request: &RunRequest) -> Result<Vec<engine::plan::Planned>, RunError> {
+    pub async fn plan(&self, request: &RunRequest) -> Result<Plan, RunError> {
         plan::plan(&self.core, request).await
     }
 
@@ -307,13 +317,46 @@ impl Modelrow {
         name: &str,
         idx: i32,
     ) -> Result<Option<Artifact>, RunError> {
-        let Some(row) = self.core.store.artifact(scope, run, name, idx).await? else {
+        let Some(stored) = self.stored(scope, run, name, idx).await? else {
             return Ok(None);
         };
         Ok(Some(Artifact {
-            bytes: self.core.objects.stream(&row.object_key, None).await?,
-            view: read::artifact_of(&self.core, run, &row),
+            bytes: self.read_stored(&stored, None).await?,
+            view: stored.view,
         }))
+    }
+
+    /// What is known of a stored file of a run, unopened; `None`: not there (yet), or past its retention.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`].
+    pub async fn stored(
+        &self,
+        scope: impl Into<Scope>,
+        run: Uuid,
+        name: &str,
+        idx: i32,
+    ) -> Result<Option<Stored>, RunError> {
+        let row = self.core.store.artifact(scope, run, name, idx).await?;
+        Ok(row.map(|row| Stored {
+            view: read::artifact_of(&self.core, run, &row),
+            object_key: row.object_key,
+        }))
+    }
+
+    /// The bytes of a stored file, or `range` of them: within its length, the end excluded.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Objects`].
+    pub async fn read_stored(
+        &self,
+        stored: &Stored,
+        range: Option<Range<u64>>,
+    ) -> Result<BoxStream<'static, Result<Bytes, ObjectsError>>, RunError> {
+        let objects = &self.core.objects;
+        Ok(objects.stream(&stored.object_key, range).await?)
     }
 
     /// What became of each profile row that a tenant sees.

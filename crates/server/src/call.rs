@@ -8,7 +8,7 @@ use diag::{Code, Place};
 use fields::Fields;
 pub(crate) use inputs::LoneInputs;
 use profile::call::Message;
-use runtime::RunRequest;
+use runtime::{Retry, RunRequest};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -73,6 +73,32 @@ pub(crate) fn read(
         });
     }
     Err(found)
+}
+
+/// Reads the body of a retry, which may be left out: `{accept_duplicate?}`.
+///
+/// # Errors
+///
+/// Everything that is wrong with it or with the key.
+pub(crate) fn retry(
+    body: Option<Value>,
+    key: Result<Option<String>, Violation>,
+) -> Result<Retry, Vec<Violation>> {
+    let mut found = Vec::new();
+    let mut how = Retry {
+        idempotency_key: key.map_err(|wrong| found.push(wrong)).unwrap_or_default(),
+        ..Retry::default()
+    };
+    if let Some(mut fields) = body.and_then(|body| Fields::open(body, Place::default(), &mut found))
+    {
+        how.accept_duplicate = fields.flag("accept_duplicate").unwrap_or_default();
+        fields.close(&["accept_duplicate"]);
+    }
+    if found.is_empty() {
+        Ok(how)
+    } else {
+        Err(found)
+    }
 }
 
 fn run_request(fields: &mut Fields<'_>) -> (RunRequest, LoneInputs) {

@@ -24,11 +24,35 @@ const MAX_LEVELS: usize = 64;
 /// 415 for another type, 413 for too much, 400 for what is no JSON of ours.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
     check_type(headers)?;
+    understood(&bounded(headers, body).await?)
+}
+
+async fn bounded(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     if announced(headers).is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
         return Err(too_large());
     }
-    let bytes = collect(body).await?;
-    parse(&bytes).map_err(|violations| Problem::all(StatusCode::BAD_REQUEST, violations))
+    collect(body).await
+}
+
+fn understood(bytes: &[u8]) -> Result<Value, Problem> {
+    parse(bytes).map_err(|violations| Problem::all(StatusCode::BAD_REQUEST, violations))
+}
+
+/// The same, of a call that may have no body.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) async fn read_optional(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Option<Value>, Problem> {
+    let bytes = bounded(headers, body).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    check_type(headers)?;
+    understood(&bytes).map(Some)
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -18,6 +18,7 @@ mod hosts;
 mod json;
 mod prefer;
 mod problem;
+mod range;
 mod request_id;
 mod routes;
 mod serve;

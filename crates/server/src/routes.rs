@@ -1,7 +1,10 @@
 //! Which call goes where.
 
 mod artifacts;
+mod events;
 mod health;
+mod list;
+mod models;
 mod path;
 mod runs;
 
@@ -47,9 +50,14 @@ pub(crate) fn guarded(
 fn calls(house: House) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
-        .route("/v1/runs", post(runs::create))
-        .route("/v1/runs/{id}", get(runs::show))
+        .route("/v1/runs", get(list::list).post(runs::create))
+        .route("/v1/runs/{id}", get(runs::show).delete(runs::delete))
         .route("/v1/runs/{id}/cancel", post(runs::cancel))
+        .route("/v1/runs/{id}/retry", post(runs::retry))
+        .route("/v1/runs/{id}/events", get(events::events))
+        .route("/v1/plan", post(models::plan))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*model}", get(models::show))
         .route("/v1/runs/{id}/artifacts/{name}", get(artifacts::download))
         .route(
             "/v1/runs/{id}/artifacts/{name}/{idx}",

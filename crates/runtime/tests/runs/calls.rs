@@ -106,7 +106,7 @@ async fn another_tenants_run_is_not_there() {
 async fn a_plan_sends_nothing_and_shows_no_secret() {
     let house = House::new(quick()).await;
     let modelrow = house.start().await;
-    let planned = modelrow.plan(&cat()).await.unwrap();
+    let planned = modelrow.plan(&cat()).await.unwrap().steps;
     let submit = planned
         .iter()
         .find(|one| one.step == "submit")

@@ -49,6 +49,13 @@ impl<'f> Fields<'f> {
         self.text(name)
     }
 
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(flag) => Some(flag),
+            other => self.wrong(name, "true or false", &other),
+        }
+    }
+
     pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
         match self.take(name)? {
             Value::Object(members) => Some(members),

@@ -7,57 +7,86 @@ use crate::caller::Caller;
 use crate::disposition;
 use crate::etag::ETag;
 use crate::problem::{Problem, Violation, chain};
+use crate::range::{self, Asked};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use diag::Code;
 use futures_util::TryStreamExt as _;
-use runtime::{Artifact, ArtifactView, RunView};
+use runtime::{ArtifactView, RunView};
 use serde_json::Value;
+use std::ops::Range;
 
-/// Streams one file. `HEAD` gets the headers alone.
+/// Streams one file, or a range of it. `HEAD` gets the headers alone.
 pub(super) async fn download(
     State(house): State<House>,
     path: ArtifactPath,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = Caller::anyone().tenant;
+    let modelrow = &house.modelrow;
     let found = match path.idx {
-        Some(idx) => {
-            house
-                .modelrow
-                .artifact(tenant, path.run, &path.name, idx)
-                .await?
-        }
+        Some(idx) => modelrow.stored(tenant, path.run, &path.name, idx).await?,
         None => None,
     };
-    match found {
-        Some(artifact) => Ok(file(artifact, &headers)),
-        None => Err(missing(&house.modelrow.run(tenant, path.run).await?, &path)),
-    }
+    let Some(stored) = found else {
+        return Err(missing(&modelrow.run(tenant, path.run).await?, &path));
+    };
+    let head = head(&stored.view, &headers);
+    let Some(range) = head.range.filter(|_| method != Method::HEAD) else {
+        return Ok((head.status, head.headers).into_response());
+    };
+    let stream = modelrow.read_stored(&stored, Some(range)).await?;
+    let file = stored.view.url;
+    let stream = stream.inspect_err(move |error| {
+        tracing::error!(file, error = chain(error), "a download broke off")
+    });
+    Ok((head.status, head.headers, Body::from_stream(stream)).into_response())
 }
 
-fn file(artifact: Artifact, asked: &HeaderMap) -> Response {
-    let tag = ETag::of_sha256(&artifact.view.sha256);
-    let headers = file_headers(&artifact.view, &tag);
-    if tag.is_known(asked) {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+/// Status and headers of an answer, and the bytes that follow; absent: none.
+struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+    range: Option<Range<u64>>,
+}
+
+fn head(view: &ArtifactView, asked: &HeaderMap) -> Head {
+    let tag = ETag::of_sha256(&view.sha256);
+    let mut headers = file_headers(view, &tag);
+    let (status, range) = if tag.is_known(asked) {
+        (StatusCode::NOT_MODIFIED, None)
+    } else {
+        match range::asked(asked, view.bytes, &tag) {
+            Asked::Whole => (StatusCode::OK, Some(0..view.bytes)),
+            Asked::Part(part) => (StatusCode::PARTIAL_CONTENT, Some(part)),
+            Asked::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+        }
+    };
+    let whole = view.bytes;
+    let place = match (&range, status) {
+        (Some(part), StatusCode::PARTIAL_CONTENT) => Some(format!(
+            "bytes {}-{}/{whole}",
+            part.start,
+            part.end.saturating_sub(1)
+        )),
+        (None, StatusCode::RANGE_NOT_SATISFIABLE) => Some(format!("bytes */{whole}")),
+        _ => None,
+    };
+    headers.extend(place.and_then(|place| Some((CONTENT_RANGE, place.try_into().ok()?))));
+    let length = range.as_ref().map(|range| range.end - range.start);
+    headers.extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
+    Head {
+        status,
+        headers,
+        range,
     }
-    let (run_file, bytes) = (artifact.view.url.clone(), artifact.view.bytes);
-    let stream = artifact.bytes.inspect_err(move |error| {
-        tracing::error!(
-            file = run_file,
-            error = chain(error),
-            "a download broke off"
-        )
-    });
-    let length = [(CONTENT_LENGTH, HeaderValue::from(bytes))];
-    (headers, length, Body::from_stream(stream)).into_response()
 }
 
 fn file_headers(view: &ArtifactView, tag: &ETag) -> HeaderMap {
@@ -75,7 +104,7 @@ fn file_headers(view: &ArtifactView, tag: &ETag) -> HeaderMap {
         ),
         (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
         (CACHE_CONTROL, fixed("private, no-cache")),
-        (ACCEPT_RANGES, fixed("none")),
+        (ACCEPT_RANGES, fixed("bytes")),
     ]);
     headers.extend(tag.header().map(|tag| (ETAG, tag)));
     headers

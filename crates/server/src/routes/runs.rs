@@ -1,4 +1,4 @@
-//! `/v1/runs`: make a run, look at it, cancel it.
+//! `/v1/runs`: make a run, look at it, cancel it, make it once more, delete it.
 
 use super::House;
 use super::path::RunPath;
@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use runtime::{RunError, RunView};
+use runtime::{RunError, RunHandle, RunView};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -38,8 +38,17 @@ pub(super) async fn create(
         .run_profile(call.request.tenant(caller.tenant))
         .await;
     let run = made.map_err(|error| Problem::from(call.lone_inputs.point(error)))?;
-    let wait = prefer::wait(&headers);
-    let mut response = match look(&house, caller, run.id(), wait).await {
+    made_run(&house, caller, &run, prefer::wait(&headers)).await
+}
+
+/// What the caller of a new run hears, or of one that its key made before.
+async fn made_run(
+    house: &House,
+    caller: Caller,
+    run: &RunHandle,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
+    let mut response = match look(house, caller, run.id(), wait).await {
         Ok(view) => shown(&view, StatusCode::ACCEPTED)?,
         Err(error) => unseen(run.id(), &error),
     };
@@ -80,6 +89,31 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     let view = house.modelrow.cancel(Caller::anyone().tenant, id).await?;
     shown(&view, StatusCode::ACCEPTED)
+}
+
+/// `POST /v1/runs/{id}/retry`: a new run of the same call. The body may consent to paying twice.
+pub(super) async fn retry(
+    State(house): State<House>,
+    RunPath(id): RunPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let key = headers::idempotency_key(&headers);
+    let how = call::retry(json::read_optional(&headers, body).await?, key)
+        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let caller = Caller::anyone();
+    let run = house.modelrow.retry(caller.tenant, id, how).await?;
+    made_run(&house, caller, &run, prefer::wait(&headers)).await
+}
+
+/// `DELETE /v1/runs/{id}`: of a run that has ended; 204.
+pub(super) async fn delete(
+    State(house): State<House>,
+    RunPath(id): RunPath,
+) -> Result<StatusCode, Problem> {
+    let tenant = Caller::anyone().tenant;
+    house.modelrow.delete(tenant, id, "caller").await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The run as it stands, or, if the caller would rather wait, once it has ended.

@@ -6,8 +6,10 @@
     reason = "what a test needs and does not find ends it"
 )]
 
+mod events;
 mod fixture;
 mod listening;
+mod lists;
 mod outage;
 mod refusals;
 
@@ -211,4 +213,38 @@ async fn a_file_is_streamed_whole_with_its_digest_type_and_name() {
             .await;
         assert_eq!(missing.problem(), (404, "C163".to_owned()), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_a_file_is_a_206_and_a_part_that_it_has_not_is_a_416() {
+    let house = House::open().await;
+    let call = video("a cat");
+    let (made, ()) = join!(
+        house.create(&call, &[("prefer", "wait=60")]),
+        house.finish()
+    );
+    let document = made.json();
+    let path = document["artifacts"][0]["url"].as_str().unwrap();
+    let whole = house.get(path).await;
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+    let part = house.get_with(path, "range", "bytes=4-7").await;
+    assert_eq!(
+        (part.status, part.body.as_slice()),
+        (StatusCode::PARTIAL_CONTENT, &b"ftyp"[..])
+    );
+    let length = whole.body.len();
+    assert_eq!(part.header("content-range"), format!("bytes 4-7/{length}"));
+    assert_eq!(part.header("content-length"), "4");
+    let rest = house.get_with(path, "range", "bytes=8-").await;
+    assert_eq!(rest.body, whole.body[8..]);
+    let outside = house
+        .get_with(path, "range", &format!("bytes={length}-"))
+        .await;
+    assert_eq!(outside.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(outside.header("content-range"), format!("bytes */{length}"));
+    let other = Request::get(path)
+        .header("range", "bytes=0-1")
+        .header("if-range", "\"other\"");
+    let other = house.call(other.body(Body::empty()).unwrap()).await;
+    assert_eq!((other.status, other.body), (StatusCode::OK, whole.body));
 }

@@ -61,12 +61,20 @@ async fn every_wrong_call_is_a_problem_document_with_its_code_and_a_request_id()
     let json_type = [("content-type", "application/json")];
     let deep = format!("{{\"params\": {}{}}}", "[".repeat(70), "]".repeat(70));
     #[rustfmt::skip]
-    let cases: [Case<'_>; 19] = [
+    let cases: [Case<'_>; 27] = [
         (Method::GET,    "/",                                   &[],        "",                        404, "C158"),
         (Method::GET,    "/v1/run",                             &[],        "",                        404, "C158"),
         (Method::GET,    "/v1/runs/",                           &[],        "",                        404, "C158"),
         (Method::DELETE, "/healthz",                            &[],        "",                        405, "C159"),
-        (Method::GET,    "/v1/runs",                            &[],        "",                        405, "C159"),
+        (Method::PATCH,  "/v1/runs",                            &[],        "",                        405, "C159"),
+        (Method::GET,    "/v1/runs?limit=0",                    &[],        "",                        400, "C190"),
+        (Method::GET,    "/v1/runs?sort=age",                   &[],        "",                        400, "C190"),
+        (Method::GET,    "/v1/runs?after=nonsense",             &[],        "",                        400, "C180"),
+        (Method::DELETE, "/v1/runs/x",                          &[],        "",                        404, "C160"),
+        (Method::POST,   "/v1/runs/x/retry",                    &[],        "",                        404, "C160"),
+        (Method::GET,    "/v1/runs/x/events",                   &[],        "",                        404, "C160"),
+        (Method::GET,    "/v1/models/nobody/knows",             &[],        "",                        404, "C191"),
+        (Method::POST,   "/v1/plan",                            &json_type, r#"{"purpose":"vidio","prompt":"x"}"#, 422, "C130"),
         (Method::PUT,    "/v1/runs/x",                          &[],        "",                        405, "C159"),
         (Method::GET,    "/v1/runs/x",                          &[],        "",                        404, "C160"),
         (Method::GET,    "/v1/runs/%ff",                        &[],        "",                        404, "C158"),
@@ -106,6 +114,9 @@ async fn a_run_that_is_not_there_is_a_404_for_every_call_that_names_it() {
     let calls = [
         (Method::GET, ""),
         (Method::POST, "/cancel"),
+        (Method::POST, "/retry"),
+        (Method::DELETE, ""),
+        (Method::GET, "/events"),
         (Method::GET, "/artifacts/video"),
         (Method::HEAD, "/artifacts/video/0"),
     ];
@@ -124,8 +135,8 @@ async fn a_run_that_is_not_there_is_a_404_for_every_call_that_names_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_method_that_is_not_taken_is_answered_with_those_that_are() {
     let house = House::open().await;
-    let request = Request::delete("/v1/runs").body(Body::empty()).unwrap();
-    assert_eq!(house.call(request).await.header("allow"), "POST");
+    let request = Request::put("/v1/runs").body(Body::empty()).unwrap();
+    assert_eq!(house.call(request).await.header("allow"), "GET,HEAD,POST");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

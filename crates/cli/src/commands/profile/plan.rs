@@ -8,13 +8,13 @@ use crate::house::{House, Purpose, run_stop};
 use crate::{params, ui};
 use anstream::println;
 use engine::egress::Allow;
-use engine::plan::{Planned, curl, plan as plan_run};
-use engine::request::{Drawn, Request};
+use engine::plan::{Planned, body_text, curl, plan as plan_run};
+use engine::request::Drawn;
 use engine::{RunIdentity, Setting};
 use profile::call::{Input, MediaFacts};
 use profile::catalogue::{Ask, Compiled, choose};
 use runtime::InputMedium;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,9 +34,9 @@ async fn of_database(house: &HouseArgs, args: &PlanArgs) -> Result<Vec<Planned>,
     let request = request(&args.call)?;
     let house = House::open(house).await?;
     let modelrow = house.start(Purpose::Rows).await?;
-    let planned = modelrow
-        .plan(&request)
-        .await
+    let planned = modelrow.plan(&request).await;
+    let planned = planned
+        .map(|plan| plan.steps)
         .map_err(|error| run_stop(&error));
     modelrow.shutdown(Duration::ZERO).await;
     house.close().await?;
@@ -151,9 +151,9 @@ fn medium(given: InputMedium) -> engine::media::Medium {
 
 fn tell(planned: &[Planned], format: PlanFormat) {
     match format {
-        PlanFormat::Json => {
-            ui::print_json(&json!({ "steps": planned.iter().map(to_json).collect::<Vec<_>>() }))
-        }
+        PlanFormat::Json => ui::print_json(
+            &json!({ "steps": planned.iter().map(Planned::to_json).collect::<Vec<_>>() }),
+        ),
         PlanFormat::Curl => planned
             .iter()
             .filter_map(|step| step.request.as_ref().ok())
@@ -182,35 +182,4 @@ fn tell_step(step: &Planned) {
             println!("\n{}\n", curl(request));
         }
     }
-}
-
-/// JSON as people read it; other text as it stands; bytes by their number.
-fn body_text(body: &[u8]) -> String {
-    if let Ok(value) = serde_json::from_slice::<Value>(body) {
-        return format!("{value:#}");
-    }
-    String::from_utf8(body.to_vec()).unwrap_or_else(|_| format!("({} bytes)", body.len()))
-}
-
-fn to_json(step: &Planned) -> Value {
-    let request = step.request.as_ref().ok().map(request_json);
-    let fault = step
-        .request
-        .as_ref()
-        .err()
-        .map(|fault| fault.message.clone());
-    json!({ "step": step.step, "note": step.note, "request": request, "not_known_yet": fault })
-}
-
-fn request_json(request: &Request) -> Value {
-    let headers: BTreeMap<_, _> = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name, value))
-        .collect();
-    let body = request
-        .body
-        .as_deref()
-        .map(|body| serde_json::from_slice(body).unwrap_or_else(|_| Value::from(body_text(body))));
-    json!({ "method": request.method, "url": request.url.as_str(), "headers": headers, "body": body, "curl": curl(request) })
 }

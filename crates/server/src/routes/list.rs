@@ -1,0 +1,153 @@
+//! `GET /v1/runs`: a page of runs, newest first.
+
+use super::House;
+use crate::caller::Caller;
+use crate::problem::{Problem, Violation};
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use diag::Code;
+use runtime::{RunFilter, RunPage, State as RunState, Status};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Parameters of the query, for hints.
+const KNOWN: &str =
+    "purpose, provider, model, status, state, created_after, metadata.<name>, limit, after";
+
+pub(super) async fn list(
+    State(house): State<House>,
+    query: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<RunPage>, Problem> {
+    let refuse = |found| Problem::all(StatusCode::BAD_REQUEST, found);
+    let Query(pairs) = query.map_err(|_| {
+        let message = "the query is not readable";
+        refuse(vec![wrong(message.to_owned(), "percent-encode its values")])
+    })?;
+    let filter = filter(pairs).map_err(refuse)?;
+    let page = house.modelrow.runs(Caller::anyone().tenant, &filter).await;
+    Ok(Json(page?))
+}
+
+/// Every parameter read, every mistake found at once.
+fn filter(pairs: Vec<(String, String)>) -> Result<RunFilter, Vec<Violation>> {
+    let mut filter = RunFilter::default();
+    let mut found = Vec::new();
+    for (name, value) in pairs {
+        if let Err(violation) = take(&mut filter, &name, value) {
+            found.push(violation);
+        }
+    }
+    if found.is_empty() {
+        Ok(filter)
+    } else {
+        Err(found)
+    }
+}
+
+fn take(filter: &mut RunFilter, name: &str, value: String) -> Result<(), Violation> {
+    match name {
+        "purpose" => filter.purpose = Some(value),
+        "provider" => filter.provider = Some(value),
+        "model" => filter.model = Some(value),
+        "after" => filter.after = Some(value),
+        "status" => filter.statuses.push(word(name, &value)?),
+        "state" => filter.states.push(state(&value)?),
+        "limit" => filter.limit = Some(limit(&value)?),
+        "created_after" => filter.created_after = Some(time_of(&value)?),
+        _ => {
+            let key = name.strip_prefix("metadata.").filter(|key| !key.is_empty());
+            let message = format!("there is no parameter `{name}`");
+            let key = key.ok_or_else(|| wrong(message, &format!("known are {KNOWN}")))?;
+            filter.metadata.push((key.to_owned(), value));
+        }
+    }
+    Ok(())
+}
+
+fn wrong(message: String, help: &str) -> Violation {
+    Violation::new(Code::C190, message, help)
+}
+
+fn word(name: &str, value: &str) -> Result<Status, Violation> {
+    serde_json::from_value(Value::from(value)).map_err(|_| {
+        wrong(
+            format!("`{value}` is no {name}"),
+            "known are queued, running, succeeded, failed, canceled",
+        )
+    })
+}
+
+fn state(value: &str) -> Result<RunState, Violation> {
+    let known = RunState::ALL.iter().copied();
+    known
+        .clone()
+        .find(|state| state.as_str() == value)
+        .ok_or_else(|| {
+            let words: Vec<&str> = known.map(RunState::as_str).collect();
+            wrong(
+                format!("`{value}` is no state"),
+                &format!("known are {}", words.join(", ")),
+            )
+        })
+}
+
+fn limit(value: &str) -> Result<u16, Violation> {
+    let number = value.parse().ok().filter(|limit| (1..=500).contains(limit));
+    number.ok_or_else(|| {
+        wrong(
+            format!("`{value}` is no `limit`"),
+            "give a number from 1 to 500",
+        )
+    })
+}
+
+fn time_of(value: &str) -> Result<OffsetDateTime, Violation> {
+    OffsetDateTime::parse(value, &Rfc3339).map_err(|_| {
+        wrong(
+            format!("`{value}` is no time"),
+            "write it as RFC 3339 does: `2030-01-31T12:00:00Z`, its `+` as `%2B`",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<RunFilter, usize> {
+        let owned = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        filter(owned.collect()).map_err(|found| found.len())
+    }
+
+    #[test]
+    fn every_parameter_is_read_and_every_mistake_is_found_at_once() {
+        let filter = read(&[
+            ("purpose", "video"),
+            ("status", "queued"),
+            ("status", "failed"),
+            ("state", "polling"),
+            ("metadata.user", "7"),
+            ("limit", "500"),
+            ("created_after", "2030-01-02T03:04:05Z"),
+        ])
+        .unwrap();
+        assert_eq!(filter.statuses, [Status::Queued, Status::Failed]);
+        assert_eq!(filter.states, [RunState::Polling]);
+        assert_eq!(filter.metadata, [("user".to_owned(), "7".to_owned())]);
+        assert_eq!(filter.limit, Some(500));
+        let wrong = [
+            ("status", "done"),
+            ("state", "running"),
+            ("limit", "0"),
+            ("limit", "501"),
+            ("created_after", "yesterday"),
+            ("metadata.", "x"),
+            ("sort", "x"),
+        ];
+        assert_eq!(read(&wrong).unwrap_err(), wrong.len());
+    }
+}

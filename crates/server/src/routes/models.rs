@@ -1,0 +1,51 @@
+//! `/v1/models`: what may be called, and `/v1/plan`: what a call would do.
+
+use super::House;
+use crate::call;
+use crate::caller::Caller;
+use crate::json;
+use crate::problem::{Problem, Violation};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use diag::Code;
+use serde_json::{Value, json};
+
+/// The capability matrix.
+pub(super) async fn list(State(house): State<House>) -> Json<Value> {
+    let models = house.modelrow.models(Caller::anyone().tenant, None);
+    Json(json!({ "models": models }))
+}
+
+/// One model, with its schema, as each provider that has it serves it. Its id may hold `/`.
+pub(super) async fn show(
+    State(house): State<House>,
+    Path(model): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let served = house.modelrow.models(Caller::anyone().tenant, Some(&model));
+    if served.is_empty() {
+        let message = format!("no model `{model}` serves");
+        let help = "`GET /v1/models` lists those that do";
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            Violation::new(Code::C191, message, help),
+        ));
+    }
+    Ok(Json(json!({ "model": model, "served": served })))
+}
+
+/// Checks and renders a call as `POST /v1/runs` would, and sends nothing.
+pub(super) async fn plan(
+    State(house): State<House>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let body = json::read(&headers, body).await?;
+    let call = call::read(body, Ok(None))
+        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let request = call.request.tenant(Caller::anyone().tenant);
+    let planned = house.modelrow.plan(&request).await;
+    let planned = planned.map_err(|error| Problem::from(call.lone_inputs.point(error)))?;
+    Ok(Json(planned.to_json()))
+}
