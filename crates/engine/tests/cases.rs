@@ -3,6 +3,7 @@
 
 use engine::replay::replay;
 use profile::case::Case;
+use profile::catalogue::{Ask, choose};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,52 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// What a case shows of its profile.
+fn kind_of(case: &Case) -> &'static str {
+    match (&case.expect.output, case.exchanges.is_empty()) {
+        (Some(_), _) => "success",
+        (None, true) => "refused parameter",
+        (None, false) => "failure",
+    }
+}
+
+#[test]
+fn every_shipped_profile_has_a_success_a_failure_and_a_refused_parameter() {
+    let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../profiles");
+    let mut missing = Vec::new();
+    for folder in files(&profiles) {
+        let Ok(text) = fs::read_to_string(folder.join("bundle.json")) else {
+            continue;
+        };
+        let (bundle, compiled) = profile::bundle::check("bundle.json", &text);
+        let cases: Vec<(String, &str)> = files(&folder.join("cases"))
+            .into_iter()
+            .filter_map(|file| {
+                let text = fs::read_to_string(&file).unwrap();
+                let case = Case::parse(&file.display().to_string(), &text).unwrap();
+                let ask = Ask {
+                    purpose: case.input.purpose.clone(),
+                    provider: case.input.provider.clone(),
+                    model: case.input.model.clone(),
+                    profile_key: case.input.profile_key.clone(),
+                    ..Ask::default()
+                };
+                let chosen = choose(&compiled, &ask).ok()?.revision;
+                Some((chosen.profile_key.clone(), kind_of(&case)))
+            })
+            .collect();
+        for row in &bundle.rows.profiles {
+            for kind in ["success", "failure", "refused parameter"] {
+                let has = |(key, have): &(String, &str)| *key == row.profile_key && *have == kind;
+                if !cases.iter().any(has) {
+                    missing.push(format!("{}: {kind}", row.profile_key));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no case of:\n{}", missing.join("\n"));
 }
 
 #[test]

@@ -188,6 +188,8 @@ async fn recall(core: &Core, live: &mut Live) -> Result<(), Trouble> {
 
 /// Tells the caller, once, that the job is late. It is followed on.
 async fn tell_overdue(core: &Core, live: &mut Live) -> Result<(), StoreError> {
+    // Of several polls each has a deadline of its own.
+    live.deadline_ms = live.flow.overdue_at_ms().or(live.deadline_ms);
     let late = live
         .deadline_ms
         .is_some_and(|deadline| deadline <= core.clock.now_ms());

@@ -233,8 +233,7 @@ impl Flow {
         hint_ms: Option<u64>,
         moment: Moment,
     ) -> Verdict {
-        let accepted = self.accepted_at_ms.unwrap_or(moment.now_ms);
-        if moment.now_ms >= wait::at(accepted, poll.max_job_life_ms) {
+        if moment.now_ms >= self.give_up_at_ms() {
             return self.give_up();
         }
         self.tries = 0;
@@ -262,9 +261,7 @@ impl Flow {
                 };
                 return self.job_ended(JobState::Expired, expired);
             }
-            _ if moment.now_ms >= wait::at(accepted, poll.max_job_life_ms.saturating_mul(2)) => {
-                return self.give_up();
-            }
+            _ if moment.now_ms >= self.after_lives(2) => return self.give_up(),
             _ => {}
         }
         self.poll_later(poll, hint_ms, moment);
@@ -281,7 +278,7 @@ impl Flow {
         let accepted = self.accepted_at_ms.unwrap_or(moment.now_ms);
         let ms = hint_ms
             .unwrap_or_else(|| wait::after_poll(poll, accepted, moment.now_ms, moment.random));
-        let give_up = wait::at(accepted, poll.max_job_life_ms);
+        let give_up = self.give_up_at_ms();
         let pace = match hint_ms {
             Some(_) => Pace::Hint,
             None => Pace::Own,

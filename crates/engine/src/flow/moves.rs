@@ -21,19 +21,21 @@ pub struct JobTimes {
     pub life_ms: u64,
 }
 
-/// What the first poll of a revision says about its jobs; without one, a day.
+/// What the polls of a revision say about its jobs; without one, a day. Of several the shortest deadline: each has its own,
+/// [`Flow::overdue_at_ms`]. A job has one life, the longest.
 #[must_use]
 pub fn job_times(revision: &Revision) -> JobTimes {
-    let poll = first_poll(revision);
+    let deadline = polls(revision).map(|poll| poll.deadline_ms).min();
+    let life = polls(revision).map(|poll| poll.max_job_life_ms).max();
     JobTimes {
-        deadline_ms: poll.map_or(LIFE_MS, |poll| poll.deadline_ms),
-        life_ms: poll.map_or(LIFE_MS, |poll| poll.max_job_life_ms),
+        deadline_ms: deadline.unwrap_or(LIFE_MS),
+        life_ms: life.unwrap_or(LIFE_MS),
     }
 }
 
-fn first_poll(revision: &Revision) -> Option<&Poll> {
-    let steps = &revision.workflow.steps;
-    steps.iter().find_map(|step| poll_of(Some(step)))
+fn polls(revision: &Revision) -> impl Iterator<Item = &Poll> {
+    let steps = revision.workflow.steps.iter();
+    steps.filter_map(|step| poll_of(Some(step)))
 }
 
 impl Flow {
@@ -135,20 +137,41 @@ impl Flow {
         self.fail(fault)
     }
 
-    /// When the job is given up: of the first poll, else a day after acceptance.
+    /// When the job is given up.
     pub(super) fn give_up_at_ms(&self) -> i64 {
-        let times = job_times(&self.setting.revision);
-        wait::at(self.accepted_at_ms.unwrap_or(0), times.life_ms)
+        self.after_lives(1)
     }
 
-    /// When the caller is told that the job is overdue.
+    /// The moment that is so many lives of the job after its acceptance.
+    pub(super) fn after_lives(&self, lives: u64) -> i64 {
+        let times = job_times(&self.setting.revision);
+        let life_ms = times.life_ms.saturating_mul(lives);
+        wait::at(self.accepted_at_ms.unwrap_or(0), life_ms)
+    }
+
+    /// When the caller is told at the earliest that the job is overdue.
     pub(super) fn deadline_at_ms(&self) -> i64 {
         let times = job_times(&self.setting.revision);
         wait::at(self.accepted_at_ms.unwrap_or(0), times.deadline_ms)
     }
 
     pub(super) fn first_poll_ms(&self, of: impl Fn(&Poll) -> u64) -> Option<u64> {
-        first_poll(&self.setting.revision).map(of)
+        polls(&self.setting.revision).next().map(of)
+    }
+
+    /// When the caller is told that the job is overdue: by the poll at hand, else the last one before. Milliseconds since
+    /// 1970; absent before acceptance, and without a poll.
+    #[must_use]
+    pub fn overdue_at_ms(&self) -> Option<i64> {
+        let At::Step(at) = self.at else {
+            return None;
+        };
+        let steps = &self.setting.revision.workflow.steps;
+        let mut here = steps.iter().skip(at);
+        let mut before = steps.iter().take(at).rev();
+        let poll = here.find_map(|step| poll_of(Some(step)));
+        let poll = poll.or_else(|| before.find_map(|step| poll_of(Some(step))))?;
+        Some(wait::at(self.accepted_at_ms?, poll.deadline_ms))
     }
 
     /// The answer that the next step reads: the nearest before that is not a download's.

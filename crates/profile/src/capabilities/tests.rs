@@ -269,6 +269,58 @@ fn too_many_media_of_one_input_are_one_finding_and_too_many_of_all_another() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn a_limit_binds_by_its_documented_name_or_explicitly() {
+    let int = json!({"type": "int"});
+    let params = |name: &str, n: usize| Call { params: serde_json::Map::from_iter([(name.to_owned(), json!(n))]), ..Call::default() };
+    let images = |n: usize| Call {
+        inputs: [("refs".to_owned(), vec![Input { handle: Some("x".into()), ..Input::default() }; n])].into(), ..Call::default()
+    };
+    type Asks = Box<dyn Fn(usize) -> Call>;
+    let option = |name: &'static str| -> Asks { Box::new(move |n| params(name, n)) };
+    let cases: [(&str, Value, Value, Asks, &str); 10] = [
+        // the limit's name          its value                                    declared                                          asks for n     refused with
+        ("max_duration_seconds",     json!(3),                                    json!({"options": {"seconds": int}}),             option("seconds"),          "C118"),
+        ("max_duration_seconds",     json!(3),                                    json!({"options": {"duration": int}}),            option("duration"),         "C118"),
+        ("max_duration_seconds",     json!(3),                                    json!({"options": {"duration_seconds": int}}),    option("duration_seconds"), "C118"),
+        ("max_prompt_chars",         json!(3),                                    json!({}),  Box::new(|n| Call { prompt: Some("\u{e4}".repeat(n)), ..Call::default() }), "C117"),
+        ("max_output_tokens",        json!(3),                                    json!({}),  Box::new(|n| Call { max_tokens: Some(n as u64), ..Call::default() }), "C118"),
+        ("max_images_per_request",   json!(3),                                    json!({"options": {"n": int}}),                   option("n"),                "C118"),
+        ("max_images_per_request",   json!(3),                                    json!({"options": {"sample_count": int}}),        option("sample_count"),     "C118"),
+        ("max_reference_images",     json!(3),                                    json!({"inputs": {"refs": {"kind": "image", "max_count": 9}}}), Box::new(images), "C118"),
+        ("max_reference_images",     json!(3),                                    json!({"inputs": {"refs": {"mime": ["image/png"], "max_count": 9}}}), Box::new(images), "C118"),
+        ("frames_at_most",           json!({"value": 3, "option": "frames"}),     json!({"options": {"frames": int}}),              option("frames"),           "C118"),
+    ];
+    for (name, value, declared, asks, code) in cases {
+        let mut source = declared;
+        source["limits"] = json!({ name: value });
+        let capabilities = made(&source);
+        assert_eq!(codes(capabilities.check(&asks(3), &BTreeMap::new())), [], "{source}");
+        let found: Vec<String> = codes(capabilities.check(&asks(4), &BTreeMap::new())).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(found, [code], "{source}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_text_is_normalised_before_it_is_judged() {
+    let cases = [
+        (json!("lower"),                    "WiDe",      Some("wide")),
+        (json!("upper"),                    "wide",      None),
+        (json!("trim"),                     "  wide \n", Some("wide")),
+        (json!({"16:9": "wide"}),           "16:9",      Some("wide")),
+        (json!({"16:9": "wide"}),           "wide",      Some("wide")),
+        (json!({"16:9": "wide"}),           "9:16",      None),
+    ];
+    for (normalize, given, want) in cases {
+        let capabilities = made(&json!({"options": {"ratio": {"type": "enum", "values": ["wide"], "normalize": normalize}}}));
+        let asked = Call { params: serde_json::Map::from_iter([("ratio".to_owned(), json!(given))]), ..Call::default() };
+        let got = capabilities.check(&asked, &BTreeMap::new()).ok().map(|checked| checked.call.params["ratio"].clone());
+        assert_eq!(got, want.map(Value::from), "{normalize} {given}");
+    }
+}
+
+#[test]
 fn past_its_shutdown_a_model_is_refused_with_its_successor_named() {
     let day = |d| time::Date::from_calendar_date(2026, time::Month::September, d).unwrap();
     assert_eq!(acme().refuse_after_shutdown(day(23)), None);

@@ -1,3 +1,6 @@
+mod defaults;
+mod page;
+
 use crate::catalogue::compile_rows;
 use crate::revision::{Action, Encoding, JobState, Revision, Settle, Verify};
 use diag::Code;

@@ -9,7 +9,7 @@ use super::encode::push_percent;
 use super::expr::Expr;
 use super::helpers::Helper;
 use super::scope::Env;
-use super::{EvalError, Known, MAX_TEXT, Mistake, Presence, Read, Ref, Scope, size};
+use super::{EvalError, Known, MAX_TEXT, Mistake, Presence, Read, Ref, Root, Scope, size};
 use compile::Blocks;
 use diag::{Code, Diagnostics};
 use scan::{Token, scan};
@@ -165,7 +165,7 @@ impl Text {
             }
             Form::Whole(piece) => {
                 let Some(value) = piece.expr.eval(env)? else {
-                    return Ok(None);
+                    return piece.absent_in(self.place);
                 };
                 if let (Value::String(text), Place::Plain) = (&*value, self.place) {
                     env.spend(text.len())?;
@@ -226,6 +226,22 @@ impl Text {
             Form::Literal(_) => {}
             Form::Whole(piece) => piece.expr.reads(see),
             Form::Long(parts) => read_parts(parts, see),
+        }
+    }
+}
+
+impl Piece {
+    /// A header of what the caller may leave out is left out; one of what an answer should have given fails without it.
+    fn absent_in(&self, place: Place) -> Result<Option<Value>, EvalError> {
+        let mut found = false;
+        self.expr.reads(&mut |read| {
+            found |= matches!(read.name.root, Root::Steps | Root::JobId);
+        });
+        match place {
+            Place::Header if found => Err(EvalError::Missing {
+                name: self.shown.to_string(),
+            }),
+            _ => Ok(None),
         }
     }
 }

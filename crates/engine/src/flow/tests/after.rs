@@ -358,3 +358,76 @@ fn told(flow: &mut Flow, now_ms: &mut i64, status: u16, body: &Value) -> &'stati
         other => panic!("{other:?}"),
     }
 }
+
+/// A job in two parts: the first gives the address of the second.
+fn two_polls() -> Value {
+    let states = json!({"running": ["running"], "succeeded": ["done"], "failed": ["failed"]});
+    json!({"workflow": {"steps": [
+        {"name": "first", "action": "poll", "path": "/jobs/{{job_id}}", "interval_ms": 1_000, "max_interval_ms": 1_000, "jitter": 0, "deadline_ms": 10_000,
+         "max_job_life_ms": 300_000, "states": states, "extract": {"id": "render"}},
+        {"name": "second", "action": "poll", "path": "/renders/{{steps.first.id}}", "interval_ms": 1_000, "max_interval_ms": 1_000, "jitter": 0, "deadline_ms": 60_000,
+         "max_job_life_ms": 100_000, "states": states},
+        {"name": "download", "url_path": "url", "content_type": "video/mp4"}
+    ]}})
+}
+
+fn overdue(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Pending(pending) => pending.overdue,
+        other => panic!("not pending: {other:?}"),
+    }
+}
+
+#[test]
+fn of_several_polls_each_has_its_own_deadline_and_the_nearest_before_is_asked_again() {
+    let running = json!({"status": "running"});
+    let (mut flow, mut now) = accepted(&two_polls());
+    assert!(!overdue(&say(&mut flow, &mut now, 200, &running)));
+    assert_eq!(flow.overdue_at_ms(), Some(10_000));
+    now = 20_000;
+    assert!(overdue(&say(&mut flow, &mut now, 200, &running)));
+    // The first is done: the job is not, and is no longer late.
+    let render = json!({"status": "done", "render": "r-1"});
+    assert_eq!(word(&say(&mut flow, &mut now, 200, &render)), "continue");
+    assert_eq!(flow.overdue_at_ms(), Some(60_000));
+    assert!(!overdue(&say(&mut flow, &mut now, 200, &running)));
+    now = 61_000;
+    assert!(overdue(&say(&mut flow, &mut now, 200, &running)));
+    // A job has one life, the longest that a poll gives it.
+    now = 110_000;
+    assert!(overdue(&say(&mut flow, &mut now, 200, &running)));
+    let done = json!({"status": "done", "url": "https://cdn.example/f"});
+    assert_eq!(word(&say(&mut flow, &mut now, 200, &done)), "done");
+    let _ = files(&mut flow, &mut now);
+    let gone = FetchFault::Answer {
+        received: answer(403, &json!("gone")),
+        trusted: false,
+        fault: Fault::new(Kind::WrongContent, "no file"),
+    };
+    assert_eq!(
+        flow.on(Event::FetchFailed(gone), now, MID),
+        Verdict::AskAgain
+    );
+    match act(&mut flow, &mut now) {
+        Action::Exchange { request, .. } => assert!(request.url.path().ends_with("/renders/r-1")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_job_of_several_polls_is_given_up_by_the_longest_life_and_told_to_be_late_by_the_shortest_deadline()
+ {
+    let revision = revision_of(&two_polls(), &json!({}));
+    let times = super::super::job_times(&revision);
+    assert_eq!((times.deadline_ms, times.life_ms), (10_000, 300_000));
+    let (mut flow, mut now) = accepted(&two_polls());
+    let render = json!({"status": "done", "render": "r-1"});
+    let _ = say(&mut flow, &mut now, 200, &render);
+    now = 299_000;
+    let running = json!({"status": "running"});
+    assert_eq!(word(&say(&mut flow, &mut now, 200, &running)), "pending");
+    assert_eq!(
+        word(&say(&mut flow, &mut now, 200, &running)),
+        "job failed deadline_exceeded"
+    );
+}

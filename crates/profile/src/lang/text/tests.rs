@@ -18,7 +18,9 @@ impl Inputs for Frames {
 
 fn known() -> Known {
     let mut known = Known::new();
-    for name in ["seconds", "sizes", "name", "shot", "zero", "off", "nothing"] {
+    for name in [
+        "seconds", "sizes", "name", "shot", "zero", "off", "nothing", "blank",
+    ] {
         known.option(name, Presence::Optional);
     }
     known.option("model_size", Presence::Always);
@@ -50,7 +52,7 @@ fn scope<'a>(secrets: &'a Secrets, prompt: &str) -> Scope<'a> {
     );
     scope.set(Root::Params, json!({
         "seconds": 8, "sizes": ["a", "b"], "name": "A bc", "shot": {"style": "x"}, "zero": 0, "off": false,
-        "nothing": null, "model_size": "1280x720"
+        "nothing": null, "blank": "", "model_size": "1280x720"
     }));
     scope.inputs(&Frames);
     scope.secrets(secrets);
@@ -105,7 +107,7 @@ fn a_whole_name_is_text_json_keeps_the_type_and_absent_is_nothing() {
 fn if_asks_whether_the_value_is_there_and_not_false() {
     let cases = [
         ("{{#if params.zero}}y{{else}}n{{/if}}", "y"), ("{{#if params.off}}y{{else}}n{{/if}}", "n"),
-        ("{{#if params.nothing}}y{{else}}n{{/if}}", "n"), ("{{#if language}}y{{/if}}", ""),
+        ("{{#if params.blank}}y{{else}}n{{/if}}", "y"), ("{{#if params.nothing}}y{{else}}n{{/if}}", "n"), ("{{#if language}}y{{/if}}", ""),
         ("{{#if language}}a{{else if params.name}}{{params.name}}{{else}}c{{/if}}", "A bc"),
         ("{{#if params.seconds}}{{params_seconds}}s{{/if}}!", "8s!"),
         ("a\n{{#if params.zero}}\n b\n{{/if}}\nc", "a\n\n b\n\nc"),

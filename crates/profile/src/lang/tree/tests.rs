@@ -70,7 +70,7 @@ fn a_tree_gives_what_the_page_says() {
         (json!({"$merge": [{"a": {"b": 1}}, "{{json params.extra}}", {"x": {"z": 2}}]}), json!({"a": {"b": 1}, "x": {"y": 1, "z": 2}})),
         (json!({"$merge": [{"a": 1, "b": 2}, {"a": null}]}), json!({"b": 2})),
         (json!({"s": {"$json": {"m": "{{model}}"}}}), json!({"s": "{\"m\":\"m\"}"})),
-        (json!("\\{{x}}"), json!("{{x}}")),
+        (json!("\\{{x}}"), json!("{{x}}")), (json!({"{{model}}": "{{model}}", "<<model>>": 1}), json!({"{{model}}": "m", "<<model>>": 1})),
     ];
     for (source, want) in cases {
         assert_eq!(value(&source), Some(want), "{source}");
