@@ -235,7 +235,11 @@ async fn a_credential_is_proved_by_the_free_exchange_of_its_provider() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_that_nothing_proves_is_said_to_be_so() {
-    let house = House::new(quick()).await;
+    let house = House::with(quick(), |bundle| {
+        let conventions = bundle["provider"]["conventions"].as_object_mut();
+        conventions.unwrap().remove("verify");
+    })
+    .await;
     let modelrow = house.start().await;
     let refused = modelrow.credential_verify(&own(&house)).await.unwrap_err();
     assert_eq!(code(&refused), Code::S149);
