@@ -124,6 +124,8 @@ pub(crate) enum Command {
     /// Lists, shows and watches runs; cancels, retries, resolves, releases and deletes them
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Shows workers, runs by state, rates, lateness and what is paused, live
+    Top(TopArgs),
     /// Stops new submits, for all or for a part; jobs are followed and files fetched. `--list` shows what is paused
     Pause(PauseArgs),
     /// Ends a pause

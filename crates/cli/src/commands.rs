@@ -10,6 +10,7 @@ pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod sweep;
+pub(crate) mod top;
 
 use crate::args::HouseArgs;
 use crate::exit::Stop;

@@ -46,6 +46,7 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Serve(args) => commands::serve::serve(house, &args).await,
         Command::Work => commands::serve::work(house).await,
         Command::Runs(command) => runs(house, command).await,
+        Command::Top(args) => commands::top::top(house, &args).await,
         Command::Pause(args) => commands::pause::pause(house, &args).await,
         Command::Resume(args) => commands::pause::resume(house, &args).await,
         Command::Credential(command) => commands::credential::credential(house, command).await,

@@ -35,6 +35,13 @@ pub(crate) fn print_text(text: &str) {
     let _ = written.and_then(|()| out.flush());
 }
 
+/// Our own text as it is, control characters too.
+pub(crate) fn print_raw(text: &str) {
+    let mut out = std::io::stdout();
+    // Who closed the pipe does not want the rest.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// How long, in its largest unit: `42s`, `7m`, `3h`, `2d`.
 pub(crate) fn age(long: time::Duration) -> String {
     let seconds = long.whole_seconds().max(0);

@@ -5,7 +5,6 @@ use crate::clock::DbClock;
 use crate::drift::Drift;
 use crate::follow::Follow;
 use crate::ground::{Grounds, Shared};
-use crate::lateness::Lateness;
 use crate::lease::Lease;
 use crate::objects::Objects;
 use crate::options::Options;
@@ -14,13 +13,14 @@ use crate::quota::Quotas;
 use crate::setting::Unready;
 use crate::tasks::Tasks;
 use crate::tokens::Tokens;
+use crate::vitals::Vitals;
 use crate::watches::Watches;
 use engine::http::Http;
 use engine::request::Drawn;
 use profile::revision::Revision;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{Store, StoreError};
+use store::{State, Store, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -47,8 +47,8 @@ pub(crate) struct Core {
     pub(crate) grounds: Grounds,
     pub(crate) tokens: Tokens,
     pub(crate) quotas: Quotas,
-    /// Between the moment at which a poll was due and its first byte.
-    pub(crate) lateness: Lateness,
+    /// How busy and how late this process is.
+    pub(crate) vitals: Arc<Vitals>,
     /// When the artifact store was listed last (boot clock).
     pub(crate) swept: Mutex<i64>,
     /// Shards that this worker owned at the last look.
@@ -69,6 +69,12 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
+    /// A run ended, by our hand.
+    pub(crate) fn ended(&self, run: Uuid, state: State) {
+        self.vitals.ended(state);
+        self.watches.state(run, state.as_str());
+    }
+
     /// The database's time.
     pub(crate) fn now(&self) -> OffsetDateTime {
         let nanos = i128::from(self.clock.now_ms()) * 1_000_000;

@@ -112,7 +112,9 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                     its_turn(core, live, urgency_of(phase)).await?;
                 }
                 if let (Phase::Poll, Some(due)) = (phase, due_ms.take()) {
-                    core.lateness.saw(core.clock.now_ms().saturating_sub(due));
+                    core.vitals
+                        .lateness
+                        .saw(core.clock.now_ms().saturating_sub(due));
                 }
                 let outcome = tokens::sent(core, &mut live.flow, &request, &mut renewed).await;
                 let Some(outcome) = outcome else { continue };
@@ -435,7 +437,7 @@ fn gone(core: &Core, live: &Live, to: State, written: Option<i64>) -> Step {
         return Step::Leave(Driven::Stale);
     }
     tracing::info!(run.id = %live.run, state = to.as_str(), "let go");
-    core.watches.state(live.run, to.as_str());
+    core.ended(live.run, to);
     core.tick.notify_one();
     Step::Leave(Driven::Gone)
 }

@@ -8,10 +8,12 @@ use crate::live::Waiting;
 use crate::places::share;
 use crate::setting::Unready;
 use crate::tasks::Until;
+use crate::vitals::Vitals;
 use futures_util::StreamExt as _;
 use read::{look_after_a_while, read};
 use round::Rounds;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use store::workers::ShardRun;
@@ -143,6 +145,7 @@ pub(crate) fn start(core: &Arc<Core>) {
     let polls = core.options.concurrency.polls;
     let follower = Follower {
         core: Arc::downgrade(core),
+        vitals: Arc::clone(&core.vitals),
         runs: HashMap::new(),
         due: DelayQueue::new(),
         rounds: Rounds::default(),
@@ -168,6 +171,7 @@ enum Entry {
 
 struct Follower {
     core: Weak<Core>,
+    vitals: Arc<Vitals>,
     runs: HashMap<Uuid, Entry>,
     due: DelayQueue<Uuid>,
     /// Who can be asked about together.
@@ -192,6 +196,8 @@ impl Follower {
                 None => return,
             }
             self.begin();
+            let following = u64::try_from(self.runs.len()).unwrap_or(u64::MAX);
+            self.vitals.following.store(following, Ordering::Relaxed);
         }
     }
 

@@ -12,10 +12,10 @@ const BUCKETS: usize = 33 * 8;
 #[derive(Debug)]
 pub(crate) struct Lateness(Vec<AtomicU64>);
 
-/// What a process knows of its polls' lateness: from the moment at which each was due to its first byte.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+/// What is known of polls' lateness: from the moment at which each was due to its first byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LatenessView {
-    /// Polls sent so far.
+    /// Polls that were counted.
     pub polls: u64,
     /// Half of them were at most so late, in milliseconds.
     pub p50_ms: u64,
@@ -40,9 +40,20 @@ impl Lateness {
         }
     }
 
+    /// By bucket, since the start.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        self.0.iter().map(|n| n.load(Ordering::Relaxed)).collect()
+    }
+
     /// Of all since the start.
     pub(crate) fn view(&self) -> LatenessView {
-        let counts: Vec<u64> = self.0.iter().map(|n| n.load(Ordering::Relaxed)).collect();
+        LatenessView::of(&self.counts())
+    }
+}
+
+impl LatenessView {
+    /// Of these counts by bucket.
+    pub(crate) fn of(counts: &[u64]) -> Self {
         let polls: u64 = counts.iter().sum();
         let at = |share: u64| {
             let want = polls.saturating_mul(share).div_ceil(100);
@@ -53,7 +64,7 @@ impl Lateness {
             });
             bucket.map_or(0, upper_ms)
         };
-        LatenessView {
+        Self {
             polls,
             p50_ms: at(50),
             p99_ms: at(99),

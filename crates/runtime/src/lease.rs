@@ -3,6 +3,7 @@
 
 use crate::clock::boot_ms;
 use crate::options::LeaseTimes;
+use crate::vitals::Vitals;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub(crate) struct Keeper {
     pub(crate) times: LeaseTimes,
     pub(crate) build: String,
     pub(crate) host: String,
+    /// What is told with each renewal.
+    pub(crate) vitals: Arc<Vitals>,
     /// Releases the lease and ends.
     pub(crate) release: CancellationToken,
     /// Ends without a word, as a crash does.
@@ -161,7 +164,8 @@ impl Keeper {
                 return released;
             }
             let from = boot_ms();
-            if !connection.renew(worker, self.times.ttl).await? {
+            let report = serde_json::to_value(self.vitals.report()).unwrap_or_default();
+            if !connection.renew(worker, self.times.ttl, &report).await? {
                 tracing::warn!(%worker, "the lease was over before it was renewed");
                 return Ok(());
             }

@@ -24,6 +24,7 @@ mod export;
 mod facts;
 mod fallback;
 mod fetch;
+mod fleet;
 mod follow;
 mod gate;
 mod ground;
@@ -60,6 +61,7 @@ mod tasks;
 mod tests;
 mod tokens;
 mod view;
+mod vitals;
 mod watches;
 mod worker;
 
@@ -72,6 +74,7 @@ pub use doctor::{DriftFinding, ProfileDrift};
 pub use engine::egress::Allow;
 pub use error::{RunError, StartError};
 pub use events::{Progress, RunEvent};
+pub use fleet::{Fleet, WorkerView};
 pub use handle::RunHandle;
 pub use lateness::LatenessView;
 pub use library::{Artifact, Modelrow, Readiness, Stopped, Stored};
@@ -91,3 +94,4 @@ pub use view::{
     ArtifactView, AttemptView, Cost, FallbackStatus, FallbackView, ModelView, RunSummary, RunView,
     Status, TimelineEntry,
 };
+pub use vitals::{Rates, WorkerReport};

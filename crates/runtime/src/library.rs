@@ -9,7 +9,7 @@ use crate::events::{Progress, RunEvent, stream};
 use crate::follow::{self, Follow};
 use crate::ground::Grounds;
 use crate::handle::RunHandle;
-use crate::lateness::{Lateness, LatenessView};
+use crate::lateness::LatenessView;
 use crate::lease::{Keeper, Lease};
 use crate::objects::ObjectsError;
 use crate::options::{Options, Work};
@@ -21,6 +21,7 @@ use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::{Tasks, Until};
 use crate::tokens::Tokens;
 use crate::view::{ArtifactView, RunView};
+use crate::vitals::Vitals;
 use crate::watches::Watches;
 use crate::{claim, intake, plan, read, worker};
 use bytes::Bytes;
@@ -128,12 +129,14 @@ impl Modelrow {
             tasks: tasks.clone(),
             release: release.clone(),
         });
+        let vitals = Arc::new(Vitals::default());
         let lease = match options.work {
             Work::Yes => Lease::keep(Keeper {
                 store: store.clone(),
                 times: options.lease,
                 build: options.build.clone(),
                 host: options.host.clone(),
+                vitals: Arc::clone(&vitals),
                 release,
                 death: tasks.death.clone(),
             })
@@ -159,7 +162,7 @@ impl Modelrow {
             grounds: Grounds::default(),
             quotas: Quotas::default(),
             tokens: Tokens::default(),
-            lateness: Lateness::default(),
+            vitals,
             swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),
@@ -216,7 +219,7 @@ impl Modelrow {
     /// How late this process's polls were so far.
     #[must_use]
     pub fn lateness(&self) -> LatenessView {
-        self.core.lateness.view()
+        self.core.vitals.lateness.view()
     }
 
     /// A handle on a run that is there.

@@ -127,7 +127,10 @@ impl Options {
             failover_is_lossless: false,
             tap: None,
             build: env!("CARGO_PKG_VERSION").to_owned(),
-            host: String::new(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
         }
     }
 }

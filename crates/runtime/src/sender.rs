@@ -7,6 +7,7 @@ use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
 use crate::tokens;
+use crate::vitals;
 use crate::watches::Speech;
 use engine::flow::{Accepted as Job, Then as Next};
 use engine::http::Ear;
@@ -56,6 +57,7 @@ impl Sending {
             tracing::warn!(run.id = %run, "the lease is not proved; nothing is sent");
             return self.not_ours().await;
         }
+        vitals::count(&core.vitals.submits, 1);
         let (event, http_status) = match &speech {
             Some(speech) => self.listen(speech).await,
             None => {
@@ -331,7 +333,7 @@ impl Written<'_> {
                     .settle_gave_up(live.run, ver, &fault.to_json())
                     .await?;
                 if gone.is_some() {
-                    self.core.watches.state(live.run, State::Failed.as_str());
+                    self.core.ended(live.run, State::Failed);
                 }
                 Ok(false)
             }

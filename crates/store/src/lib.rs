@@ -23,6 +23,7 @@ pub mod erase;
 mod error;
 pub mod events;
 pub mod facts;
+pub mod fleet;
 pub mod identity;
 pub mod inputs;
 pub mod limits;

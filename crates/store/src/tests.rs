@@ -5,6 +5,7 @@ mod durability;
 mod erase;
 mod fallback;
 mod faults;
+mod fleet;
 mod house;
 mod live_attempt;
 mod operate;

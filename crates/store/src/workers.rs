@@ -2,6 +2,7 @@
 //! job: one small write per worker and second, whatever the number of jobs.
 
 use crate::{State, Store, StoreError};
+use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use std::time::Duration;
 use uuid::Uuid;
@@ -63,20 +64,26 @@ impl Lease {
         Ok(no)
     }
 
-    /// Renews for `ttl` from now, by the database's clock. `false`: the lease is lost, and the worker's id with it.
+    /// Renews for `ttl` from now, by the database's clock, and writes down what the worker tells of itself. `false`: the lease is lost, and the worker's id with it.
     /// Note a clock that counts suspension *before* the call: the proof is as old as that.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: not known to be renewed.
-    pub async fn renew(&mut self, worker: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+    pub async fn renew(
+        &mut self,
+        worker: Uuid,
+        ttl: Duration,
+        report: &Value,
+    ) -> Result<bool, StoreError> {
         let renewed = sqlx::query_scalar!(
             r#"
-            update workers set expires_at = now() + make_interval(secs => $2)
+            update workers set expires_at = now() + make_interval(secs => $2), report = $3
             where worker_id = $1 and expires_at > now() returning true as "renewed!"
             "#,
             worker,
             ttl.as_secs_f64(),
+            report,
         )
         .fetch_optional(&mut self.connection)
         .await?;

@@ -1,4 +1,4 @@
-//! `modelrow pause` and `modelrow resume`
+//! `modelrow pause`, `modelrow resume`, `modelrow top`
 
 use clap::Args;
 use runtime::PauseScope;
@@ -70,4 +70,21 @@ pub(crate) struct ResumeArgs {
     /// Who says so
     #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
     pub(crate) by: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Rates and lateness are of the last ten seconds, as each worker tells them when it renews its lease. Ctrl-C ends it. \
+                  Without a terminal it shows one picture, as with `--once`; with `--json` one line each time."
+)]
+pub(crate) struct TopArgs {
+    /// Show it once and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print JSON, one line each time
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seconds between two looks
+    #[arg(long, default_value_t = 2, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) interval: u64,
 }

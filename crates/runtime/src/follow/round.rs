@@ -161,7 +161,7 @@ async fn asked(core: &Core, all: &mut [Live]) -> Came {
             return Came::Wait(now.saturating_add(millis(wait)));
         }
         due.iter()
-            .for_each(|due| core.lateness.saw(now.saturating_sub(*due)));
+            .for_each(|due| core.vitals.lateness.saw(now.saturating_sub(*due)));
         let came = tokens::sent(core, &mut first.flow, &request, &mut renewed).await;
         let Some(came) = came else { continue };
         if let Outcome::Answered(received) = &came {

@@ -61,7 +61,7 @@ impl Written<'_> {
             if let (Then::Fallback { to, .. }, State::Queued) = (&fact.then, moved.state) {
                 fallback::tell(self.core, live.run, to);
             }
-            self.core.watches.state(live.run, moved.state.as_str());
+            self.core.ended(live.run, moved.state);
         }
         Ok(false)
     }

@@ -536,3 +536,46 @@ async fn a_run_whose_media_are_read_first_is_not_sent_under_the_brake() {
     worker.resume(&PauseScope::All, "ann").await.unwrap();
     assert_eq!(run.wait().await.unwrap().status, Status::Succeeded);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_tells_how_busy_and_how_late_it_is_with_the_renewal_of_its_lease() {
+    let mut config = quick();
+    config.jobs.run_ms = 1_500;
+    let house = House::with(config, quick_polls).await;
+    let desk = taker(&house).await;
+    let nobody = desk.fleet().await.unwrap();
+    assert_eq!((nobody.workers.len(), nobody.orphan_shards), (0, 256));
+    let worker = house.start().await;
+    let run = worker.run_profile(cat()).await.unwrap();
+    until("its polls, its submit and its run are told", || async {
+        let fleet = desk.fleet().await.unwrap();
+        let told = fleet.workers.first().map(|worker| worker.report.clone());
+        told.is_some_and(|told| {
+            told.following == 1
+                && told.rates.polls > 0.0
+                && told.rates.submits > 0.0
+                && told.lateness.polls > 0
+        })
+    })
+    .await;
+    assert_eq!(desk.fleet().await.unwrap().runs["polling"], 1);
+    assert_eq!(run.wait().await.unwrap().status, Status::Succeeded);
+    until("its end and its file are told", || async {
+        let fleet = desk.fleet().await.unwrap();
+        fleet.rates.succeeded > 0.0
+            && fleet.rates.bytes > 0.0
+            && fleet.workers[0].report.following == 0
+    })
+    .await;
+    let fleet = desk.fleet().await.unwrap();
+    assert_eq!((fleet.orphan_shards, fleet.workers[0].shards), (0, 256));
+    let told = house
+        .count("select max(pg_column_size(report))::bigint from workers")
+        .await;
+    assert!(
+        (1..512).contains(&told),
+        "the row that is written each second stays small: {told}"
+    );
+    worker.shutdown(LIMIT).await;
+    assert!(desk.fleet().await.unwrap().workers.is_empty());
+}

@@ -72,11 +72,11 @@ async fn a_lost_lease_cannot_be_renewed_and_a_dead_session_is_seen_at_once() {
         }
     };
     assert_eq!(dead, [b]);
-    assert!(la.renew(a, HOUR).await.unwrap());
+    assert!(la.renew(a, HOUR, &json!(null)).await.unwrap());
     house
         .sql("update workers set expires_at = now() - interval '2 h'")
         .await;
-    assert!(!la.renew(a, HOUR).await.unwrap());
+    assert!(!la.renew(a, HOUR, &json!(null)).await.unwrap());
     assert_eq!(house.store.workers_forget().await.unwrap(), 2);
 }
 

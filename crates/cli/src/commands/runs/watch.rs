@@ -18,6 +18,13 @@ pub(crate) async fn watch(house: &HouseArgs, args: &WatchArgs) -> Result<(), Sto
             .run(Scope::Operator, args.run)
             .await
             .map_err(|error| run_stop(&error))?;
+        if let Ok(fleet) = modelrow.fleet().await
+            && fleet.workers.is_empty()
+        {
+            ui::note(
+                "no worker lives: nothing moves until `modelrow work` or `modelrow serve` runs",
+            );
+        }
         // Cancel safety: watching only reads.
         tokio::select! {
             ended = follow(modelrow, args) => match ended.map(|view| view.status) {

@@ -1,0 +1,115 @@
+//! Workers, shards, and how many runs stand where: for people who look. Counts come from the partial indexes that claims
+//! and owners use, so that ended runs cost nothing.
+
+use crate::{State, Store, StoreError};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A worker's row.
+#[derive(Debug, Clone)]
+pub struct FleetWorker {
+    /// New at every start, and after every lost lease.
+    pub worker_id: Uuid,
+    /// Version of the program.
+    pub build: String,
+    /// Highest language level it reads.
+    pub language: i32,
+    /// Where it runs.
+    pub host: String,
+    /// When it began.
+    pub started_at: OffsetDateTime,
+    /// Milliseconds until its lease ends; negative: it has ended.
+    pub expires_in_ms: i64,
+    /// Shards that it owns.
+    pub shards: i64,
+    /// What it told with its last renewal.
+    pub report: Option<Value>,
+}
+
+/// What is not a worker's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetFacts {
+    /// Shards without a living owner.
+    pub orphan_shards: i64,
+    /// Live runs that are held.
+    pub held: i64,
+    /// Milliseconds that the oldest unknown outcome is unknown.
+    pub unknown_oldest_ms: Option<i64>,
+    /// Milliseconds that the oldest queued run could have been sent.
+    pub queue_oldest_ms: Option<i64>,
+    /// The database may have gone back in time once: what was held then is looked for.
+    pub rewound: bool,
+}
+
+impl Store {
+    /// Workers whose lease has not ended, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn fleet_workers(&self) -> Result<Vec<FleetWorker>, StoreError> {
+        Ok(sqlx::query_as!(
+            FleetWorker,
+            r#"
+            select w.worker_id, w.build, w.language, w.host, w.started_at, w.report,
+                   (extract(epoch from w.expires_at - now()) * 1000)::bigint as "expires_in_ms!",
+                   (select count(*) from shards s where s.owner = w.worker_id) as "shards!"
+            from workers w where w.expires_at > now() order by w.started_at, w.no
+            "#
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Runs that have not ended, by state.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`], [`StoreError::UnknownWord`].
+    pub async fn fleet_runs(&self) -> Result<Vec<(State, i64)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            select state as "state!", count(*) as "count!" from (
+                select state from run_states where state = 'queued' and not held
+                union all
+                select state from run_states where state in ('preparing', 'submitting')
+                union all
+                select state from run_states where state in ('submit_unknown', 'polling', 'fetching', 'validating')) live
+            group by state
+            "#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| Ok((State::parse(&row.state)?, row.count)))
+            .collect()
+    }
+
+    /// Orphans, held runs, and what waits longest.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn fleet_facts(&self) -> Result<FleetFacts, StoreError> {
+        Ok(sqlx::query_as!(
+            FleetFacts,
+            r#"
+            select
+                (select count(*) from shards s where not exists (
+                    select 1 from workers w where w.worker_id = s.owner and w.expires_at > now())) as "orphan_shards!",
+                case when d.rewound_at is not null
+                     then (select count(*) from run_states where held and ended_at is null) else 0 end as "held!",
+                (select (extract(epoch from now() - min(coalesce(a.ended_at, a.sent_at))) * 1000)::bigint
+                 from run_states s join submit_attempts a on a.run_id = s.run_id and a.n = s.attempt
+                 where s.state = 'submit_unknown') as unknown_oldest_ms,
+                (select (extract(epoch from now() - min(not_before)) * 1000)::bigint
+                 from run_states where state = 'queued' and not held and not_before <= now()) as queue_oldest_ms,
+                d.rewound_at is not null as "rewound!"
+            from database_identity d
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+}
