@@ -13,7 +13,7 @@ use crate::check::bounds;
 use crate::check::walk::Sink;
 use crate::rows::Rows;
 use diag::{Code, Diagnostic, Diagnostics, Place};
-use positions::Positions;
+use positions::Wanted;
 use serde_json::Value;
 
 /// Bytes of a whole bundle file.
@@ -23,26 +23,38 @@ const MAX_FILE: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Located {
     source: String,
-    positions: Positions,
+    text: String,
 }
 
 impl Located {
     /// Adds line and column to findings of this file that have none yet.
     #[must_use]
     pub fn locate(&self, found: Diagnostics) -> Diagnostics {
-        Diagnostics(found.into_iter().map(|one| self.locate_one(one)).collect())
+        let mut wanted = Wanted::default();
+        let mut is_any = false;
+        for finding in found.iter().filter(|finding| self.is_mine(finding)) {
+            wanted.add(&finding.place.pointer);
+            is_any = true;
+        }
+        if !is_any {
+            return found;
+        }
+        wanted.find(&self.text);
+        let locate = |mut finding: Diagnostic| {
+            if self.is_mine(&finding)
+                && let Some((line, column)) = wanted.nearest(&finding.place.pointer)
+            {
+                finding.place.line = Some(line);
+                finding.place.column = Some(column);
+            }
+            finding
+        };
+        Diagnostics(found.into_iter().map(locate).collect())
     }
 
-    fn locate_one(&self, mut finding: Diagnostic) -> Diagnostic {
-        let place = &mut finding.place;
-        if place.source.as_deref() == Some(&self.source)
-            && place.line.is_none()
-            && let Some((line, column)) = self.positions.nearest(&place.pointer)
-        {
-            place.line = Some(line);
-            place.column = Some(column);
-        }
-        finding
+    fn is_mine(&self, finding: &Diagnostic) -> bool {
+        let place = &finding.place;
+        place.source.as_deref() == Some(&self.source) && place.line.is_none()
     }
 }
 
@@ -87,23 +99,30 @@ fn root(source: &str) -> Place {
     }
 }
 
-/// The JSON of a file, its mistakes as JSON, and its positions. Null when it is none.
+/// The JSON of a file, its mistakes as JSON, and its positions. Null when it is
+/// none, or not one that can be walked.
 pub(crate) fn json(source: &str, text: &str) -> (Value, Diagnostics, Located) {
     let sink = Sink::default();
     let root = root(source);
     let value = value_of(text, &root, &sink);
+    let read = match value {
+        Value::Null => "",
+        _ => text,
+    };
     let located = Located {
         source: source.to_owned(),
-        positions: match value {
-            Value::Null => Positions::default(),
-            _ => Positions::scan(text),
-        },
+        text: read.to_owned(),
     };
-    for (pointer, (line, column)) in &located.positions.duplicates {
+    let value = if bounds::nesting(&value, &root, &sink) {
+        value
+    } else {
+        Value::Null
+    };
+    for (pointer, (line, column)) in positions::duplicates(read) {
         let at = Place {
-            pointer: pointer.clone(),
-            line: Some(*line),
-            column: Some(*column),
+            pointer,
+            line: Some(line),
+            column: Some(column),
             ..root.clone()
         };
         sink.error(
@@ -113,7 +132,6 @@ pub(crate) fn json(source: &str, text: &str) -> (Value, Diagnostics, Located) {
             "remove one of the two",
         );
     }
-    bounds::nesting(&value, &root, &sink);
     let found = located.locate(sink.into_inner());
     (value, found, located)
 }

@@ -8,39 +8,52 @@ use std::collections::{HashMap, HashSet};
 /// Line and column, from 1; the column counts characters.
 pub(super) type Spot = (u32, u32);
 
-/// The result of the pass.
+/// Pointers that are looked for, by their steps. Only these are kept: a pointer
+/// to every value would be large where names are long.
 #[derive(Debug, Default)]
-pub(super) struct Positions {
-    spots: HashMap<String, Spot>,
-    /// Pointers of members whose key the object already had.
-    pub(super) duplicates: Vec<(String, Spot)>,
+pub(super) struct Wanted {
+    spot: Option<Spot>,
+    below: HashMap<String, Wanted>,
 }
 
-impl Positions {
-    /// Walks the text. On a text that is not JSON the result is incomplete, never a panic.
-    pub(super) fn scan(text: &str) -> Self {
-        let mut scanner = Scanner {
-            rest: text.chars().peekable(),
-            line: 1,
-            column: 1,
-            found: Self::default(),
-        };
-        scanner.value(&mut String::new(), 0);
-        scanner.found
+impl Wanted {
+    /// Looks for one more.
+    pub(super) fn add(&mut self, pointer: &str) {
+        let steps = pointer.split('/').skip(1);
+        steps.fold(self, |at, step| {
+            at.below.entry(step.to_owned()).or_default()
+        });
+    }
+
+    /// Walks the text. On one that is not JSON the result is incomplete, never a panic.
+    pub(super) fn find(&mut self, text: &str) {
+        Scanner::new(text).value(Some(self), 0);
     }
 
     /// Where the value stands, or the nearest one around it.
     pub(super) fn nearest(&self, pointer: &str) -> Option<Spot> {
-        let mut pointer = pointer;
-        loop {
-            if let Some(spot) = self.spots.get(pointer) {
-                return Some(*spot);
-            }
-            pointer = pointer.rsplit_once('/')?.0;
+        let mut at = self;
+        let mut spot = self.spot;
+        for step in pointer.split('/').skip(1) {
+            let Some(next) = at.below.get(step) else {
+                break;
+            };
+            at = next;
+            spot = at.spot.or(spot);
         }
+        spot
     }
 }
 
+/// Pointers of members whose key the object already had, with the place of the second.
+pub(super) fn duplicates(text: &str) -> Vec<(String, Spot)> {
+    let mut scanner = Scanner::new(text);
+    scanner.value(None, 0);
+    scanner.duplicates
+}
+
+/// More are not told: a file that has so many is no bundle.
+const MAX_DUPLICATES: usize = 100;
 /// Deeper texts are refused before they come here; the scan stops all the same.
 const MAX_LEVELS: usize = 200;
 
@@ -48,10 +61,21 @@ struct Scanner<'t> {
     rest: std::iter::Peekable<std::str::Chars<'t>>,
     line: u32,
     column: u32,
-    found: Positions,
+    pointer: String,
+    duplicates: Vec<(String, Spot)>,
 }
 
-impl Scanner<'_> {
+impl<'t> Scanner<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            rest: text.chars().peekable(),
+            line: 1,
+            column: 1,
+            pointer: String::new(),
+            duplicates: Vec::new(),
+        }
+    }
+
     fn next(&mut self) -> Option<char> {
         let c = self.rest.next()?;
         if c == '\n' {
@@ -78,16 +102,18 @@ impl Scanner<'_> {
         there
     }
 
-    fn value(&mut self, pointer: &mut String, level: usize) {
+    fn value(&mut self, mut wanted: Option<&mut Wanted>, level: usize) {
         self.skip_space();
         if level > MAX_LEVELS {
             return;
         }
         let spot = (self.line, self.column);
-        self.found.spots.insert(pointer.clone(), spot);
+        if let Some(wanted) = &mut wanted {
+            wanted.spot = Some(spot);
+        }
         match self.rest.peek() {
-            Some('{') => self.object(pointer, level),
-            Some('[') => self.array(pointer, level),
+            Some('{') => self.object(wanted, level),
+            Some('[') => self.array(wanted, level),
             Some('"') => {
                 self.string();
             }
@@ -95,7 +121,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn object(&mut self, pointer: &mut String, level: usize) {
+    fn object(&mut self, mut wanted: Option<&mut Wanted>, level: usize) {
         self.next();
         let mut keys = HashSet::new();
         while !self.take('}') {
@@ -104,29 +130,32 @@ impl Scanner<'_> {
             if !self.take(':') {
                 return;
             }
-            let length = pointer.len();
-            pointer.push('/');
-            pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            if !keys.insert(key) {
-                self.found.duplicates.push((pointer.clone(), spot));
+            let length = self.pointer.len();
+            let step = key.replace('~', "~0").replace('/', "~1");
+            self.pointer.push('/');
+            self.pointer.push_str(&step);
+            if !keys.insert(key) && self.duplicates.len() < MAX_DUPLICATES {
+                self.duplicates.push((self.pointer.clone(), spot));
             }
-            self.value(pointer, level + 1);
-            pointer.truncate(length);
+            self.value(below(&mut wanted, &step), level + 1);
+            self.pointer.truncate(length);
             self.take(',');
         }
     }
 
-    fn array(&mut self, pointer: &mut String, level: usize) {
+    fn array(&mut self, mut wanted: Option<&mut Wanted>, level: usize) {
         self.next();
         let mut index = 0_usize;
         while !self.take(']') {
             if self.rest.peek().is_none() {
                 return;
             }
-            let length = pointer.len();
-            pointer.push_str(&format!("/{index}"));
-            self.value(pointer, level + 1);
-            pointer.truncate(length);
+            let length = self.pointer.len();
+            let step = index.to_string();
+            self.pointer.push('/');
+            self.pointer.push_str(&step);
+            self.value(below(&mut wanted, &step), level + 1);
+            self.pointer.truncate(length);
             index += 1;
             if !self.take(',') && self.rest.peek() != Some(&']') {
                 return;
@@ -163,30 +192,46 @@ impl Scanner<'_> {
     }
 }
 
+fn below<'w>(wanted: &'w mut Option<&mut Wanted>, step: &str) -> Option<&'w mut Wanted> {
+    wanted.as_mut()?.below.get_mut(step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_value_is_found_by_line_and_column_in_characters() {
-        let found = Positions::scan("{\n  \"a\": [1, \"é\", {\"b/c\": true}]\n}");
-        assert_eq!(found.nearest(""), Some((1, 1)));
-        assert_eq!(found.nearest("/a/0"), Some((2, 9)));
-        assert_eq!(found.nearest("/a/2"), Some((2, 17)));
-        assert_eq!(found.nearest("/a/2/b~1c"), Some((2, 25)));
-        assert_eq!(found.nearest("/a/2/gone/deeper"), Some((2, 17)));
+        let mut wanted = Wanted::default();
+        let want = [
+            ("", (1, 1)),
+            ("/a/0", (2, 9)),
+            ("/a/2", (2, 17)),
+            ("/a/2/b~1c", (2, 25)),
+            ("/a/2/gone/deeper", (2, 17)),
+        ];
+        for (pointer, _) in want {
+            wanted.add(pointer);
+        }
+        wanted.find("{\n  \"a\": [1, \"é\", {\"b/c\": true}]\n}");
+        for (pointer, spot) in want {
+            assert_eq!(wanted.nearest(pointer), Some(spot), "{pointer}");
+        }
     }
 
     #[test]
     fn the_second_of_two_equal_keys_is_a_duplicate_however_it_is_escaped() {
-        let found = Positions::scan(r#"{"a": 1, "\u0061": 2, "b": {"a": 3}}"#);
-        assert_eq!(found.duplicates, [("/a".to_owned(), (1, 10))]);
+        let found = duplicates(r#"{"a": 1, "\u0061": 2, "b": {"a": 3}}"#);
+        assert_eq!(found, [("/a".to_owned(), (1, 10))]);
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_makes_the_scan_panic_or_hang(text in "[\\[\\]{}\",:a1 \\\\\n]{0,64}") {
-            Positions::scan(&text);
+            duplicates(&text);
+            let mut wanted = Wanted::default();
+            wanted.add("/a/1/a");
+            wanted.find(&text);
         }
     }
 }

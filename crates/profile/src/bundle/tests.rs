@@ -98,3 +98,38 @@ fn collect(value: &Value, at: String, all: &mut Vec<String>) {
     }
     all.push(at);
 }
+
+/// Each of these took memory or time that grew with the square of the file.
+#[test]
+#[rustfmt::skip]
+fn no_file_of_a_mebibyte_takes_long_or_much() {
+    let good: Value = serde_json::from_str(GOOD).unwrap();
+    let with = |pointer: &str, value: Value| {
+        let mut bundle = good.clone();
+        *bundle.pointer_mut(pointer).unwrap() = value;
+        bundle.to_string()
+    };
+    let long = "n".repeat(500_000);
+    let members = |count: usize, value: Value| -> Value { (0..count).map(|i| (format!("member{i}"), value.clone())).collect::<serde_json::Map<_, _>>().into() };
+    let nested = (0..60).fold(Value::from(vec![0; 9_999]), |inner, i| serde_json::json!({ format!("{}{i}", "k".repeat(4_000)): inner }));
+    let cases = [
+        ("a long name with many members",   with("/profiles/0/transport/body", serde_json::json!({ long.clone(): members(20_000, serde_json::json!({})) }))),
+        ("long names, one in another",      with("/profiles/0/transport/body", nested)),
+        ("many unknown members",            with("/profiles/0/transport", members(50_000, Value::Null))),
+        ("many unknown rows",               with("/profiles", vec![serde_json::json!({ "x": 1 }); 9_000].into())),
+        ("a long unknown name of many",     with("/models/0/prompt_template", long.clone().into())),
+        ("a long name that a text asks for", with("/profiles/0/transport/body/size", format!("{{{{params_{}}}}}", "n".repeat(60_000)).into())),
+        ("many states",                     with("/profiles/0/workflow/steps/0/terminal_states", (0..9_999).map(|i| format!("word{i}")).collect())),
+        ("many templates",                  with("/profiles/0/transport/body", members(5_000, "{{params_none}}".into()))),
+        ("a key many times",                format!("{{{}\"language\": 1}}", "\"a\": 1,".repeat(100_000))),
+        ("no JSON",                         "[".repeat(1 << 20)),
+        ("a number of many digits",         with("/profiles/0/transport/timeout_ms", serde_json::from_str(&"9".repeat(1 << 19)).unwrap())),
+    ];
+    for (why, text) in cases {
+        let begun = std::time::Instant::now();
+        let (bundle, _) = check("b.json", &text);
+        assert!(bundle.diagnostics.has_errors(), "{why}");
+        assert!(bundle.diagnostics.0.len() <= 2_200, "{why}: {} findings", bundle.diagnostics.0.len());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{why}: {:?}", begun.elapsed());
+    }
+}

@@ -62,25 +62,31 @@ fn own<'r, T>(
 }
 
 impl<'a> Compiler<'a> {
+    /// Rows that no profile may use yet, too.
     fn sizes(&self) {
-        let check = |value: &Value, at: Place| bounds::row(value, &at, self.sink);
-        for row in &self.rows.providers {
-            check(&row.conventions, row.at.child("conventions"));
+        let Rows {
+            providers,
+            auth_profiles,
+            models,
+            prompt_templates,
+            response_schemas,
+            profiles,
+            ..
+        } = self.rows;
+        providers
+            .iter()
+            .for_each(|row| provider_size(row, self.sink));
+        auth_profiles
+            .iter()
+            .for_each(|row| auth_size(row, self.sink));
+        models.iter().for_each(|row| model_size(row, self.sink));
+        for row in prompt_templates {
+            template_size(row, self.sink);
         }
-        for row in &self.rows.models {
-            check(&row.capabilities, row.at.child("capabilities"));
+        for row in response_schemas {
+            schema_size(row, self.sink);
         }
-        for row in &self.rows.prompt_templates {
-            check(&row.body, row.at.child("body"));
-        }
-        for row in &self.rows.response_schemas {
-            check(&row.schema, row.at.child("schema"));
-        }
-        for row in &self.rows.profiles {
-            check(&row.transport, row.at.child("transport"));
-            check(&row.response_mapping, row.at.child("response_mapping"));
-            check(&row.workflow, row.at.child("workflow"));
-        }
+        profiles.iter().for_each(|row| profile_size(row, self.sink));
     }
 
     /// Natural keys are given once.
@@ -329,7 +335,12 @@ impl<'a> Compiler<'a> {
             profile,
             siblings: siblings(model, served),
         };
-        let (revision, seen) = revision(&joined, crate::content::of(&joined), &own_sink);
+        joined_size(&joined, &own_sink);
+        let (revision, seen) = if own_sink.has_too_large() {
+            (None, Seen::default())
+        } else {
+            revision(&joined, crate::content::of(&joined), &own_sink)
+        };
         let found = own_sink.into_inner();
         self.sink.extend(found.iter().cloned());
         let Some(purpose) = Purpose::parse(&profile.purpose) else {
@@ -434,6 +445,48 @@ impl<'a> Compiler<'a> {
             format!("read it in the transport (`{read}`), or remove it"),
         );
     }
+}
+
+fn provider_size(row: &ProviderRow, sink: &Sink) {
+    bounds::row(&row.conventions, &row.at.child("conventions"), sink);
+    bounds::row(&row.egress, &row.at.child("egress"), sink);
+}
+
+fn auth_size(row: &AuthProfileRow, sink: &Sink) {
+    bounds::row(&row.config, &row.at.child("config"), sink);
+}
+
+fn model_size(row: &ModelRow, sink: &Sink) {
+    bounds::row(&row.capabilities, &row.at.child("capabilities"), sink);
+}
+
+fn template_size(row: &TemplateRow, sink: &Sink) {
+    bounds::row(&row.body, &row.at.child("body"), sink);
+}
+
+fn schema_size(row: &SchemaRow, sink: &Sink) {
+    bounds::row(&row.schema, &row.at.child("schema"), sink);
+}
+
+fn profile_size(row: &ProfileRow, sink: &Sink) {
+    bounds::row(&row.transport, &row.at.child("transport"), sink);
+    let mapping = row.at.child("response_mapping");
+    bounds::row(&row.response_mapping, &mapping, sink);
+    bounds::row(&row.workflow, &row.at.child("workflow"), sink);
+}
+
+/// What is too large is not compiled: the work grows with it.
+fn joined_size(joined: &Joined<'_>, sink: &Sink) {
+    provider_size(joined.provider, sink);
+    profile_size(joined.profile, sink);
+    let auths = joined.auth.iter().chain(&joined.step_auths);
+    auths.for_each(|row| auth_size(row, sink));
+    joined.model.iter().for_each(|row| model_size(row, sink));
+    joined
+        .template
+        .iter()
+        .for_each(|row| template_size(row, sink));
+    joined.schema.iter().for_each(|row| schema_size(row, sink));
 }
 
 fn outcome(

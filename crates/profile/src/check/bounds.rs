@@ -14,6 +14,8 @@ const GIB: u64 = 1024 * MIB;
 
 /// Bytes of one row as JSON.
 const MAX_ROW: usize = 1024 * 1024;
+/// Bytes of the pointer to a value: each finding and each check carries one.
+const MAX_POINTER: usize = 4 * 1024;
 
 /// A whole number of the language: its name, what its absence means, its bounds.
 #[derive(Debug, Clone, Copy)]
@@ -146,14 +148,15 @@ pub(crate) fn row_size(value: &Value, at: &Place, sink: &Sink) {
 }
 
 /// Refuses what lies too deep, and lists that are too long. Each once: what is
-/// below the limit's edge is not walked.
-pub(crate) fn nesting(value: &Value, at: &Place, sink: &Sink) {
-    walk(value, at, 0, sink);
+/// below the limit's edge is not walked. `false`: its names are so long that no
+/// other check may walk it.
+pub(crate) fn nesting(value: &Value, at: &Place, sink: &Sink) -> bool {
+    walk(value, at, 0, sink)
 }
 
-fn walk(value: &Value, at: &Place, level: usize, sink: &Sink) {
-    if !value.is_array() && !value.is_object() {
-        return;
+fn walk(value: &Value, at: &Place, level: usize, sink: &Sink) -> bool {
+    if !is_tree(value) {
+        return true;
     }
     // A row stands three levels deep in its bundle.
     if level > MAX_DEPTH + 3 {
@@ -163,7 +166,21 @@ fn walk(value: &Value, at: &Place, level: usize, sink: &Sink) {
             format!("the nesting is deeper than {MAX_DEPTH} levels"),
             "make it flatter",
         );
-        return;
+        return true;
+    }
+    if at.pointer.len() > MAX_POINTER {
+        let end = at.pointer.floor_char_boundary(200);
+        let place = Place::pointer(format!("{}…", at.pointer.get(..end).unwrap_or_default()));
+        sink.error(
+            Code::P107,
+            &Place {
+                source: at.source.clone(),
+                ..place
+            },
+            format!("the keys on the way to a value have more than {MAX_POINTER} bytes"),
+            "shorten the keys",
+        );
+        return false;
     }
     if value.as_array().is_some_and(|items| items.len() > MAX_LIST) {
         sink.error(
@@ -172,21 +189,23 @@ fn walk(value: &Value, at: &Place, level: usize, sink: &Sink) {
             format!("the list has more than {MAX_LIST} items"),
             "shorten it",
         );
-        return;
+        return true;
     }
+    let mut good = true;
     match value {
         Value::Array(items) => {
             for (i, item) in items.iter().enumerate().filter(|(_, item)| is_tree(item)) {
-                walk(item, &at.child(i), level + 1, sink);
+                good &= walk(item, &at.child(i), level + 1, sink);
             }
         }
         Value::Object(members) => {
             for (name, item) in members.iter().filter(|(_, item)| is_tree(item)) {
-                walk(item, &at.child(name), level + 1, sink);
+                good &= walk(item, &at.child(name), level + 1, sink);
             }
         }
         _ => {}
     }
+    good
 }
 
 fn is_tree(value: &Value) -> bool {

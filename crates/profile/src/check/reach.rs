@@ -5,9 +5,9 @@
 //! lays a list over its provider's conventions means the change.
 
 use super::walk::Sink;
-use crate::lang::is_word;
 use diag::{Code, Place};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// Lists of values and conditions as a row has them.
 pub(crate) struct Lists<'a> {
@@ -24,10 +24,19 @@ struct Entry<'a> {
     value: &'a Value,
 }
 
+/// What was passed on the way.
+#[derive(Default)]
+struct Passed<'a> {
+    /// By the word as it is compared, or the condition as it is written.
+    entries: HashMap<String, Entry<'a>>,
+    /// It takes every answer that has a value at all.
+    any: Option<Entry<'a>>,
+}
+
 impl Lists<'_> {
     /// Refuses an entry that an earlier list takes whole, and tells of one that its own list has twice.
     pub(crate) fn check(&self, lists: &Value, at: &Place, sink: &Sink) {
-        let mut passed: Vec<Entry<'_>> = Vec::new();
+        let mut passed = Passed::default();
         for list in &self.names {
             let items = lists.get(*list).and_then(Value::as_array);
             for (i, value) in items.into_iter().flatten().enumerate() {
@@ -38,30 +47,29 @@ impl Lists<'_> {
                 } else if is_padded(value) {
                     padded(value, &at(), sink);
                 }
-                passed.push(entry);
+                passed.entries.entry(as_compared(value)).or_insert(entry);
+                if value.as_object().is_some_and(|value| self.is_any(value)) {
+                    passed.any.get_or_insert(entry);
+                }
             }
         }
     }
 
     /// The entry that takes every answer which `value` would take.
-    fn taken<'a>(&self, value: &Value, passed: &[Entry<'a>]) -> Option<Entry<'a>> {
-        let same = |entry: &&Entry<'a>| match (entry.value, value) {
-            (Value::Object(_), Value::Object(_)) => entry.value == value,
-            (Value::Object(earlier), _) => self.is_any(earlier),
-            _ => is_word(entry.value, value),
+    fn taken<'a>(&self, value: &Value, passed: &Passed<'a>) -> Option<Entry<'a>> {
+        let same = passed.entries.get(&as_compared(value)).copied();
+        let Some(condition) = value.as_object() else {
+            return same.or(passed.any);
         };
-        if let Some(entry) = passed.iter().find(same) {
-            return Some(*entry);
+        if same.is_some() {
+            return same;
         }
-        let words = self.words_of(value.as_object()?)?;
+        let words = self.words_of(condition)?;
         // Words count in answers of 2xx only; what reads `@status` in others too.
         if value.to_string().contains("@status") {
             return None;
         }
-        let by = |word: &&Value| {
-            let mut plain = passed.iter().filter(|entry| !entry.value.is_object());
-            plain.find(|entry| is_word(entry.value, word)).copied()
-        };
+        let by = |word: &&Value| passed.entries.get(&as_compared(word)).copied();
         let taken: Option<Vec<Entry<'a>>> = words.iter().map(by).collect();
         taken?.into_iter().next()
     }
@@ -92,6 +100,14 @@ impl Lists<'_> {
             _ => false,
         };
         (!words.is_empty() && words.iter().all(literal)).then_some(words)
+    }
+}
+
+/// A word whatever its case, as `lang::is_word` compares it; the type stays apart.
+fn as_compared(value: &Value) -> String {
+    match value {
+        Value::String(word) => Value::from(word.to_lowercase()).to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -15,7 +15,13 @@ pub(crate) struct Sink(RefCell<Found>);
 struct Found {
     all: Diagnostics,
     said: HashSet<String>,
+    /// How many refuse.
+    errors: usize,
 }
+
+/// Findings of either kind that are kept: nobody reads more, and a file of
+/// garbage has one for each of its values.
+const MAX_FOUND: usize = 1_000;
 
 impl Sink {
     /// Refuses.
@@ -44,7 +50,13 @@ impl Sink {
     pub(crate) fn push(&self, finding: Diagnostic) {
         let said = format!("{}\n{}\n{}", finding.code, finding.place, finding.message);
         let mut found = self.0.borrow_mut();
-        if found.said.insert(said) {
+        let (errors, all) = (found.errors, found.all.0.len());
+        let (kept, new) = match finding.is_error() {
+            true => (errors, errors + 1),
+            false => (all - errors, errors),
+        };
+        if kept < MAX_FOUND && found.said.insert(said) {
+            found.errors = new;
             found.all.push(finding);
         }
     }
@@ -58,7 +70,18 @@ impl Sink {
 
     /// Whether anything refuses so far.
     pub(crate) fn has_errors(&self) -> bool {
-        self.0.borrow().all.has_errors()
+        self.0.borrow().errors > 0
+    }
+
+    /// Whether no more errors are kept.
+    fn is_full(&self) -> bool {
+        self.0.borrow().errors >= MAX_FOUND
+    }
+
+    /// Whether something is too large or too deep to be looked at.
+    pub(crate) fn has_too_large(&self) -> bool {
+        let found = self.0.borrow();
+        found.all.iter().any(|finding| finding.code == Code::P107)
     }
 
     /// Lends the list to the language core, which files its own mistakes.
@@ -270,6 +293,9 @@ impl<'a> Fields<'a> {
 
 /// Refuses a member that the language does not know.
 pub(crate) fn unknown_key(sink: &Sink, at: &Place, name: &str, known: &[&str]) {
+    if sink.is_full() {
+        return;
+    }
     let mut names: Vec<&str> = known.to_vec();
     names.sort_unstable();
     names.dedup();
@@ -316,10 +342,17 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
     }
 }
 
+/// Bytes of a name that is compared with others; a longer one is no slip of the pen.
+pub(crate) const MAX_COMPARED: usize = 128;
+
 /// The known name nearest to a misspelt one, if one is near.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // The work grows with both lengths, and either may come from anybody.
+    let short = |name: &&str| name.len() <= MAX_COMPARED;
+    let name = Some(name).filter(short)?;
     known
         .into_iter()
+        .filter(short)
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))

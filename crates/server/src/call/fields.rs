@@ -150,7 +150,13 @@ pub(super) fn wrong_type(place: &Place, wanted: &str, given: &Value) -> Violatio
     Violation::new(Code::C154, message, format!("give {wanted}")).at(place.pointer.clone())
 }
 
+/// Bytes of a name that is compared with others; the work grows with its length.
+const COMPARED_MAX: usize = 128;
+
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    if name.len() > COMPARED_MAX {
+        return None;
+    }
     let likeness = known
         .iter()
         .map(|have| (strsim::damerau_levenshtein(name, have), *have));

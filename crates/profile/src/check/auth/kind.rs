@@ -3,7 +3,7 @@
 use super::{Hosts, read_split};
 use crate::check::bounds;
 use crate::check::names;
-use crate::check::walk::{Fields, Sink, nearest};
+use crate::check::walk::{Fields, MAX_COMPARED, Sink, nearest};
 use crate::content::canonical;
 use crate::lang::{Known, Place as Stand, Root, Text, Tree};
 use crate::revision::{Auth, AuthKind, Jwt, Scheme, Signing, Split, TokenEndpoint};
@@ -164,6 +164,9 @@ fn no_primitive(name: &str, at: &Place, members: &[&str], sink: &Sink) {
 
 /// A primitive may have any name, so a misspelt member is only a warning.
 fn nearly(name: &str, members: &[&str], config: &Value, at: &Place, sink: &Sink) {
+    if name.len() > MAX_COMPARED {
+        return;
+    }
     let free = members.iter().filter(|known| config.get(**known).is_none());
     let near = free
         .copied()
