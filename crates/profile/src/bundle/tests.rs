@@ -130,6 +130,6 @@ fn no_file_of_a_mebibyte_takes_long_or_much() {
         let (bundle, _) = check("b.json", &text);
         assert!(bundle.diagnostics.has_errors(), "{why}");
         assert!(bundle.diagnostics.0.len() <= 2_200, "{why}: {} findings", bundle.diagnostics.0.len());
-        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{why}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "{why}: {:?}", begun.elapsed());
     }
 }

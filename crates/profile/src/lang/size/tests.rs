@@ -84,7 +84,7 @@ fn what_grows_without_bound_ends_at_the_budget() {
         let begun = Instant::now();
         let (made, _) = eval(&source, 16);
         assert!(matches!(made, Err(EvalError::TooLarge)), "{why}: made");
-        assert!(begun.elapsed() < Duration::from_secs(60), "{why}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(120), "{why}: {:?}", begun.elapsed());
     }
 }
 

