@@ -6,7 +6,6 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    clippy::disallowed_methods,
     reason = "a test may stop at what it did not expect, and says where it was"
 )]
 
