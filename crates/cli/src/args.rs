@@ -120,7 +120,7 @@ pub(crate) enum Command {
     /// Serves the HTTP API, and works on runs too
     Serve(ServeArgs),
     /// Works on runs until it is told to stop
-    Work,
+    Work(WorkArgs),
     /// Lists, shows and watches runs; cancels, retries, resolves, releases and deletes them
     #[command(subcommand)]
     Runs(RunsCommand),
@@ -220,6 +220,45 @@ pub(crate) struct ServeArgs {
     /// Listen on an address that other machines reach: there are no API keys yet, anyone who reaches it may call
     #[arg(long)]
     pub(crate) insecure_listen_anywhere: bool,
+    #[command(flatten)]
+    pub(crate) public: PublicArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkArgs {
+    #[command(flatten)]
+    pub(crate) public: PublicArgs,
+}
+
+/// Where we are reached from outside.
+#[derive(Debug, Args)]
+pub(crate) struct PublicArgs {
+    /// Where callers and providers reach `modelrow serve`, the same for all processes: runs get a `callback_url` (without it
+    /// they are polled only), artifacts in outputs whole addresses. Only `/hooks/` need be reachable for callbacks
+    #[arg(long, env = "MODELROW_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: Option<String>,
+}
+
+/// A whole address, to which paths can be added.
+fn public_url(text: &str) -> Result<String, String> {
+    let host = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let good = host.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        && !text.contains(|c: char| "?#@ \"<>\\".contains(c) || c.is_control());
+    if good {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err("write `https://` and the name under which we are reached, such as https://modelrow.example.com".into())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallbackUrlArgs {
+    /// Short name of the provider
+    pub(crate) provider: String,
+    /// Where providers reach `modelrow serve`
+    #[arg(long, env = "MODELROW_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: String,
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +314,8 @@ pub(crate) enum ProfileCommand {
     Status(JsonArg),
     /// Shows status words, error codes and members that answers had and the profiles do not know; ends with 1 when there are any
     Doctor(JsonArg),
+    /// Prints the address to configure at a provider whose callbacks go to one address
+    CallbackUrl(CallbackUrlArgs),
     /// Writes the JSON Schemas of bundles and cases, for editors
     Schemas(SchemasArgs),
 }

@@ -44,7 +44,7 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Demo(args) => commands::demo::demo(house, &args).await,
         Command::Run(args) => commands::run::run(house, &args).await,
         Command::Serve(args) => commands::serve::serve(house, &args).await,
-        Command::Work => commands::serve::work(house).await,
+        Command::Work(args) => commands::serve::work(house, &args).await,
         Command::Runs(command) => runs(house, command).await,
         Command::Top(args) => commands::top::top(house, &args).await,
         Command::Pause(args) => commands::pause::pause(house, &args).await,
@@ -86,6 +86,9 @@ async fn profile(house: &args::HouseArgs, command: ProfileCommand) -> Result<(),
         ProfileCommand::Doctor(args) => profile::doctor::doctor(house, &args).await,
         ProfileCommand::List(args) => profile::list::list(house, &args).await,
         ProfileCommand::Status(args) => profile::status::status(house, &args).await,
+        ProfileCommand::CallbackUrl(args) => {
+            profile::callback_url::callback_url(house, &args).await
+        }
         ProfileCommand::Schemas(args) => profile::schemas::schemas(&args),
     }
 }

@@ -172,6 +172,7 @@ codes! {
     C167 "not built yet",
     C168 "body cut off",
     C170 "name of another machine",
+    C171 "no callback is expected here",
     // C18x: lists
     C180 "no cursor of this list",
     C181 "reason missing or too long",

@@ -27,6 +27,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
 
+mod called;
 mod fetch;
 mod fold;
 mod follow;
@@ -44,11 +45,13 @@ mod tokens;
 mod values;
 mod verify;
 
+pub use called::Meant;
 pub use fold::{Folded, Ground};
 pub use hear::Heard;
 pub use machine::Flow;
 pub use moves::{JobTimes, job_times};
 pub use round::Round;
+pub(crate) use submit::is_id;
 pub(crate) use values::{Site, Values};
 
 /// What names a run to the provider.
@@ -272,8 +275,15 @@ pub enum Event {
     Fetched(Vec<ArtifactFacts>),
     /// A file could not be fetched.
     FetchFailed(FetchFault),
-    /// A callback arrived: the next poll is due at once.
-    Called,
+    /// A callback says that something happened: the next poll is due at once,
+    /// without a proof once an interval at most.
+    Called {
+        /// Whether its signature was checked.
+        proved: bool,
+    },
+    /// A callback names the job of a run that knows none: it is asked about, and
+    /// ours only when the answer to that says so.
+    Named(String),
     /// The caller no longer wants the run.
     CancelAsked,
 }

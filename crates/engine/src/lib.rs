@@ -26,6 +26,7 @@ mod stream;
 #[cfg(test)]
 mod testing;
 pub mod wait;
+pub mod webhook;
 
 pub use fault::{Fault, Kind};
 pub use flow::{Action, Ending, Event, Flow, Phase, Resume, RunIdentity, Setting, Verdict};

@@ -5,6 +5,7 @@ use crate::clock::DbClock;
 use crate::drift::Drift;
 use crate::follow::Follow;
 use crate::ground::{Grounds, Shared};
+use crate::hooks::Hooks;
 use crate::lease::Lease;
 use crate::objects::Objects;
 use crate::options::Options;
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) quotas: Quotas,
     /// How busy and how late this process is.
     pub(crate) vitals: Arc<Vitals>,
+    pub(crate) hooks: Hooks,
     /// When the artifact store was listed last (boot clock).
     pub(crate) swept: Mutex<i64>,
     /// Shards that this worker owned at the last look.

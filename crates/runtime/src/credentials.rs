@@ -375,7 +375,7 @@ async fn proved(
     let checked = Arc::new(Checked {
         call: Call::default(),
     });
-    let identity = crate::setting::identity(Uuid::nil(), 1);
+    let identity = crate::setting::identity(core, &revision.provider, Uuid::nil(), 1);
     let mut flow = Flow::new(shared.ground.setting(checked, Arc::default(), identity));
     let mut by = String::new();
     let done = exchanges(core, &mut flow, &mut by).await;

@@ -1,6 +1,7 @@
 //! Drives a followed run from one wait to the next: exchanges, files, its end.
 //! Written is only what changed; a decision that finds itself stale lets go.
 
+use crate::callbacks;
 use crate::core::Core;
 use crate::fallback;
 use crate::fetch;
@@ -77,8 +78,8 @@ impl From<StoreError> for Trouble {
     }
 }
 
-async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
-    let mut due_ms = live.flow.due_ms();
+/// What came while it waited.
+async fn meanwhile(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     if let Some(verdict) = live.verdict.take()
         && let Step::Leave(driven) = heed(core, live, *verdict).await?
     {
@@ -95,6 +96,15 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     if let Step::Leave(driven) = answer_left_behind(core, live).await? {
         return Ok(Step::Leave(driven));
     }
+    callbacks::heed(core, live).await?;
+    Ok(Step::Go)
+}
+
+async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
+    if let Step::Leave(driven) = meanwhile(core, live).await? {
+        return Ok(Step::Leave(driven));
+    }
+    let mut due_ms = live.flow.due_ms();
     let mut renewed = false;
     while !core.tasks.stop.is_cancelled() {
         tell_overdue(core, live).await?;
@@ -239,6 +249,8 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
             };
             let follows = written.accepted(live, &job).await?;
             Ok(if follows {
+                // A callback may have named it, or come before we knew it.
+                callbacks::early(core, live).await;
                 Step::Go
             } else {
                 Step::Leave(Driven::Stale)

@@ -1,6 +1,7 @@
 //! The runs that this worker follows, and when each is due. A waiting run is a
 //! record in a timer wheel, not a task; nothing is written for its waiting.
 
+use crate::callbacks::Unmet;
 use crate::core::Core;
 use crate::drive::{Driven, drive};
 use crate::lanes::Lanes;
@@ -40,6 +41,8 @@ enum Word {
     /// Could not be read: the next look at its shard tries again.
     Unread(Vec<Uuid>),
     Cancel(Uuid),
+    /// A callback was stored for this one.
+    Called(Uuid),
     /// Let go of all other shards.
     Own(Vec<i16>),
     /// All that these shards hold.
@@ -98,6 +101,11 @@ impl Follow {
         self.say(Word::Cancel(run));
     }
 
+    /// A callback was stored for it.
+    pub(crate) fn called(&self, run: Uuid) {
+        self.say(Word::Called(run));
+    }
+
     /// What this worker owns; the rest is let go.
     pub(crate) fn own(&self, shards: Vec<i16>) {
         self.say(Word::Own(shards));
@@ -150,6 +158,7 @@ pub(crate) fn start(core: &Arc<Core>) {
         due: DelayQueue::new(),
         rounds: Rounds::default(),
         lanes: Lanes::new(polls, share(polls)),
+        unmet: Unmet::default(),
     };
     core.tasks
         .spawn("follow", Until::Stop, Box::pin(follower.serve(heard)));
@@ -164,6 +173,7 @@ enum Entry {
     /// Being driven; what is asked meanwhile waits.
     Driven {
         cancel: bool,
+        called: bool,
         /// The host at which it holds a place.
         host: Option<Arc<str>>,
     },
@@ -177,6 +187,7 @@ struct Follower {
     /// Who can be asked about together.
     rounds: Rounds,
     lanes: Lanes,
+    unmet: Unmet,
 }
 
 impl Follower {
@@ -207,6 +218,7 @@ impl Follower {
             Word::Look(runs) => self.look(runs),
             Word::Unread(runs) => runs.iter().for_each(|run| self.let_go(*run)),
             Word::Cancel(run) => self.cancel(run),
+            Word::Called(run) => self.called(run),
             Word::Own(shards) => self.own(&shards),
             Word::Shards(shards, runs) => self.compare(&shards, &runs),
             Word::Back(run, back) => self.back(run, back),
@@ -214,7 +226,7 @@ impl Follower {
         }
     }
 
-    fn adopt(&mut self, waiting: Box<Waiting>, after: Duration) {
+    fn adopt(&mut self, mut waiting: Box<Waiting>, after: Duration) {
         let Some(core) = self.core.upgrade() else {
             return;
         };
@@ -223,6 +235,7 @@ impl Follower {
             self.let_go(waiting.run);
             return;
         }
+        waiting.called |= self.unmet.take(waiting.run);
         let now = core.clock.now_ms();
         let due = waiting.due_ms(now).unwrap_or(now);
         self.wait(waiting, after.max(millis_until(due, now)));
@@ -259,8 +272,12 @@ impl Follower {
         };
         self.rounds.leave(&waiting);
         key.map(|key| self.due.try_remove(&key));
-        let cancel = false;
-        self.runs.insert(run, Entry::Driven { cancel, host });
+        let driven = Entry::Driven {
+            cancel: false,
+            called: false,
+            host,
+        };
+        self.runs.insert(run, driven);
         Some(*waiting)
     }
 
@@ -288,7 +305,11 @@ impl Follower {
     }
 
     fn drive(&mut self, core: Arc<Core>, waiting: Waiting) {
-        let mates = self.rounds.mates(&waiting, core.clock.now_ms());
+        // What was called is heard first, by itself.
+        let mates = match waiting.called {
+            true => Vec::new(),
+            false => self.rounds.mates(&waiting, core.clock.now_ms()),
+        };
         let mates: Vec<Waiting> = mates
             .into_iter()
             .filter_map(|run| self.take(run, None))
@@ -312,10 +333,10 @@ impl Follower {
 
     fn back(&mut self, run: Uuid, back: Back) {
         self.free(run);
-        let asked = matches!(
-            self.runs.remove(&run),
-            Some(Entry::Driven { cancel: true, .. })
-        );
+        let (asked, called) = match self.runs.remove(&run) {
+            Some(Entry::Driven { cancel, called, .. }) => (cancel, called),
+            _ => (false, false),
+        };
         let Some(core) = self.core.upgrade() else {
             return;
         };
@@ -323,8 +344,9 @@ impl Follower {
             Back::Wait(waiting, _) if !core.owns(waiting.shard) => {}
             Back::Wait(mut waiting, until_ms) => {
                 waiting.cancel = asked;
+                waiting.called |= called;
                 let now = core.clock.now_ms();
-                let until_ms = if asked { now } else { until_ms };
+                let until_ms = if asked || called { now } else { until_ms };
                 self.wait(waiting, millis_until(until_ms, now));
             }
             Back::Gone => {}
@@ -335,16 +357,35 @@ impl Follower {
     fn cancel(&mut self, run: Uuid) {
         match self.runs.get_mut(&run) {
             Some(Entry::Driven { cancel, .. }) => *cancel = true,
-            Some(Entry::Waits(waiting, key)) => {
-                self.rounds.leave(waiting);
+            Some(Entry::Waits(waiting, _)) => {
                 waiting.cancel = true;
-                if let Some(key) = key.take() {
-                    self.due.try_remove(&key);
-                    self.arrive(run);
-                }
+                self.hasten(run);
             }
             // Its row says so when it has been read.
             Some(Entry::Read) | None => {}
+        }
+    }
+
+    fn called(&mut self, run: Uuid) {
+        match self.runs.get_mut(&run) {
+            Some(Entry::Driven { called, .. }) => *called = true,
+            Some(Entry::Waits(waiting, _)) => {
+                waiting.called = true;
+                self.hasten(run);
+            }
+            Some(Entry::Read) | None => self.unmet.note(run),
+        }
+    }
+
+    /// One that waits is due now, and by itself.
+    fn hasten(&mut self, run: Uuid) {
+        let Some(Entry::Waits(waiting, key)) = self.runs.get_mut(&run) else {
+            return;
+        };
+        self.rounds.leave(waiting);
+        if let Some(key) = key.take() {
+            self.due.try_remove(&key);
+            self.arrive(run);
         }
     }
 

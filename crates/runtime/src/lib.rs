@@ -9,6 +9,7 @@
 
 mod apply;
 mod artifacts;
+mod callbacks;
 mod catalogue;
 mod claim;
 mod clock;
@@ -29,6 +30,7 @@ mod follow;
 mod gate;
 mod ground;
 mod handle;
+mod hooks;
 mod inputs;
 mod intake;
 mod keys;
@@ -72,10 +74,12 @@ pub use credentials::{
 };
 pub use doctor::{DriftFinding, ProfileDrift};
 pub use engine::egress::Allow;
+pub use engine::webhook::Callback;
 pub use error::{RunError, StartError};
 pub use events::{Progress, RunEvent};
 pub use fleet::{Fleet, WorkerView};
 pub use handle::RunHandle;
+pub use hooks::Heard;
 pub use lateness::LatenessView;
 pub use library::{Artifact, Modelrow, Readiness, Stopped, Stored};
 pub use list::{RunFilter, RunPage};

@@ -9,6 +9,7 @@ use crate::events::{Progress, RunEvent, stream};
 use crate::follow::{self, Follow};
 use crate::ground::Grounds;
 use crate::handle::RunHandle;
+use crate::hooks::Hooks;
 use crate::lateness::LatenessView;
 use crate::lease::{Keeper, Lease};
 use crate::objects::ObjectsError;
@@ -145,6 +146,7 @@ impl Modelrow {
         };
         let places = options.concurrency;
         let clock = Arc::new(DbClock::default());
+        let hooks = Hooks::new(store.hook_key().await?, options.public_url.as_deref());
         let core = Arc::new(Core {
             http: http.with_clock({
                 let clock = Arc::clone(&clock);
@@ -163,6 +165,7 @@ impl Modelrow {
             quotas: Quotas::default(),
             tokens: Tokens::default(),
             vitals,
+            hooks,
             swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),

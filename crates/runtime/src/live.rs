@@ -48,6 +48,8 @@ pub(crate) struct Followed<F> {
     pub(crate) alone: bool,
     /// What a request for many said of it, to be acted on.
     pub(crate) verdict: Option<Box<Verdict>>,
+    /// Callbacks may be stored for it that nobody has acted on.
+    pub(crate) called: bool,
     /// The one job that a list showed for it, and since when (boot clock).
     pub(crate) sighted: Option<Box<(String, i64)>>,
 }
@@ -89,6 +91,7 @@ impl<F> Followed<F> {
             cancel: self.cancel,
             alone: self.alone,
             verdict: self.verdict,
+            called: self.called,
             sighted: self.sighted,
         };
         (self.flow, other)
@@ -115,6 +118,9 @@ impl Live {
     /// Of a row as it was read.
     pub(crate) async fn read(core: &Core, row: &WorkRow) -> Result<Self, Unready> {
         let Machine { flow, shared } = setting::machine(core, row).await?;
+        let now = core.clock.now_ms();
+        // What is due is asked about anyway.
+        let may_wait = flow.due_ms().is_some_and(|due| due > now);
         Ok(Self {
             run: row.run_id,
             credential: row.credential_id,
@@ -137,6 +143,7 @@ impl Live {
             cancel: row.cancel_requested,
             alone: false,
             verdict: None,
+            called: may_wait && shared.ground.revision().webhook.is_some(),
             sighted: None,
         })
     }
@@ -164,7 +171,7 @@ impl Waiting {
     /// When it is due, milliseconds since 1970; absent: at once.
     pub(crate) fn due_ms(&self, now_ms: i64) -> Option<i64> {
         match &self.flow {
-            Asleep::Folded(folded) if !self.cancel => {
+            Asleep::Folded(folded) if !self.cancel && !self.called => {
                 folded.due_ms().map(|until| self.next_look(now_ms, until))
             }
             Asleep::Folded(_) | Asleep::Whole(_) => None,
@@ -191,6 +198,6 @@ impl Waiting {
 
 async fn unfolded(core: &Core, of: &Followed<()>, folded: &Folded) -> Result<Flow, Unready> {
     let shared = core.shared(&of.revision, of.credential).await?;
-    let identity = setting::identity(of.run, of.n);
+    let identity = setting::identity(core, &of.revision.provider, of.run, of.n);
     Ok(Flow::unfold(&shared.ground, identity, folded)?)
 }

@@ -42,7 +42,8 @@ pub struct Options {
     pub secret_keys: SecretKeys,
     /// Where a machine of a cloud asks who it is; absent: at the clouds' own address for it, `169.254.169.254`.
     pub metadata: Option<Url>,
-    /// Where callers reach us, `https://host`: artifacts in outputs get whole addresses. Absent: paths.
+    /// Where callers and providers reach us, `https://host`: artifacts in outputs get whole addresses, and runs a
+    /// `callback_url`. Absent: paths, and none.
     pub public_url: Option<String>,
     /// The standby is synchronous: after a failover nothing is held.
     pub failover_is_lossless: bool,

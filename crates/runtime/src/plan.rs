@@ -52,7 +52,7 @@ pub(crate) async fn plan(core: &Core, request: &RunRequest) -> Result<Plan, RunE
         identity: RunIdentity {
             run_id,
             token: engine::flow::token(run_id, 1),
-            callback_url: None,
+            callback_url: core.hooks.masked(&understood.revision.provider),
         },
         secrets: Arc::default(),
         media: Arc::new(understood.given.media),

@@ -1,5 +1,6 @@
 //! The one send of an attempt, and the fact of what came of it.
 
+use crate::callbacks;
 use crate::clock::DbClock;
 use crate::core::Core;
 use crate::facts::written;
@@ -86,6 +87,7 @@ impl Sending {
         forget(&self.core, run);
         match follows {
             Ok(true) => {
+                callbacks::early(&self.core, &mut self.live).await;
                 let waiting = self.live.fold(&self.core).await;
                 self.core.follow.adopt(waiting);
             }

@@ -121,7 +121,8 @@ async fn shared(core: &Core, row: &WorkRow) -> Result<Arc<Shared>, Unready> {
 
 async fn over(core: &Core, row: &WorkRow, shared: &Shared) -> Result<(Setting, Resume), Unready> {
     let (checked, media) = asked(core, row.tenant_id, &row.request, &row.revision_id).await?;
-    let identity = identity(row.run_id, row.attempt);
+    let provider = &shared.ground.revision().provider;
+    let identity = identity(core, provider, row.run_id, row.attempt);
     let setting = shared
         .ground
         .setting(Arc::new(checked), Arc::new(media), identity);
@@ -129,11 +130,11 @@ async fn over(core: &Core, row: &WorkRow, shared: &Shared) -> Result<(Setting, R
 }
 
 /// The names of a run's attempt `n` to the provider.
-pub(crate) fn identity(run: Uuid, n: i32) -> RunIdentity {
+pub(crate) fn identity(core: &Core, provider: &str, run: Uuid, n: i32) -> RunIdentity {
     RunIdentity {
         run_id: run,
         token: engine::flow::token(run, n),
-        callback_url: None,
+        callback_url: core.hooks.address_of_run(provider, run),
     }
 }
 

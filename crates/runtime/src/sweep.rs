@@ -27,6 +27,8 @@ pub struct Retention {
     pub inputs: Duration,
     /// Events of ended runs. Absent: for ever.
     pub events: Option<Duration>,
+    /// Callbacks of providers, from their arrival; those that name a job nobody knows: an hour.
+    pub callbacks: Duration,
     /// What no row refers to and nobody has written to for so long was left by a process that died. Longer than any download,
     /// and than any outage of the database: a file that is stored waits for it.
     pub strays: Duration,
@@ -42,6 +44,7 @@ impl Default for Retention {
             artifacts: None,
             inputs: 7 * DAY,
             events: None,
+            callbacks: 7 * DAY,
             strays: DAY,
             listing: Duration::from_secs(3_600),
         }
@@ -70,6 +73,8 @@ pub struct Swept {
     pub events: u64,
     /// Runs that were deleted over 30 days ago, with their idempotency keys.
     pub runs: u64,
+    /// Callbacks of providers.
+    pub callbacks: u64,
     /// Objects that no row refers to.
     pub strays: u64,
     /// Uploads that were begun and never ended.
@@ -90,9 +95,10 @@ pub(crate) async fn all(core: &Core, how: Sweep) -> Result<Swept, RunError> {
 }
 
 async fn due(core: &Core) -> Result<Swept, RunError> {
+    let kept = &core.options.retention;
     let due = core
         .store
-        .retention_due(core.options.retention.events)
+        .retention_due(kept.events, kept.callbacks)
         .await?;
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
     Ok(Swept {
@@ -100,6 +106,7 @@ async fn due(core: &Core) -> Result<Swept, RunError> {
         objects: count(due.objects),
         inputs: count(due.inputs),
         events: count(due.events),
+        callbacks: count(due.callbacks),
         ..Swept::default()
     })
 }
@@ -121,6 +128,9 @@ pub(crate) async fn rows(core: &Core) -> Result<Swept, RunError> {
         swept.inputs += 1;
     }
     swept.runs = store.erased_forget(BATCH).await?;
+    swept.callbacks = store
+        .receipts_expire(core.options.retention.callbacks, BATCH)
+        .await?;
     if let Some(keep) = core.options.retention.events {
         swept.events = store.events_expire(keep, BATCH).await?;
     }

@@ -273,6 +273,7 @@ async fn hints(core: &Core) -> Result<(), StoreError> {
             Hint::Run(run) => core.follow.cancel(run),
             Hint::Look(run) if core.lease.current().is_some() => core.follow.look(vec![run]),
             Hint::Look(_) => {}
+            Hint::Called(run) => core.follow.called(run),
             Hint::Watched(run) if core.lease.current().is_some() => core.watches.elsewhere(run),
             Hint::Watched(_) => {}
             Hint::Missed => {

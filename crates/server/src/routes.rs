@@ -3,6 +3,7 @@
 mod artifacts;
 mod events;
 mod health;
+mod hooks;
 mod list;
 mod models;
 mod path;
@@ -39,12 +40,23 @@ pub(crate) fn guarded(
     stopping: CancellationToken,
     exposure: Exposure,
 ) -> Router {
-    let calls = calls(House { modelrow, stopping });
+    let house = House { modelrow, stopping };
+    let calls = calls(house.clone());
     let calls = match exposure {
         Exposure::Loopback => calls.layer(from_fn(hosts::only_local)),
         Exposure::Anyone => calls,
     };
-    calls.layer(from_fn(request_id::assign))
+    // Providers call us by our public name, whoever may call the rest.
+    let all = calls.merge(hooks(house));
+    all.layer(from_fn(request_id::assign))
+}
+
+fn hooks(house: House) -> Router {
+    let hook = post(hooks::receive).get(hooks::register);
+    Router::new()
+        .route("/hooks/{provider}/{token}", hook)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(house)
 }
 
 fn calls(house: House) -> Router {

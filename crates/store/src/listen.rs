@@ -15,6 +15,8 @@ pub enum Hint {
     Run(Uuid),
     /// An operator resolved this run: it is to be read again.
     Look(Uuid),
+    /// A callback was stored for this run.
+    Called(Uuid),
     /// Somebody in another process watches this run.
     Watched(Uuid),
     /// The connection was lost and came back: anything may have been missed.
@@ -39,6 +41,7 @@ impl Store {
                 "modelrow_queue",
                 "modelrow_run",
                 "modelrow_look",
+                "modelrow_called",
                 "modelrow_watch",
             ])
             .await?;
@@ -82,6 +85,11 @@ impl Listener {
                 "modelrow_look" => {
                     if let Ok(run) = note.payload().parse() {
                         return Ok(Hint::Look(run));
+                    }
+                }
+                "modelrow_called" => {
+                    if let Ok(run) = note.payload().parse() {
+                        return Ok(Hint::Called(run));
                     }
                 }
                 "modelrow_run" => {

@@ -16,15 +16,21 @@ pub struct Due {
     pub inputs: i64,
     /// Events of runs that ended so long ago.
     pub events: i64,
+    /// Callbacks past their retention.
+    pub callbacks: i64,
 }
 
 impl Store {
-    /// Counts what the sweep would take. `events`: how long events are kept; absent: for ever.
+    /// Counts what the sweep would take. `events`: how long events are kept; absent: for ever. `callbacks`: the same of those in.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
-    pub async fn retention_due(&self, events: Option<Duration>) -> Result<Due, StoreError> {
+    pub async fn retention_due(
+        &self,
+        events: Option<Duration>,
+        callbacks: Duration,
+    ) -> Result<Due, StoreError> {
         Ok(sqlx::query_as!(
             Due,
             r#"
@@ -36,9 +42,12 @@ impl Store {
                 (select count(*) from inputs i where i.delete_after < now() - interval '1 hour' and not exists (select 1 from run_inputs n
                     join run_states s using (run_id) where n.input_id = i.input_id and s.ended_at is null)) as "inputs!",
                 (select count(*) from run_events e join run_states s using (run_id)
-                    where e.at < now() - make_interval(secs => $1) and s.ended_at < now() - make_interval(secs => $1)) as "events!"
+                    where e.at < now() - make_interval(secs => $1) and s.ended_at < now() - make_interval(secs => $1)) as "events!",
+                (select count(*) from webhook_receipts where received_at < now() - make_interval(secs => $2)
+                    or (run_id is null and applied_at is null and received_at < now() - interval '1 hour')) as "callbacks!"
             "#,
             events.map(|kept| kept.as_secs_f64()),
+            callbacks.as_secs_f64(),
         )
         .fetch_one(&self.pool)
         .await?)

@@ -10,6 +10,7 @@ mod house;
 mod live_attempt;
 mod operate;
 mod pauses;
+mod receipts;
 mod schema;
 mod settle;
 mod work;

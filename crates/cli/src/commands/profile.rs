@@ -1,6 +1,7 @@
 //! `modelrow profile …`: the rows that describe providers.
 
 pub(crate) mod apply;
+pub(crate) mod callback_url;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod doctor;

@@ -1,6 +1,6 @@
 //! `modelrow serve` and `modelrow work`: until they are told to stop.
 
-use crate::args::{HouseArgs, ServeArgs};
+use crate::args::{HouseArgs, PublicArgs, ServeArgs, WorkArgs};
 use crate::exit::Stop;
 use crate::house::{House, Purpose};
 use crate::ui;
@@ -27,7 +27,7 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
     } else {
         Purpose::Work
     };
-    let modelrow = house.start(purpose).await?;
+    let modelrow = start(&house, purpose, &serve.public).await?;
     ui::done(&format!("the API listens on http://{}/v1", serve.listen));
     let exposure = if serve.insecure_listen_anywhere {
         server::Exposure::Anyone
@@ -56,9 +56,15 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
     house.close().await
 }
 
-pub(crate) async fn work(args: &HouseArgs) -> Result<(), Stop> {
+async fn start(house: &House, purpose: Purpose, public: &PublicArgs) -> Result<Modelrow, Stop> {
+    let mut options = house.options(purpose);
+    options.public_url.clone_from(&public.public_url);
+    house.start_with(options).await
+}
+
+pub(crate) async fn work(args: &HouseArgs, work: &WorkArgs) -> Result<(), Stop> {
     let house = House::open(args).await?;
-    let modelrow: Modelrow = house.start(Purpose::Work).await?;
+    let modelrow = start(&house, Purpose::Work, &work.public).await?;
     ui::done("working; SIGTERM or Ctrl-C hands everything over and stops");
     let told = told_to_stop(&house).await;
     modelrow.shutdown(GRACE).await;

@@ -23,11 +23,12 @@ pub(crate) async fn sweep(args: &HouseArgs, sweep: &SweepArgs) -> Result<(), Sto
     } else {
         let verb = if sweep.dry_run { "would be" } else { "were" };
         ui::done(&format!(
-            "{} files {verb} withdrawn; {} objects, {} inputs, {} events, {} strays and {} broken uploads {verb} deleted; {} objects are not ours",
+            "{} files {verb} withdrawn; {} objects, {} inputs, {} events, {} callbacks, {} strays and {} broken uploads {verb} deleted; {} objects are not ours",
             swept.artifacts,
             swept.objects,
             swept.inputs,
             swept.events,
+            swept.callbacks,
             swept.strays,
             swept.uploads,
             swept.foreign,

@@ -4,8 +4,11 @@
 use super::machine::{At, Cancel};
 use super::record::{Record, Seen};
 use super::{Flow, RunIdentity, Setting, Site, Why};
+use crate::auth::Keyring;
+use crate::egress::Author;
 use crate::fault::{Fault, Kind};
 use crate::media::Media;
+use crate::request::{Drawn, Proof, Request};
 use profile::call::Checked;
 use profile::lang::Read;
 use profile::revision::{Action as Does, Revision, Step};
@@ -42,6 +45,7 @@ pub struct Folded {
     tries: u32,
     asked_again: u32,
     accepted_at_ms: Option<i64>,
+    hinted_at_ms: Option<i64>,
     cancel: Cancel,
     /// As `run_states.captured` has it.
     captured: Box<str>,
@@ -74,6 +78,43 @@ impl Ground {
             identity,
             ..self.setting.clone()
         }
+    }
+
+    /// Of the credential.
+    #[must_use]
+    pub fn secrets(&self) -> &Keyring {
+        &self.setting.secrets
+    }
+
+    /// Where a row's own address may be, such as that of a set of keys; its request is made by [`Ground::get`].
+    fn policy(&self) -> Result<Arc<crate::egress::Policy>, Fault> {
+        let site = self.site.as_ref().map_err(Clone::clone)?;
+        Ok(Arc::clone(&site.policy))
+    }
+
+    /// A request for a document at an address that a row writes, without credentials: of at most 256 KiB, within ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] of kind `EgressRefused`: the row's address may not be asked.
+    pub fn get(&self, address: &str, drawn: Drawn) -> Result<Request, Fault> {
+        let url = crate::render::parse(address)?;
+        let policy = self.policy()?;
+        policy.check(&url, Author::Row)?;
+        Ok(Request {
+            step: "webhook".into(),
+            method: "GET".into(),
+            url,
+            headers: vec![("Accept".into(), "application/json".into())],
+            body: None,
+            timeout_ms: 10_000,
+            max_bytes: 256 * 1024,
+            submit: false,
+            trusted: false,
+            policy,
+            proof: Proof::default(),
+            drawn,
+        })
     }
 
     /// What it runs.
@@ -117,6 +158,7 @@ impl Flow {
             tries: self.tries,
             asked_again: self.asked_again,
             accepted_at_ms: self.accepted_at_ms,
+            hinted_at_ms: self.hinted_at_ms,
             cancel: self.cancel,
             captured: self.record.to_json().to_string().into(),
             call: call.map(Into::into),
@@ -146,6 +188,7 @@ impl Flow {
         flow.tries = folded.tries;
         flow.asked_again = folded.asked_again;
         flow.accepted_at_ms = folded.accepted_at_ms;
+        flow.hinted_at_ms = folded.hinted_at_ms;
         flow.cancel = folded.cancel;
         flow.lacks_call = folded.call.is_none();
         Ok(flow)
@@ -231,6 +274,8 @@ fn waits(revision: &Revision, step: &Step) -> Waits {
     exchange.for_each(|one| one.reads(vars, &mut see));
     poll.judgement_reads(vars, &mut see);
     revision.errors.reads(vars, &mut see);
+    let webhook = revision.webhook.iter();
+    webhook.for_each(|one| one.reads(vars, &mut see));
     if reads_call {
         Waits::WithCall
     } else {

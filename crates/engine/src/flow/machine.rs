@@ -1,5 +1,6 @@
 //! The machine: where a run is, and what follows.
 
+use super::called::Names;
 use super::follow::Asked;
 use super::record::{Record, Seen};
 use super::{
@@ -53,6 +54,9 @@ pub struct Flow {
     pub(super) assembly: Option<Box<Assembly>>,
     /// Whether text of a stream has been given away.
     pub(super) gave_part: bool,
+    /// When a callback last moved a poll.
+    pub(super) hinted_at_ms: Option<i64>,
+    pub(super) names: Names,
 }
 
 /// Where a run is.
@@ -202,6 +206,8 @@ impl Flow {
             lacks_call: false,
             assembly: None,
             gave_part: false,
+            hinted_at_ms: None,
+            names: Names::default(),
         }
     }
 
@@ -293,10 +299,8 @@ impl Flow {
         let moment = Moment { now_ms, random };
         match event {
             Event::CancelAsked => self.on_cancel_asked(),
-            Event::Called => {
-                self.wait = self.wait.filter(|(_, why)| *why != Why::Poll);
-                Verdict::Continue
-            }
+            Event::Called { proved } => self.on_called(proved, now_ms),
+            Event::Named(job) => self.on_named(job),
             Event::Candidates(ids) => self.on_candidates(&ids, moment),
             Event::Contested => self.on_contested(moment),
             Event::Fetched(facts) => self.on_fetched(facts, moment),

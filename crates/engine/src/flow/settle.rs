@@ -3,7 +3,7 @@
 use super::machine::{At, Moment};
 use super::record::Seen;
 use super::submit::is_id;
-use super::{Action, Ending, Event, Flow, Phase, Verdict, Why};
+use super::{Action, Ending, Flow, Phase, Verdict, Why};
 use crate::answer::{Failure, all_selected, is_json, unread};
 use crate::fault::{Fault, Kind};
 use crate::request::{Drawn, Received};
@@ -53,6 +53,9 @@ impl Flow {
         now_ms: i64,
         drawn: Drawn,
     ) -> Result<Option<Action>, Fault> {
+        if let Some(action) = self.advance_named(drawn) {
+            return Ok(Some(action));
+        }
         let revision = self.revision();
         let give_up = self.settle_until_ms();
         match self
@@ -94,7 +97,10 @@ impl Flow {
                 let most = self
                     .first_poll_ms(|poll| poll.deadline_ms)
                     .unwrap_or(PATIENCE_MS);
-                Ok(self.wait_or_fail(now_ms, give_up.max(wait::at(self.settle_from_ms(), most))))
+                let until = give_up.max(wait::at(self.settle_from_ms(), most));
+                // Another process may have heard it: looked at again and again.
+                let soon = until.min(wait::at(now_ms, AGAIN_MS));
+                Ok(self.wait_or_fail(now_ms, if now_ms < until { soon } else { until }))
             }
             Some(Settle::Replay) | None => Ok(self.wait_or_fail(now_ms, give_up)),
         }
@@ -156,6 +162,9 @@ impl Flow {
         received: Received,
         moment: Moment,
     ) -> Result<Verdict, Fault> {
+        if self.names.asking {
+            return self.on_named_answer(received, moment);
+        }
         match self.settles() {
             Some(Settle::Lookup { .. }) => self.on_lookup(received, moment),
             Some(Settle::Replay) => self.on_replayed(received, moment),
@@ -165,7 +174,8 @@ impl Flow {
 
     /// A replay that gave no answer may have reached the provider all the same.
     pub(super) fn on_settle_nothing(&mut self, moment: Moment) -> Verdict {
-        if matches!(self.settles(), Some(Settle::Replay)) {
+        let asking = std::mem::take(&mut self.names.asking);
+        if !asking && matches!(self.settles(), Some(Settle::Replay)) {
             self.replays = self.replays.saturating_add(1);
         }
         self.settle_later(moment, None)
@@ -245,8 +255,18 @@ impl Flow {
             return Verdict::Continue;
         }
         let saw_all = std::mem::take(&mut self.saw_all);
+        let answered = self.names.answered.take();
         match ids {
-            [id] => self.accepted(id, None, true, moment),
+            [id] if answered.as_ref().is_none_or(|ours| ours == id)
+                && self.may_adopt(answered.is_some()) =>
+            {
+                self.accepted(id, None, true, moment)
+            }
+            _ if answered.is_some() => {
+                // Another run has it.
+                self.refuse_named();
+                Verdict::NotSettled
+            }
             [] if saw_all && self.sender_ended_at_ms.is_some() && self.replays == 0 => {
                 self.absent(moment)
             }
@@ -255,6 +275,11 @@ impl Flow {
                 Verdict::NotSettled
             }
         }
+    }
+
+    /// What a callback names is adopted only once our own poll has answered for it.
+    fn may_adopt(&self, answered: bool) -> bool {
+        answered || !matches!(self.settles(), Some(Settle::Callback))
     }
 
     /// Neither ours for certain nor absent.
@@ -325,11 +350,5 @@ impl Flow {
                 Verdict::Continue
             }
         }
-    }
-
-    /// Whether an event would settle an unknown outcome at once: a callback names the job.
-    #[must_use]
-    pub fn found_by_callback(&mut self, job_id: &str, now_ms: i64) -> Verdict {
-        self.on(Event::Candidates(vec![job_id.to_owned()]), now_ms, 0.5)
     }
 }

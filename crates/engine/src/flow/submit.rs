@@ -350,7 +350,7 @@ pub(super) fn secret_names(captures: &[(String, Capture)]) -> Vec<String> {
 }
 
 /// What can be the id of a job. An index of the database takes no longer one.
-pub(super) fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     (1..=ID_MAX).contains(&text.len())
 }
 

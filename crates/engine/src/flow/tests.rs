@@ -1,6 +1,7 @@
 //! Runs, event by event: the submit and its polls here, the rest in `settle`, `files`, `tokens` and `after`.
 
 mod after;
+mod called;
 mod files;
 mod fold;
 mod round;

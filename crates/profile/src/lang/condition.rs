@@ -150,6 +150,15 @@ impl Condition {
         }
     }
 
+    /// Shows every header that it reads, in lower case.
+    pub fn headers(&self, see: &mut dyn FnMut(&str)) {
+        match &self.0 {
+            Form::Present(path) | Form::Test(path, _) => path.headers(see),
+            Form::All(list) | Form::Any(list) => list.iter().for_each(|one| one.headers(see)),
+            Form::Not(one) => one.headers(see),
+        }
+    }
+
     /// Shows every variable that it reads.
     pub fn reads(&self, see: &mut dyn FnMut(Read<'_>)) {
         match &self.0 {

@@ -238,6 +238,15 @@ impl Path {
             .any(|route| matches!(route, Route::Status))
     }
 
+    /// Shows every header that it reads, in lower case.
+    pub fn headers(&self, see: &mut dyn FnMut(&str)) {
+        for route in &self.routes {
+            if let Route::Header(name) = route {
+                see(name);
+            }
+        }
+    }
+
     /// As written; alternatives by ` | `.
     #[must_use]
     pub fn source(&self) -> &str {

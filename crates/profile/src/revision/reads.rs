@@ -1,6 +1,6 @@
 //! What an exchange and the judgement of a poll read of the variables.
 
-use super::{Address, ErrorTable, Exchange, Match, Poll};
+use super::{Address, ErrorTable, Exchange, Match, Poll, Webhook};
 use crate::lang::{Read, Root, VarsTable};
 
 impl Exchange {
@@ -30,6 +30,14 @@ impl Poll {
         let of_batch = self.batch.iter().filter_map(|batch| batch.filter());
         own.chain(of_batch).for_each(|one| one.reads(see));
         matches_read(self.states.iter().flat_map(|(_, list)| list), see);
+    }
+}
+
+impl Webhook {
+    /// Shows every name that judging a callback reads.
+    pub fn reads(&self, vars: &VarsTable, see: &mut dyn FnMut(Read<'_>)) {
+        let see = &mut through(vars, see);
+        self.when.iter().for_each(|when| when.reads(see));
     }
 }
 

@@ -20,6 +20,26 @@ pub(super) struct ArtifactPath {
     pub(super) idx: Option<i32>,
 }
 
+/// An address for callbacks.
+#[derive(Debug, Clone)]
+pub(super) struct HookPath {
+    pub(super) provider: String,
+    pub(super) token: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for HookPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = read(parts, state).await?;
+        let part = |name| part(&path, name).unwrap_or_default().to_owned();
+        Ok(Self {
+            provider: part("provider"),
+            token: part("token"),
+        })
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for RunPath {
     type Rejection = Problem;
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use store::{SYSTEM_TENANT, Store};
 use tower::ServiceExt as _;
 
-const BUNDLE: &str = include_str!("acme.json");
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const BUNDLE: &str = include_str!("acme.json");
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// Everything that a call needs. Jobs of its provider do not end before [`House::finish`].
 pub(crate) struct House {
@@ -25,7 +25,7 @@ pub(crate) struct House {
 
 /// Opens every reference.
 #[derive(Debug)]
-struct AnyKey;
+pub(crate) struct AnyKey;
 
 impl Secrets for AnyKey {
     fn open(&self, _reference: &str) -> Result<diag::Secret, NoSecret> {

@@ -8,6 +8,7 @@
 
 mod events;
 mod fixture;
+mod hooks;
 mod listening;
 mod lists;
 mod outage;

@@ -108,6 +108,7 @@ async fn callers_reach_no_answers_limits_workers_or_other_tables_without_a_tenan
         "credential_limits",
         "revisions",
         "webhook_receipts",
+        "hook_key",
         "audit_log",
         "database_identity",
     ] {

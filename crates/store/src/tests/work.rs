@@ -1,12 +1,11 @@
 //! Workers, shards, claims, limits, and what follows a commit.
 
 use super::house::{HOUR, House, NOW, accepted, intent};
+use crate::State;
 use crate::limits::Urgency;
 use crate::listen::Hint;
 use crate::outbox::Delivery;
-use crate::receipts::NewReceipt;
 use crate::runs::ListFilter;
-use crate::{Rule, State, StoreError};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -496,43 +495,6 @@ async fn the_outbox_gives_each_thing_to_one_and_again_until_it_is_closed() {
             .unwrap()
             .is_empty()
     );
-}
-
-#[tokio::test]
-async fn a_callback_is_stored_once_and_found_by_its_job() {
-    let house = House::new().await;
-    let mut receipt = NewReceipt {
-        receipt_id: Uuid::from_u128(1),
-        provider_id: Uuid::from_u128(2),
-        run_id: None,
-        dedup: vec![1],
-        provider_job_id: Some("j".into()),
-        verified: false,
-        headers: json!({}),
-        body: vec![b'{'],
-    };
-    assert!(house.store.receipt_store(&receipt).await.unwrap());
-    receipt.receipt_id = Uuid::from_u128(2);
-    assert!(!house.store.receipt_store(&receipt).await.unwrap());
-    let open = || {
-        house
-            .store
-            .receipts_of(Uuid::from_u128(2), Uuid::from_u128(9), Some("j"))
-    };
-    let found = open().await.unwrap();
-    assert_eq!(found.len(), 1);
-    house
-        .store
-        .receipt_applied(found[0].receipt_id)
-        .await
-        .unwrap();
-    assert!(open().await.unwrap().is_empty());
-    receipt.dedup = vec![2];
-    receipt.body = vec![0; 262_145];
-    assert!(matches!(
-        house.store.receipt_store(&receipt).await,
-        Err(StoreError::Broken(Rule::ReceiptTooLarge))
-    ));
 }
 
 #[tokio::test]

@@ -1,0 +1,149 @@
+//! `/hooks/{provider}/{token}`: what providers call. Stored and answered at
+//! once; whether it is the provider's, and what it means, is found out later.
+
+use super::House;
+use super::path::HookPath;
+use crate::problem::{Problem, Violation};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use diag::Code;
+use futures_util::TryStreamExt as _;
+use runtime::{Callback, Heard};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// Bytes of a callback's body.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// In which it must have come.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
+
+/// `POST`: 200 as soon as it is stored, whatever it says.
+pub(super) async fn receive(
+    State(house): State<House>,
+    path: HookPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let HookPath { provider, token } = path;
+    if !house.modelrow.knows_hook(&provider, &token) {
+        return Err(no_address());
+    }
+    let callback = Callback {
+        body: read(&headers, body).await?.into(),
+        headers: texts(&headers),
+    };
+    match house.modelrow.callback(&provider, &token, callback).await? {
+        Heard::NoAddress => Err(no_address()),
+        Heard::Challenge { name, value } => Ok(Json(json!({ name: value })).into_response()),
+        Heard::Kept => Ok(StatusCode::OK.into_response()),
+    }
+}
+
+/// `GET`: some ask whether the address is ours, and want a value of the query back.
+pub(super) async fn register(
+    State(house): State<House>,
+    path: HookPath,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let HookPath { provider, token } = path;
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&uri);
+    let pairs = query.map(|Query(pairs)| pairs).unwrap_or_default();
+    let members: Map<String, Value> = pairs
+        .into_iter()
+        .map(|(name, value)| (name, Value::String(value)))
+        .collect();
+    let asked = Callback {
+        headers: Vec::new(),
+        body: Value::Object(members).to_string().into(),
+    };
+    let heard = house.modelrow.callback_challenge(&provider, &token, &asked);
+    match heard.await? {
+        Heard::NoAddress => Err(no_address()),
+        Heard::Challenge { value, .. } => Ok(plain(value)),
+        Heard::Kept => {
+            let message =
+                "a callback is a `POST`; this `GET` has no challenge that the profile names";
+            let help = "send a `POST`, or give the profile's `webhook` a `challenge_path`";
+            let violation = Violation::new(Code::C159, message, help);
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, violation);
+            Ok(([(ALLOW, "POST")], problem).into_response())
+        }
+    }
+}
+
+/// What was in a query, and must act as nothing else than text.
+fn plain(value: String) -> Response {
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        ),
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; sandbox"),
+        ),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, value).into_response()
+}
+
+fn no_address() -> Problem {
+    let violation = Violation::new(
+        Code::C171,
+        "no callback is expected at this address",
+        "give the provider the `callback_url` of a run, or what `modelrow profile callback-url` prints",
+    );
+    Problem::new(StatusCode::NOT_FOUND, violation)
+}
+
+/// Values that are text; others can be no signature.
+fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)))
+        .collect()
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|bytes: u64| bytes > MAX_BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    let collected = tokio::time::timeout(BODY_LIMIT, collect(body)).await;
+    collected.unwrap_or_else(|_| Err(cut_off("the body did not come within ten seconds")))
+}
+
+async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let cut = |_| cut_off("the body ended before its end");
+    while let Some(chunk) = stream.try_next().await.map_err(cut)? {
+        if bytes.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn too_large() -> Problem {
+    let message = format!("the body of a callback has more than {MAX_BODY_BYTES} bytes");
+    let help = "it is not read; the run is polled all the same";
+    let violation = Violation::new(Code::C151, message, help).at("");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, violation)
+}
+
+fn cut_off(message: &str) -> Problem {
+    let violation = Violation::new(Code::C168, message, "send it whole").at("");
+    Problem::new(StatusCode::BAD_REQUEST, violation)
+}
