@@ -87,6 +87,32 @@ fn without_a_template_the_output_follows_the_purpose() {
 
 #[test]
 #[rustfmt::skip]
+fn the_title_is_80_characters_of_the_prompt_else_the_model() {
+    let cases = [
+        // the prompt                           title                       text of the block
+        (json!("\u{e4}".repeat(100)),           "\u{e4}".repeat(80),        "\u{e4}".repeat(100)),
+        (json!("short"),                        "short".to_owned(),         "short".to_owned()),
+        (Value::Null,                           "a-1".to_owned(),           "a-1".to_owned()),
+    ];
+    for (prompt, title, words) in cases {
+        let mapping = json!({"mode": "json_base64", "content_type": "audio/mpeg", "extract": {"base64_path": "b64"}});
+        let mut bundle: Value = serde_json::from_str(&bundle("audio", &mapping, &json!({}))).unwrap();
+        bundle["profiles"][0]["transport"]["body"] = json!({"q": 1});
+        let (_, compiled) = profile::bundle::check("acme", &bundle.to_string());
+        let case = json!({
+            "input": {"purpose": "audio", "prompt": prompt},
+            "exchanges": [{"request": {"method": "POST", "url": "https://api.acme.ai/v1/make", "body": {"q": 1}}, "answer": {"body": {"b64": "SUQzBAA="}}}],
+            "expect": {"output": {"title": title, "summary": "a-1: succeeded", "blocks": [{"type": "markdown", "markdown": words}],
+                "audio": {"mime": "audio/mpeg", "data_url": "data:audio/mpeg;base64,SUQzBAA="}}},
+        });
+        let case = Case::parse("case", &case.to_string()).unwrap_or_else(|found| panic!("{found}"));
+        let found: Vec<String> = replay(&case, &compiled).differences.iter().map(ToString::to_string).collect();
+        assert_eq!(found, Vec::<String>::new(), "{prompt}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
 fn a_template_reads_what_the_run_has_made() {
     let usage = json!({"input_tokens": "usage.in", "total": {"sum": ["usage.in", "usage.out", "usage.none"]}, "none": "usage.none"});
     let cases = [

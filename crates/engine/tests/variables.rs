@@ -124,6 +124,34 @@ fn each_name_gives_what_the_page_says() {
 
 #[test]
 #[rustfmt::skip]
+fn absent_null_and_value_are_three_things() {
+    let body = json!({
+        "asked": "{{params_gone}}", "written": null, "again": "{{json steps.submit.said}}", "listed": "{{lookup tables.of \"none\"}}",
+        "typed": "{{json params_seconds}}", "text": "{{params_seconds}}", "empty": "",
+    });
+    let cases = [
+        // what the caller gives                    what the answer says    what is sent: null only where a row writes it
+        (json!({"gone": "g", "seconds": 8}),        json!("s"),             json!({"asked": "g", "written": null, "again": "s", "typed": 8, "text": "8", "empty": ""})),
+        (json!({"gone": "", "seconds": 0}),         json!(""),              json!({"asked": "", "written": null, "again": "", "typed": 0, "text": "0", "empty": ""})),
+        (json!({"gone": null, "seconds": null}),    Value::Null,            json!({"written": null, "empty": ""})),
+        (json!({}),                                 json!(false),           json!({"written": null, "again": false, "empty": ""})),
+    ];
+    for (params, said, sent) in cases {
+        let rows = bundle(&json!({
+            "transport": {"body": {"q": 1}, "tables": {"of": {"none": null}}},
+            "response_mapping": {"extract": {"said": "said"}, "output": {"made": true}},
+            "workflow": {"steps": [{"name": "more", "action": "request", "repeatable": true, "path": "/more"}]},
+        }));
+        let mut rows = rows;
+        rows["profiles"][0]["workflow"]["steps"][0]["body"] = body.clone();
+        let exchanges = json!([post("/make", &json!({"q": 1}), json!({"said": said})), post("/more", &sent, json!({}))]);
+        let found = differences(&rows, &json!({"params": params}), &exchanges, &json!({"output": {"made": true}}));
+        assert_eq!(found, Vec::<String>::new(), "{params}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
 fn input_is_made_of_what_is_there() {
     let cases = [
         (json!({"prompt": "c"}),                                              json!("c")),

@@ -194,3 +194,39 @@ fn every_recorded_case_of_the_shipped_profiles_can_be_read() {
     }
     assert!(count >= 15, "only {count} cases");
 }
+
+#[test]
+fn the_rows_of_the_seeds_are_carried_verbatim() {
+    let seeds = read(&root().join("tests/seeds.json"));
+    let bundles: Vec<Value> = fs::read_dir(root().join("profiles"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("bundle.json"))
+        .filter(|path| path.exists())
+        .map(|path| read(&path))
+        .collect();
+    let carried = |table: &str, column: &str, row: &Value| {
+        let rows = bundles.iter().flat_map(|bundle| {
+            let rows = bundle[table].as_array();
+            rows.into_iter().flatten()
+        });
+        let mut rows = rows.map(|have| match column {
+            "" => have,
+            column => &have[column],
+        });
+        // A profile carries its row, and says in its bundle what the row leaves to ids.
+        rows.any(|have| match (column, row.as_object()) {
+            ("", Some(row)) => row.iter().all(|(name, value)| have[name] == *value),
+            _ => have == row,
+        })
+    };
+    let columns = [
+        ("prompt_templates", "body", "prompt_templates.body"),
+        ("response_schemas", "schema", "response_schemas.schema"),
+        ("models", "capabilities", "ai_models.capabilities"),
+        ("profiles", "", "model_api_profiles"),
+    ];
+    for (table, column, seed) in columns {
+        assert!(!seeds[seed].is_null(), "{seed}");
+        assert!(carried(table, column, &seeds[seed]), "{seed} was changed");
+    }
+}

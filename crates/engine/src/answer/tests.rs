@@ -92,6 +92,39 @@ fn a_poll_of_a_list_walks_the_item_it_selects() {
     assert_eq!(poll(list("done")), Verdict::JobDone);
 }
 
+#[test]
+#[rustfmt::skip]
+fn progress_is_a_number_of_its_maximum_or_a_text_in_percent() {
+    let cases = [
+        // what the answer says   progress_max    percent
+        (json!(45),               json!(null),    Some(45)),
+        (json!("45%"),            json!(null),    Some(45)),
+        (json!(" 45 % "),         json!(8),       Some(45)),
+        (json!("45"),             json!(null),    Some(45)),
+        (json!(0.45),             json!(1),       Some(45)),
+        (json!(3),                json!(4),       Some(75)),
+        (json!(140),              json!(null),    Some(100)),
+        (json!(-3),               json!(null),    Some(0)),
+        (json!("soon"),           json!(null),    None),
+        (json!([45]),             json!(null),    None),
+        (json!(null),             json!(null),    None),
+    ];
+    for (said, most, want) in cases {
+        let mut profile = json!({"workflow": {"steps": []}});
+        profile["workflow"]["steps"] = json!([
+            {"name": "poll", "path": "/jobs/{{job_id}}", "progress_path": "done", "progress_max": most, "states": {"running": ["working"], "succeeded": ["ok"]}},
+            {"name": "download", "url_path": "url", "mode": "binary"}
+        ]);
+        let (_, mut flow) = submitted(&profile, answer(200, &json!({"id": "b"})));
+        let _ = flow.next(1_000_000, drawn(0));
+        let body = json!({"status": "working", "done": said});
+        match flow.on(Event::Answered(answer(200, &body)), 1_000_000, 0.5) {
+            Verdict::Pending(pending) => assert_eq!(pending.progress, want, "{said} of {most}"),
+            other => panic!("{said}: {other:?}"),
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_answer_makes_a_panic_or_a_failure_without_bounds(status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..400)) {

@@ -204,3 +204,12 @@ async fn a_bucket_that_refuses_our_key_says_so() {
         .unwrap_err();
     assert_eq!(refused.code(), Code::S156, "{refused:?}");
 }
+
+#[tokio::test]
+async fn files_of_a_folder_are_written_with_fsync() {
+    let house = House::new().await;
+    let [(_, folder), _] = house.stores(MEMORY);
+    // What a disk loses cannot be seen here; that it is asked not to can.
+    let shown = format!("{folder:?}");
+    assert!(shown.contains("fsync: true"), "{shown}");
+}

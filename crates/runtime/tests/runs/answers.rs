@@ -87,6 +87,29 @@ async fn speech_is_the_body_of_the_answer() {
     assert_eq!(file(&view, 0).1, "audio/mpeg");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_above_16_mib_has_no_data_url() {
+    const MOST: usize = 16 * 1024 * 1024;
+    // The answer is the file here: it has the bound of answers unless the row says more.
+    let house = House::with(quick(), |bundle| {
+        for profile in bundle["profiles"].as_array_mut().unwrap() {
+            profile["transport"]["max_bytes"] = json!(2 * MOST);
+        }
+    })
+    .await;
+    let modelrow = house.start().await;
+    for (bytes, has) in [(MOST, true), (MOST + 1, false)] {
+        let sound = format!("ID3\u{3}{}", "s".repeat(bytes - 4));
+        let answer = Scripted::text(200, "audio/mpeg", &sound);
+        answers(&house, vec![Action::Answer(answer)]);
+        let view = ended(&modelrow, RunRequest::new("audio").prompt("hello")).await;
+        assert_eq!(view.status, Status::Succeeded, "{bytes}");
+        assert_eq!(view.artifacts[0].bytes, bytes as u64);
+        let output = view.output.unwrap();
+        assert_eq!(output["audio"].get("data_url").is_some(), has, "{bytes}");
+    }
+}
+
 /// An answer that no row can hold, with the address of a file.
 fn large(house: &House) -> Action {
     let url = format!("{}/files/cat.gif", house.sim.base_url());

@@ -3,11 +3,46 @@
 use crate::house::{House, LIMIT, cat, convention, ended, quick, quick_polls, until};
 use futures_util::StreamExt as _;
 use runtime::{RunEvent, Status};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use simulator::{Action, Failure, Operation, Rule, Scripted};
 use std::time::Duration;
 use store::DEFAULT_TENANT;
+
+/// The rows of the seeds as they are written, with nothing around them but what their ids name.
+fn seeds() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/seeds.json");
+    let seeds: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut profile = seeds["model_api_profiles"].clone();
+    profile["auth_profile"] = json!("key");
+    json!({
+        "language": 1,
+        "provider": {"slug": "acme", "provider_family": profile["provider_family"], "api_base_url": "https://api.acme.ai/v1"},
+        "auth_profiles": [{"profile_key": "key", "auth_type": "api_key", "secret": "env:ACME_API_KEY"}],
+        "response_schemas": [{"name": "video", "strict": true, "schema": seeds["response_schemas.schema"]}],
+        "prompt_templates": [{"name": "video", "purpose": "video", "body": seeds["prompt_templates.body"]}],
+        "models": [{"model_id": seeds["ai_models.capabilities"]["model"], "model_type": "video", "is_default": true,
+            "prompt_template": "video", "response_schema": "video", "capabilities": seeds["ai_models.capabilities"]}],
+        "profiles": [profile],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rows_of_the_seeds_run_verbatim() {
+    let house = House::of(quick(), seeds()).await;
+    let modelrow = house.start().await;
+    let view = ended(&modelrow, cat()).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!((view.artifacts.len(), view.spent.as_str()), (1, "yes"));
+    let asked = house.asked(Operation::Create);
+    let body = format!("{:?}", asked[0].body);
+    // The template's text is laid over the transport's, and `seconds` is a text there.
+    assert!(
+        body.contains("piano") && body.contains("cinematic lighting"),
+        "{body}"
+    );
+    assert!(body.contains("seconds") && asked.len() == 1, "{body}");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_row_of_the_seeds_delivers_its_file() {

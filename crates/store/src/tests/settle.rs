@@ -1,6 +1,7 @@
 //! How an attempt is settled: facts and decisions that meet.
 
 use super::house::{HOUR, House, NOW, accepted, refused};
+use crate::decisions::JobFailed;
 use crate::facts::{Acceptance, Answered, Then, Unknown};
 use crate::runs::Cancel;
 use crate::{Outcome, State};
@@ -274,5 +275,75 @@ async fn a_listed_job_is_contested_by_every_other_attempt_that_could_have_made_i
     assert!(
         !contested(Duration::from_secs(20)).await.unwrap(),
         "what was sent after the job was seen cannot have made it"
+    );
+}
+
+#[tokio::test]
+async fn a_decision_of_a_stale_actor_changes_nothing() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (a, _lease, _) = house.worker(10).await;
+    let (polling, unknown) = (house.queue(1).await, house.queue(2).await);
+    house.submit(a, &[polling, unknown], 1).await;
+    store
+        .fact_accepted(&accepted(polling, 1, "job-1"))
+        .await
+        .unwrap();
+    let ended = Unknown {
+        run_id: unknown,
+        n: 1,
+        shard: 4,
+        http_status: None,
+        answer: None,
+    };
+    store.fact_unknown(&ended).await.unwrap().unwrap();
+    let why = json!({"code": "unknown_outcome"});
+    let rows = "select string_agg(s::text || a::text, ' ' order by s.run_id) from run_states s join submit_attempts a using (run_id)";
+    let before = house.one(rows).await;
+    for off in [-1, 1] {
+        let ver = |run: Uuid| {
+            let house = &house;
+            async move { house.ver(run).await + off }
+        };
+        let failed = JobFailed {
+            run_id: polling,
+            n: 1,
+            ver: ver(polling).await,
+            failure: why.clone(),
+            fallback: None,
+        };
+        let (at, lost) = (ver(polling).await, ver(unknown).await);
+        assert_eq!(store.job_failed(&failed).await.unwrap(), None);
+        assert_eq!(
+            store.fetch_start(polling, at, None, None).await.unwrap(),
+            None
+        );
+        assert_eq!(store.poll_again(polling, at).await.unwrap(), None);
+        assert_eq!(
+            store.run_gave_up(polling, at, Some(NOW)).await.unwrap(),
+            None
+        );
+        assert_eq!(
+            store.settle_absent(unknown, 1, lost, NOW).await.unwrap(),
+            None
+        );
+        assert_eq!(
+            store.settle_gave_up(unknown, lost, &why).await.unwrap(),
+            None
+        );
+        assert_eq!(
+            store.settle_written_off(unknown, 1, lost).await.unwrap(),
+            None
+        );
+        assert_eq!(store.unprepare(polling, at, NOW).await.unwrap(), None);
+    }
+    assert_eq!(house.one(rows).await, before, "nothing at all");
+    let at = house.ver(polling).await;
+    assert!(
+        store
+            .fetch_start(polling, at, None, None)
+            .await
+            .unwrap()
+            .is_some()
     );
 }

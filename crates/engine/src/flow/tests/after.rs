@@ -431,3 +431,24 @@ fn a_job_of_several_polls_is_given_up_by_the_longest_life_and_told_to_be_late_by
         "job failed deadline_exceeded"
     );
 }
+
+#[test]
+#[rustfmt::skip]
+fn a_cancel_that_is_answered_well_or_by_a_status_of_its_own_cancels_the_run_whatever_the_job_still_does() {
+    let with_step = json!({"workflow": {"cancel": {"method": "DELETE", "path": "/jobs/{{job_id}}", "ok_status": [404, 409]}}});
+    let cases = [(200, true), (204, true), (404, true), (409, true), (400, false), (403, false)];
+    for (status, canceled) in cases {
+        let (mut flow, mut now) = accepted(&with_step);
+        let _ = flow.on(Event::CancelAsked, now, MID);
+        let verdict = say(&mut flow, &mut now, status, &json!(null));
+        assert_eq!(verdict == Verdict::Canceled, canceled, "{status}: {verdict:?}");
+        // Where the provider does not stop it, its word about the job decides.
+        if !canceled {
+            assert!(matches!(act(&mut flow, &mut now), Action::Exchange { phase: Phase::Poll, .. }), "{status}");
+        }
+    }
+    // Without a step the run is canceled, and the job is left alone.
+    let (mut flow, mut now) = accepted(&json!({}));
+    assert_eq!(flow.on(Event::CancelAsked, now, MID), Verdict::Canceled);
+    assert_eq!(ended(&mut flow, &mut now), Ending::Canceled);
+}
