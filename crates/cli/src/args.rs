@@ -4,10 +4,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod callbacks;
 mod credentials;
 mod pause;
 mod runs;
 
+pub(crate) use callbacks::*;
 pub(crate) use credentials::*;
 pub(crate) use pause::*;
 pub(crate) use runs::*;
@@ -124,6 +126,12 @@ pub(crate) enum Command {
     /// Lists, shows and watches runs; cancels, retries, resolves, releases and deletes them
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Lists callbacks with what came of them, and sends them again
+    #[command(subcommand)]
+    Deliveries(DeliveriesCommand),
+    /// Makes and shows the secret that callbacks are signed with
+    #[command(subcommand)]
+    WebhookSecret(WebhookSecretCommand),
     /// Shows workers, runs by state, rates, lateness and what is paused, live
     Top(TopArgs),
     /// Stops new submits, for all or for a part; jobs are followed and files fetched. `--list` shows what is paused

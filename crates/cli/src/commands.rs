@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod credential;
+pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod pause;

@@ -46,6 +46,10 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Serve(args) => commands::serve::serve(house, &args).await,
         Command::Work(args) => commands::serve::work(house, &args).await,
         Command::Runs(command) => runs(house, command).await,
+        Command::Deliveries(command) => commands::deliveries::deliveries(house, command).await,
+        Command::WebhookSecret(command) => {
+            commands::deliveries::webhook_secret(house, command).await
+        }
         Command::Top(args) => commands::top::top(house, &args).await,
         Command::Pause(args) => commands::pause::pause(house, &args).await,
         Command::Resume(args) => commands::pause::resume(house, &args).await,

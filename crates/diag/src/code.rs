@@ -176,6 +176,7 @@ codes! {
     // C18x: lists
     C180 "no cursor of this list",
     C181 "reason missing or too long",
+    C182 "callback cannot be used",
     C190 "parameter not understood",
     C191 "no such model",
     // R1xx: what ends a run
@@ -224,6 +225,8 @@ codes! {
     R174 "job of another run",
     R175 "no job to follow",
     R176 "nothing to pause",
+    R177 "no webhook secret",
+    R178 "no such delivery",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

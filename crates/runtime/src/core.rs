@@ -48,6 +48,9 @@ pub(crate) struct Core {
     pub(crate) grounds: Grounds,
     pub(crate) tokens: Tokens,
     pub(crate) quotas: Quotas,
+    /// A callback may be due.
+    pub(crate) callbacks: Notify,
+    pub(crate) callback_places: Places,
     /// How busy and how late this process is.
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) hooks: Hooks,
@@ -74,6 +77,9 @@ impl Core {
     /// A run ended, by our hand.
     pub(crate) fn ended(&self, run: Uuid, state: State) {
         self.vitals.ended(state);
+        if state.is_ended() {
+            self.callbacks.notify_one();
+        }
         self.watches.state(run, state.as_str());
     }
 

@@ -113,6 +113,15 @@ pub enum RunError {
         /// Kind and name.
         what: String,
     },
+    /// The tenant has no secret that its callbacks could be signed with.
+    #[error("the tenant has no webhook secret to sign callbacks with")]
+    NoWebhookSecret,
+    /// There is no callback of that id (of this tenant), or its run was deleted.
+    #[error("there is no delivery {id}")]
+    NoSuchDelivery {
+        /// What was asked for.
+        id: Uuid,
+    },
     /// A reason of 1 to 500 characters was asked for.
     #[error("the reason has no words, or more than 500 characters")]
     BadReason,
@@ -184,6 +193,16 @@ impl RunError {
                 Code::R176,
                 Place::pointer("/scope"),
                 "name a provider by its slug, a credential by its id or as `provider/name`, a tenant by its id or slug",
+            ),
+            Self::NoWebhookSecret => one(
+                Code::R177,
+                Place::pointer("/callback"),
+                "make one: `modelrow webhook-secret rotate`",
+            ),
+            Self::NoSuchDelivery { .. } => one(
+                Code::R178,
+                Place::default(),
+                "`modelrow deliveries list` shows those that there are",
             ),
             Self::BadReason => one(
                 Code::C181,

@@ -10,6 +10,7 @@ use crate::options::Work;
 use crate::request::RunRequest;
 use crate::sealed::SealError;
 use crate::setting::Recorded;
+use crate::webhook;
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use profile::call::{Call, Checked};
 use profile::catalogue::{Ask, Fallback, choose};
@@ -101,6 +102,9 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
     let credential = credential.ok_or(RunError::NoSuchRun {
         run_id: Uuid::nil(),
     })?;
+    if let Some(callback) = &request.callback {
+        webhook::check(core, request.tenant, callback).await?;
+    }
     inputs::keep(core, request.tenant, &mut understood.given).await?;
     let run_id = Uuid::now_v7();
     let new = NewRun {

@@ -16,6 +16,7 @@ mod clock;
 mod core;
 mod cost;
 mod credentials;
+mod deliveries;
 mod doctor;
 mod drift;
 mod drive;
@@ -65,12 +66,16 @@ mod tokens;
 mod view;
 mod vitals;
 mod watches;
+mod webhook;
 mod worker;
 
 pub use apply::{BundleCase, Cases, SealedSecrets};
 pub use artifacts::{Artifacts, ArtifactsError};
 pub use credentials::{
     CredentialName, CredentialSet, CredentialView, NewSecret, Rotated, Unopened, Verified,
+};
+pub use deliveries::{
+    DeliveriesFilter, DeliveryAttemptView, DeliveryPage, DeliveryStatus, DeliveryView,
 };
 pub use doctor::{DriftFinding, ProfileDrift};
 pub use engine::egress::Allow;
@@ -99,3 +104,4 @@ pub use view::{
     Status, TimelineEntry,
 };
 pub use vitals::{Rates, WorkerReport};
+pub use webhook::{WebhookSecretFacts, WebhookSecretView};

@@ -24,7 +24,7 @@ use crate::tokens::Tokens;
 use crate::view::{ArtifactView, RunView};
 use crate::vitals::Vitals;
 use crate::watches::Watches;
-use crate::{claim, intake, plan, read, worker};
+use crate::{claim, deliveries, intake, plan, read, worker};
 use bytes::Bytes;
 use diag::ExposeSecret as _;
 use engine::http::Http;
@@ -164,6 +164,8 @@ impl Modelrow {
             grounds: Grounds::default(),
             quotas: Quotas::default(),
             tokens: Tokens::default(),
+            callbacks: Notify::new(),
+            callback_places: Places::new(deliveries::PLACES),
             vitals,
             hooks,
             swept: std::sync::Mutex::new(boot_ms()),
@@ -186,6 +188,10 @@ impl Modelrow {
     fn begin(&self) {
         if self.core.options.work == Work::Yes {
             follow::start(&self.core);
+            let callbacks = deliveries::serve(Arc::clone(&self.core));
+            self.core
+                .tasks
+                .spawn("callbacks", Until::Stop, Box::pin(callbacks));
             let claims = claim::serve(Arc::clone(&self.core));
             self.core
                 .tasks

@@ -62,13 +62,8 @@ impl Modelrow {
         scope: impl Into<Scope>,
         filter: &RunFilter,
     ) -> Result<RunPage, RunError> {
-        let limit = usize::from(filter.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE));
-        let after = match &filter.after {
-            Some(cursor) => Some(position(cursor).ok_or_else(|| RunError::BadCursor {
-                cursor: cursor.clone(),
-            })?),
-            None => None,
-        };
+        let limit = page_size(filter.limit);
+        let after = after(filter.after.as_deref())?;
         let asked = ListFilter {
             purpose: filter.purpose.clone(),
             provider: filter.provider.clone(),
@@ -154,8 +149,23 @@ fn summary(run: Listed) -> RunSummary {
     }
 }
 
+/// Runs, or whatever is listed, on one page.
+pub(crate) fn page_size(limit: Option<u16>) -> usize {
+    usize::from(limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE))
+}
+
+/// Where a page begins.
+pub(crate) fn after(cursor: Option<&str>) -> Result<Option<(OffsetDateTime, Uuid)>, RunError> {
+    let read = |cursor: &str| {
+        position(cursor).ok_or_else(|| RunError::BadCursor {
+            cursor: cursor.to_owned(),
+        })
+    };
+    cursor.map(read).transpose()
+}
+
 /// Opaque to callers: the microseconds of the call and the run's id.
-fn cursor(created_at: OffsetDateTime, run: Uuid) -> String {
+pub(crate) fn cursor(created_at: OffsetDateTime, run: Uuid) -> String {
     let micros = i64::try_from(created_at.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX);
     let mut bytes = micros.to_be_bytes().to_vec();
     bytes.extend(run.as_bytes());

@@ -45,6 +45,11 @@ impl Places {
         })
     }
 
+    /// How many are free in all.
+    pub(crate) fn free(&self) -> usize {
+        self.all.available_permits()
+    }
+
     /// Those of up to `n` that are free now.
     pub(crate) fn take(&self, host: &Arc<str>, n: usize) -> Vec<Place> {
         let own = self.host(host);

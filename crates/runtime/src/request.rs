@@ -34,7 +34,7 @@ pub struct RunRequest {
     pub idempotency_key: Option<String>,
     /// The caller's own values; shown with the run, and facts for the routing rules.
     pub metadata: Map<String, Value>,
-    /// `{"url", "events"}`; stored, for callbacks.
+    /// `{"url", "events"}`: who is told of the run's end, signed; `events` absent: all but progress.
     pub callback: Option<Value>,
     /// Not started by then: the run fails and nothing is spent. Absent: a day from now.
     pub start_by: Option<OffsetDateTime>,

@@ -270,6 +270,7 @@ async fn hints(core: &Core) -> Result<(), StoreError> {
                 core.tick.notify_one();
             }
             Hint::Queue => core.queue.notify_one(),
+            Hint::Outbox => core.callbacks.notify_one(),
             Hint::Run(run) => core.follow.cancel(run),
             Hint::Look(run) if core.lease.current().is_some() => core.follow.look(vec![run]),
             Hint::Look(_) => {}

@@ -22,7 +22,7 @@ pub(crate) struct ParsedCall {
 }
 
 /// What the design names and this build does not do: refused, never ignored.
-const NOT_BUILT: &[&str] = &["callback", "cache"];
+const NOT_BUILT: &[&str] = &["cache"];
 
 /// Members of the body, for hints.
 const KNOWN: &[&str] = &[
@@ -108,6 +108,7 @@ fn run_request(fields: &mut Fields<'_>) -> (RunRequest, LoneInputs) {
     request.profile_key = fields.text("profile_key");
     request.feature = fields.text("feature");
     request.metadata = fields.object("metadata").unwrap_or_default();
+    request.callback = fields.object("callback").map(Value::Object);
     request.start_by = start_by(fields);
     request.priority = fields.integer("priority").unwrap_or_default();
     read_call(fields, &mut request);

@@ -179,10 +179,11 @@ impl From<RunError> for Problem {
             | RunError::MayBePaid { .. }
             | RunError::NotUnknown { .. }
             | RunError::JobTaken { .. } => StatusCode::CONFLICT,
-            RunError::NoJob { .. } | RunError::NothingToPause { .. } | RunError::BadReason => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
-            RunError::NoSuchRun { .. } => StatusCode::NOT_FOUND,
+            RunError::NoJob { .. }
+            | RunError::NothingToPause { .. }
+            | RunError::NoWebhookSecret
+            | RunError::BadReason => StatusCode::UNPROCESSABLE_ENTITY,
+            RunError::NoSuchRun { .. } | RunError::NoSuchDelivery { .. } => StatusCode::NOT_FOUND,
             RunError::BadCursor { .. } => StatusCode::BAD_REQUEST,
             _ if away => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

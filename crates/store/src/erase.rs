@@ -129,6 +129,12 @@ async fn empty(connection: &mut PgConnection, run: Uuid) -> Result<(), StoreErro
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
+        "delete from outbox_attempts a using outbox o where a.outbox_id = o.outbox_id and o.run_id = $1",
+        run
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
         r#"
         delete from webhook_receipts w using submit_attempts a join provider_api_credentials k on k.id = a.credential_id
         where a.run_id = $1 and (w.run_id = $1 or (w.provider_id = k.provider_id and w.provider_job_id = a.provider_job_id))

@@ -213,7 +213,11 @@ impl Store {
                    select run_id, event_seq, tenant_id, case old.state when 'failed' then 'reopened' else 'accepted' end,
                           jsonb_build_object('job', $3::text) from st, old),
             ob as (insert into outbox (outbox_id, run_id, tenant_id, kind, event_seq, event)
-                   select gen_random_uuid(), run_id, tenant_id, 'cancel', event_seq, 'cancel' from st where cancel on conflict do nothing)
+                   select gen_random_uuid(), run_id, tenant_id, 'cancel', event_seq, 'cancel' from st where cancel on conflict do nothing),
+            cb as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.reopened', r.request -> 'callback' ->> 'url'
+                   from st join runs r using (run_id), old
+                   where old.state = 'failed' and st.state <> 'failed' and r.request -> 'callback' ->> 'url' is not null)
             select ver as "ver!", state as "state!", cancel as "cancel!" from st
             "#,
             fact.run_id,
@@ -473,7 +477,10 @@ impl Store {
                     failure = $4
                 from att where s.run_id = att.run_id and s.attempt = $2 and s.state in ('submitting', 'submit_unknown')
                 returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure),
-            ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st)
+            ev as (insert into run_events (run_id, seq, tenant_id, kind, body) select run_id, event_seq, tenant_id, 'failed', failure from st),
+            cb as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+                   select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.failed', r.request -> 'callback' ->> 'url'
+                   from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null)
             select ver as "ver!" from st
             "#,
             run,

@@ -38,8 +38,6 @@ pub struct FleetFacts {
     pub unknown_oldest_ms: Option<i64>,
     /// Milliseconds that the oldest queued run could have been sent.
     pub queue_oldest_ms: Option<i64>,
-    /// The database may have gone back in time once: what was held then is looked for.
-    pub rewound: bool,
 }
 
 impl Store {
@@ -98,15 +96,12 @@ impl Store {
             select
                 (select count(*) from shards s where not exists (
                     select 1 from workers w where w.worker_id = s.owner and w.expires_at > now())) as "orphan_shards!",
-                case when d.rewound_at is not null
-                     then (select count(*) from run_states where held and ended_at is null) else 0 end as "held!",
+                (select count(*) from run_states where held and ended_at is null) as "held!",
                 (select (extract(epoch from now() - min(coalesce(a.ended_at, a.sent_at))) * 1000)::bigint
                  from run_states s join submit_attempts a on a.run_id = s.run_id and a.n = s.attempt
                  where s.state = 'submit_unknown') as unknown_oldest_ms,
                 (select (extract(epoch from now() - min(not_before)) * 1000)::bigint
-                 from run_states where state = 'queued' and not held and not_before <= now()) as queue_oldest_ms,
-                d.rewound_at is not null as "rewound!"
-            from database_identity d
+                 from run_states where state = 'queued' and not held and not_before <= now()) as queue_oldest_ms
             "#
         )
         .fetch_one(&self.pool)

@@ -17,6 +17,7 @@ pub mod claim;
 mod connect;
 pub mod credentials;
 pub mod decisions;
+pub mod deliveries;
 pub mod drift;
 pub mod embedded;
 pub mod erase;

@@ -13,6 +13,8 @@ pub enum Hint {
     Queue,
     /// This run was marked (a cancel).
     Run(Uuid),
+    /// A callback is to be sent.
+    Outbox,
     /// An operator resolved this run: it is to be read again.
     Look(Uuid),
     /// A callback was stored for this run.
@@ -42,6 +44,7 @@ impl Store {
                 "modelrow_run",
                 "modelrow_look",
                 "modelrow_called",
+                "modelrow_outbox",
                 "modelrow_watch",
             ])
             .await?;
@@ -77,6 +80,7 @@ impl Listener {
             match note.channel() {
                 "modelrow_catalogue" => return Ok(Hint::Catalogue),
                 "modelrow_queue" => return Ok(Hint::Queue),
+                "modelrow_outbox" => return Ok(Hint::Outbox),
                 "modelrow_watch" => {
                     if let Ok(run) = note.payload().parse() {
                         return Ok(Hint::Watched(run));

@@ -4,6 +4,7 @@
 use crate::{Store, StoreError};
 use serde_json::Value;
 use std::time::Duration;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// One thing to do, claimed for a while.
@@ -13,6 +14,10 @@ pub struct OutboxRow {
     pub outbox_id: Uuid,
     /// The run it belongs to.
     pub run_id: Uuid,
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// When its event was.
+    pub created_at: OffsetDateTime,
     /// `callback`, `cancel` or `cleanup`.
     pub kind: String,
     /// `run.succeeded`, …; the kind itself for the provider's steps.
@@ -58,7 +63,7 @@ impl Store {
                          and kind = any($3) order by next_at limit $1 for update skip locked)
             update outbox o set attempts = attempts + 1, next_at = now() + make_interval(secs => $2) from due
             where o.outbox_id = due.outbox_id
-            returning o.outbox_id, o.run_id, o.kind, o.event, o.event_seq, o.url, o.payload, o.attempts
+            returning o.outbox_id, o.run_id, o.tenant_id, o.created_at, o.kind, o.event, o.event_seq, o.url, o.payload, o.attempts
             "#,
             limit,
             hold.as_secs_f64(),

@@ -76,9 +76,6 @@ async fn live_runs_are_counted_by_state_with_what_waits_longest() {
         (State::Submitting, 1),
     ];
     assert_eq!(counted, want, "neither the held nor the canceled one");
-    house
-        .sql("update database_identity set rewound_at = now()")
-        .await;
     let facts = store.fleet_facts().await.unwrap();
     assert_eq!(facts.held, 1);
     assert!((295_000..330_000).contains(&facts.unknown_oldest_ms.unwrap()));

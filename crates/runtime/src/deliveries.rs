@@ -1,0 +1,487 @@
+//! Callbacks out, sent: at least once, signed, through the egress guard, for a day.
+
+use crate::core::Core;
+use crate::error::RunError;
+use crate::library::Modelrow;
+use crate::places::Place;
+use crate::read;
+use crate::tasks::Until;
+use crate::webhook;
+use bytes::Bytes;
+use diag::Secret;
+use engine::egress::Policy;
+use engine::http::Outcome;
+use engine::request::{Drawn, Proof, Request};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::deliveries::{Came, DeliveryFilter, DeliveryRow};
+use store::outbox::{Delivery, OutboxRow};
+use store::{Scope, StoreError};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use url::Url;
+use uuid::Uuid;
+
+/// A receiver may take so long.
+const TIMEOUT_MS: u64 = 15_000;
+/// Another worker may take a claimed one after so long.
+const HOLD: Duration = Duration::from_secs(60);
+/// At once in one process. A host holds three of four at most, so that a slow one delays no other.
+pub(crate) const PLACES: usize = 32;
+/// Claimed at once.
+const BATCH: i64 = 32;
+/// One whose host has no place now waits so long.
+const CROWDED: Duration = Duration::from_secs(2);
+/// Waits behind the attempts, in seconds: a day in all. Then it is given up.
+const WAITS: [u64; 7] = [5, 300, 1_800, 7_200, 18_000, 28_800, 30_295];
+/// Bytes of an answer that are read.
+const ANSWER_MAX: u64 = 64 * 1024;
+/// Characters of it that are kept.
+const EXCERPT: usize = 500;
+/// A body larger than this leaves the output out.
+const BODY_MAX: usize = 256 * 1024;
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// To be sent, or sent again.
+    Pending,
+    /// The receiver took it.
+    Delivered,
+    /// Given up after a day, or because the receiver said that it is gone.
+    Failed,
+}
+
+/// A callback and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryView {
+    /// The `webhook-id`.
+    pub id: Uuid,
+    /// Its run.
+    pub run: Uuid,
+    /// Whose it is.
+    pub tenant: Uuid,
+    /// `run.succeeded`, …
+    pub event: String,
+    /// Number of the event in the run's timeline.
+    pub seq: i32,
+    /// Where it goes, without what stands behind `?`: that may be a secret.
+    pub url: Option<String>,
+    /// How it stands.
+    pub status: DeliveryStatus,
+    /// Attempts since it was made, or sent again.
+    pub attempts: i32,
+    /// Of the last answer.
+    pub last_status: Option<i16>,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// When the event was.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it is tried next; of a pending one.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub next_at: Option<OffsetDateTime>,
+    /// When it was delivered.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub delivered_at: Option<OffsetDateTime>,
+}
+
+/// One attempt of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryAttemptView {
+    /// Counted from 1.
+    pub n: i32,
+    /// When it ended.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// Milliseconds that it took.
+    pub took_ms: Option<i32>,
+    /// Of the receiver's answer; absent: it gave none.
+    pub status: Option<i16>,
+    /// The answer, shortened.
+    pub answer: Option<String>,
+    /// Why there was none.
+    pub error: Option<String>,
+}
+
+/// Which deliveries to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveriesFilter {
+    /// Only of this run.
+    pub run: Option<Uuid>,
+    /// Only those that stand so.
+    pub status: Option<DeliveryStatus>,
+    /// [`DeliveryPage::next`] of the page before.
+    pub after: Option<String>,
+    /// On the page, at most 500; absent: 50.
+    pub limit: Option<u16>,
+}
+
+/// A page of deliveries, newest first.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryPage {
+    /// The deliveries.
+    pub deliveries: Vec<DeliveryView>,
+    /// For the next page; absent: this was the last.
+    pub next: Option<String>,
+}
+
+impl Modelrow {
+    /// Lists callbacks, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::BadCursor`], [`RunError::Store`].
+    pub async fn deliveries(
+        &self,
+        scope: impl Into<Scope>,
+        filter: &DeliveriesFilter,
+    ) -> Result<DeliveryPage, RunError> {
+        let limit = crate::list::page_size(filter.limit);
+        let asked = DeliveryFilter {
+            run: filter.run,
+            state: filter.status.map(|status| match status {
+                DeliveryStatus::Pending => store::deliveries::DeliveryState::Pending,
+                DeliveryStatus::Delivered => store::deliveries::DeliveryState::Delivered,
+                DeliveryStatus::Failed => store::deliveries::DeliveryState::Failed,
+            }),
+            after: crate::list::after(filter.after.as_deref())?,
+            limit: i64::try_from(limit + 1).unwrap_or(i64::MAX),
+        };
+        let mut rows = self.core().store.deliveries(scope, &asked).await?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| more);
+        Ok(DeliveryPage {
+            next: last.map(|row| crate::list::cursor(row.created_at, row.id)),
+            deliveries: rows.into_iter().map(shown).collect(),
+        })
+    }
+
+    /// Every attempt of a callback, oldest first; of one that is not there, none.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`].
+    pub async fn delivery_attempts(
+        &self,
+        scope: impl Into<Scope>,
+        id: Uuid,
+    ) -> Result<Vec<DeliveryAttemptView>, RunError> {
+        let rows = self.core().store.delivery_attempts(scope, id).await?;
+        let shown = rows.into_iter().map(|row| DeliveryAttemptView {
+            n: row.n,
+            at: row.at,
+            took_ms: row.took_ms,
+            status: row.status,
+            answer: row.answer,
+            error: row.error,
+        });
+        Ok(shown.collect())
+    }
+
+    /// Sends a callback once more, whatever became of it, under its own id.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoSuchDelivery`], [`RunError::Store`]: resend it again.
+    pub async fn resend(&self, scope: impl Into<Scope>, id: Uuid) -> Result<(), RunError> {
+        if !self.core().store.delivery_resend(scope, id).await? {
+            return Err(RunError::NoSuchDelivery { id });
+        }
+        self.core().callbacks.notify_one();
+        Ok(())
+    }
+}
+
+fn shown(row: DeliveryRow) -> DeliveryView {
+    let status = match (row.done_at, row.gave_up_at) {
+        (Some(_), _) => DeliveryStatus::Delivered,
+        (None, Some(_)) => DeliveryStatus::Failed,
+        (None, None) => DeliveryStatus::Pending,
+    };
+    DeliveryView {
+        id: row.id,
+        run: row.run_id,
+        tenant: row.tenant_id,
+        event: row.event,
+        seq: row.seq,
+        url: row.url.as_deref().and_then(without_query),
+        status,
+        attempts: row.attempts,
+        last_status: row.last_status,
+        last_error: row.last_error,
+        created_at: row.created_at,
+        next_at: Some(row.next_at).filter(|_| status == DeliveryStatus::Pending),
+        delivered_at: row.done_at,
+    }
+}
+
+fn without_query(url: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    let masked = url.query().is_some();
+    url.set_query(masked.then(diag::mask));
+    url.set_fragment(None);
+    Some(url.into())
+}
+
+/// Delivers until the library stops.
+///
+/// Cancel safety: what is claimed and not sent is due again when its claim ends.
+pub(crate) async fn serve(core: Arc<Core>) {
+    loop {
+        let mut claimed = 0;
+        if core.lease.current().is_some() {
+            match round(&core).await {
+                Ok(n) => claimed = n,
+                Err(error) => tracing::warn!(%error, "callbacks wait for the database"),
+            }
+        }
+        if i64::try_from(claimed).is_ok_and(|n| n >= BATCH) {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        tokio::select! {
+            () = core.callbacks.notified() => {}
+            () = tokio::time::sleep(core.options.tick) => {}
+        }
+    }
+}
+
+/// Claims what is due and sends each on a task of its own; how many were claimed.
+async fn round(core: &Arc<Core>) -> Result<usize, StoreError> {
+    let free = i64::try_from(core.callback_places.free()).unwrap_or(0);
+    if free == 0 {
+        return Ok(0);
+    }
+    let due = core
+        .store
+        .outbox_claim(&["callback"], free.min(BATCH), HOLD)
+        .await?;
+    let claimed = due.len();
+    for row in due {
+        let host = host(row.url.as_deref().unwrap_or_default());
+        let Some(place) = core.callback_places.take(&host, 1).pop() else {
+            core.store.delivery_put_off(row.outbox_id, CROWDED).await?;
+            continue;
+        };
+        let work = deliver(Arc::clone(core), row, place);
+        core.tasks.spawn("callback", Until::Death, Box::pin(work));
+    }
+    Ok(claimed)
+}
+
+fn host(url: &str) -> Arc<str> {
+    let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
+    origin.unwrap_or_default().into()
+}
+
+async fn deliver(core: Arc<Core>, row: OutboxRow, place: Place) {
+    let begun = Instant::now();
+    let mut came = match attempt(&core, &row).await {
+        Ok(came) => came,
+        Err(Untried::Later(why)) => {
+            tracing::warn!(run.id = %row.run_id, why, "a callback is put off");
+            let _ = core.store.delivery_put_off(row.outbox_id, CROWDED).await;
+            return;
+        }
+        Err(Untried::Never(why)) => Came {
+            error: Some(why),
+            ..Came::default()
+        },
+    };
+    drop(place);
+    came.took_ms = i32::try_from(begun.elapsed().as_millis()).unwrap_or(i32::MAX);
+    let delivery = verdict(came.status, row.attempts, rand::random());
+    let error = came.error.clone().or_else(|| said_no(came.status));
+    if delivery != Delivery::Done {
+        tracing::info!(run.id = %row.run_id, event = row.event, status = came.status, attempt = row.attempts, "a callback was not taken");
+    }
+    let written = async {
+        core.store.delivery_attempted(row.outbox_id, &came).await?;
+        core.store
+            .outbox_close(row.outbox_id, delivery, came.status, error.as_deref())
+            .await
+    };
+    if let Err(error) = written.await {
+        tracing::warn!(run.id = %row.run_id, %error, "a callback will be repeated");
+    }
+    core.callbacks.notify_one();
+}
+
+fn said_no(status: Option<i16>) -> Option<String> {
+    let status = status.filter(|status| !(200..300).contains(status))?;
+    Some(format!("the receiver answered with HTTP status {status}"))
+}
+
+/// What follows attempt `n`. A receiver that is gone (410) is asked no more. `random`: 0 to 1, for a tenth of the wait.
+fn verdict(status: Option<i16>, n: i32, random: f64) -> Delivery {
+    match status {
+        Some(200..300) => return Delivery::Done,
+        Some(410) => return Delivery::GaveUp,
+        _ => {}
+    }
+    let waits = usize::try_from(n.saturating_sub(1)).ok();
+    match waits.and_then(|n| WAITS.get(n)) {
+        Some(wait) => Delivery::Again(Duration::from_secs(*wait).mul_f64(0.95 + random / 10.0)),
+        None => Delivery::GaveUp,
+    }
+}
+
+/// Why nothing was sent.
+enum Untried {
+    /// For a reason of this process, or of the database: it counts as no attempt.
+    Later(String),
+    /// It can never be sent.
+    Never(String),
+}
+
+impl From<StoreError> for Untried {
+    fn from(error: StoreError) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+async fn attempt(core: &Core, row: &OutboxRow) -> Result<Came, Untried> {
+    let address = row
+        .url
+        .as_deref()
+        .ok_or_else(|| Untried::Never("it has no address".into()))?;
+    let secrets = secrets(core, row.tenant_id).await?;
+    let body = body(core, row).await?;
+    let (url, policy) = match Policy::given(address, core.options.allow) {
+        Ok(given) => given,
+        Err(fault) => return Ok(refused(fault.message)),
+    };
+    let now_ms = core.clock.now_ms();
+    let timestamp = now_ms / 1_000;
+    let signature =
+        webhook::signatures(&secrets, row.outbox_id, timestamp, &body).ok_or_else(|| {
+            Untried::Later("the tenant has no webhook secret that can be used".into())
+        })?;
+    let request = Request {
+        step: "callback".into(),
+        method: "POST".into(),
+        url,
+        headers: vec![
+            ("Content-Type".into(), "application/json".into()),
+            (
+                "User-Agent".into(),
+                format!("modelrow/{}", core.options.build),
+            ),
+            ("webhook-id".into(), row.outbox_id.to_string()),
+            ("webhook-timestamp".into(), timestamp.to_string()),
+            ("webhook-signature".into(), signature),
+        ],
+        body: Some(body),
+        timeout_ms: TIMEOUT_MS,
+        max_bytes: ANSWER_MAX,
+        // On a connection of its own, sent once, and never redirected.
+        submit: true,
+        trusted: false,
+        proof: Proof::default(),
+        policy: Arc::new(policy),
+        drawn: Drawn {
+            unix_ms: now_ms,
+            seed: row.outbox_id,
+        },
+    };
+    Ok(match core.http.untapped().send(&request).await {
+        Outcome::Answered(received) => Came {
+            status: i16::try_from(received.status).ok(),
+            answer: excerpt(&received.body),
+            ..Came::default()
+        },
+        Outcome::NotSent(fault) | Outcome::Broken(fault) => refused(fault.message),
+    })
+}
+
+fn refused(why: String) -> Came {
+    Came {
+        error: Some(why.chars().take(EXCERPT).collect()),
+        ..Came::default()
+    }
+}
+
+fn excerpt(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let kept: String = text.chars().filter(|c| *c != '\0').take(EXCERPT).collect();
+    Some(kept).filter(|text| !text.is_empty())
+}
+
+async fn secrets(core: &Core, tenant: Uuid) -> Result<Vec<Secret>, Untried> {
+    let rows = core.store.webhook_secrets(tenant).await?;
+    let open = |row| webhook::opened(core, tenant, row);
+    let opened: Result<Vec<Secret>, _> = rows.iter().map(open).collect();
+    opened.map_err(|error| Untried::Later(error.to_string()))
+}
+
+/// `{type, timestamp, seq, data}`: `data` is the run as it stands now, as its caller sees it.
+async fn body(core: &Core, row: &OutboxRow) -> Result<Bytes, Untried> {
+    let scope = Scope::Tenant(row.tenant_id);
+    let view = match read::view(core, scope, row.run_id).await {
+        Ok(view) => view,
+        Err(RunError::NoSuchRun { .. }) => {
+            return Err(Untried::Never("the run was deleted".into()));
+        }
+        Err(error) => return Err(Untried::Later(error.to_string())),
+    };
+    let at = row.created_at.format(&Rfc3339).unwrap_or_default();
+    let mut body = json!({"type": row.event, "timestamp": at, "seq": row.event_seq, "data": view});
+    let mut text = body.to_string();
+    if text.len() > BODY_MAX
+        && let Some(Value::Object(data)) = body.get_mut("data")
+    {
+        data.insert("output".to_owned(), Value::Null);
+        data.insert("output_left_out".to_owned(), Value::Bool(true));
+        text = body.to_string();
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_spread_over_a_day_and_then_given_up() {
+        let total: u64 = WAITS.iter().sum();
+        assert_eq!(total, 86_400);
+        let mut last = Duration::ZERO;
+        for n in 1..=7 {
+            let Delivery::Again(wait) = verdict(Some(503), n, 0.5) else {
+                panic!("{n}")
+            };
+            assert!(wait > last, "{n}");
+            last = wait;
+        }
+        assert_eq!(verdict(None, 8, 0.5), Delivery::GaveUp);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn only_a_2xx_is_taken_for_an_answer_and_a_receiver_that_is_gone_is_left_alone() {
+        for (status, done, gone) in [(200, true, false), (204, true, false), (302, false, false), (400, false, false),
+                                     (410, false, true), (429, false, false), (500, false, false)] {
+            let got = verdict(Some(status), 1, 0.0);
+            assert_eq!((got == Delivery::Done, got == Delivery::GaveUp), (done, gone), "{status}");
+        }
+        assert!(matches!(verdict(None, 1, 0.0), Delivery::Again(_)));
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_a_secret() {
+        let shown = without_query("https://a.example/hook/7?token=sesame#part").unwrap();
+        assert!(
+            shown.starts_with("https://a.example/hook/7?") && !shown.contains("sesame"),
+            "{shown}"
+        );
+        assert_eq!(
+            without_query("https://a.example/h").as_deref(),
+            Some("https://a.example/h")
+        );
+    }
+}
