@@ -59,6 +59,7 @@ codes! {
     P114 "no schema",
     P115 "routing rule never holds",
     P116 "operator's word in a tenant's row",
+    P190 "not built yet",
     // P3xx capabilities, P4xx transport, P5xx answers, P6xx workflow, P7xx auth and egress, P8xx cases
     P301 "default refused by its own option",
     P302 "limit binds to nothing",
@@ -97,6 +98,8 @@ codes! {
     P616 "value listed twice",
     P617 "value that no answer reaches",
     P618 "batch that cannot serve many jobs",
+    P620 "nothing asks about the job",
+    P621 "nothing makes the file",
     P701 "secret is not a reference",
     P702 "authentication not known",
     P703 "address outside the provider",

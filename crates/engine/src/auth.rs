@@ -331,21 +331,30 @@ impl<'a> Hidden<'a> {
     }
 }
 
-/// What the auth profiles of a revision would give, every value `***`: for a plan
-/// and for recorded cases, which need no credential.
+/// What the auth profiles of a revision would give, every value `***`, those of a
+/// step's own auth profile with its key behind: for a plan and for recorded cases,
+/// which need no credential.
 #[must_use]
 pub fn placeholders(revision: &Revision) -> Keyring {
-    let own = revision.auth.as_ref().map(placeholder).unwrap_or_default();
+    let own = revision.auth.as_ref();
+    let own = own.map(|auth| placeholder(auth, "")).unwrap_or_default();
     let steps = revision.step_auths.iter();
     Keyring {
         own,
         steps: steps
-            .map(|auth| (auth.profile_key.clone(), placeholder(auth)))
+            .map(|auth| {
+                (
+                    auth.profile_key.clone(),
+                    placeholder(auth, &auth.profile_key),
+                )
+            })
             .collect(),
     }
 }
 
-fn placeholder(auth: &Auth) -> Keys {
+/// `whose`: stands behind the mask.
+fn placeholder(auth: &Auth, whose: &str) -> Keys {
+    let masked = || Secret::from(format!("{}{whose}", diag::mask()));
     let parts: Vec<_> = auth
         .parts
         .iter()

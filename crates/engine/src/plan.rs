@@ -5,7 +5,7 @@ use crate::auth::placeholders;
 use crate::fault::Fault;
 use crate::flow::{Flow, Phase, Setting};
 use crate::request::{Drawn, Request};
-use profile::revision::{Action, Step};
+use profile::revision::{Action, Revision, Step};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -64,34 +64,58 @@ pub fn plan(mut setting: Setting, drawn: Drawn) -> Vec<Planned> {
     setting.secrets = Arc::new(placeholders(&setting.revision));
     let revision = Arc::clone(&setting.revision);
     let workflow = &revision.workflow;
-    let mut flow = Flow::new(setting);
-    flow.imagine(&imagined(&revision));
+    let flows = Flows::new(&setting, &revision);
     let mut planned = Vec::new();
     let mut add = |phase, steps: &[Step]| {
         planned.extend(
             steps
                 .iter()
-                .map(|step| plan_step(&flow, phase, step, drawn)),
+                .map(|step| plan_step(&flows, phase, step, drawn)),
         );
     };
     add(Phase::Before, &workflow.before);
     planned.push(Planned {
         phase: Phase::Submit,
         step: "submit".to_owned(),
-        request: flow.render_submit(drawn).map(shown),
+        request: flows.words.render_submit(drawn).map(shown),
         note: None,
     });
     let mut add = |phase: Option<Phase>, steps: &[Step]| {
         planned.extend(
             steps
                 .iter()
-                .map(|step| plan_step(&flow, phase.unwrap_or(phase_of(step)), step, drawn)),
+                .map(|step| plan_step(&flows, phase.unwrap_or(phase_of(step)), step, drawn)),
         );
     };
     add(None, &workflow.steps);
     add(Some(Phase::Cancel), workflow.cancel.as_slice());
     add(Some(Phase::Cleanup), &workflow.cleanup);
     planned
+}
+
+/// A run whose job and captures are stand-ins: words, and numbers for what asks for one.
+struct Flows {
+    words: Flow,
+    numbers: Flow,
+}
+
+/// Stands for what an answer gives, where that must be a number.
+const NUMBER: u32 = 1_234_567_890;
+
+impl Flows {
+    fn new(setting: &Setting, revision: &Revision) -> Self {
+        let flow = |job: &str, stand_in: fn(&str, &str) -> Value| {
+            let mut flow = Flow::new(setting.clone());
+            flow.imagine(job, &imagined(revision, stand_in));
+            flow
+        };
+        Self {
+            words: flow("<job_id>", |step, name| {
+                Value::String(format!("<steps.{step}.{name}>"))
+            }),
+            numbers: flow(&NUMBER.to_string(), |_, _| Value::from(NUMBER)),
+        }
+    }
 }
 
 fn phase_of(step: &Step) -> Phase {
@@ -102,7 +126,11 @@ fn phase_of(step: &Step) -> Phase {
     }
 }
 
-fn plan_step(flow: &Flow, phase: Phase, step: &Step, drawn: Drawn) -> Planned {
+fn plan_step(flows: &Flows, phase: Phase, step: &Step, drawn: Drawn) -> Planned {
+    let Flows {
+        words: flow,
+        numbers,
+    } = flows;
     let note = match (&step.action, &step.exchange) {
         (Action::Poll(poll), _) => {
             let batch = poll.batch.as_ref();
@@ -131,8 +159,20 @@ fn plan_step(flow: &Flow, phase: Phase, step: &Step, drawn: Drawn) -> Planned {
         _ if step.when.is_some() => Some("only when its condition holds".to_owned()),
         _ => None,
     };
+    let mut note = note;
     let request = match &step.exchange {
-        Some(exchange) => flow.render_step(exchange, drawn).map(shown),
+        Some(exchange) => match flow.render_step(exchange, drawn) {
+            Err(fault) if fault.kind == crate::fault::Kind::BadValue => {
+                let other = numbers.render_step(exchange, drawn).map_err(|_| fault);
+                if other.is_ok() {
+                    let words =
+                        format!("what answers give stands as {NUMBER}, for a number is asked for");
+                    note = Some(note.map_or(words.clone(), |note| format!("{note}; {words}")));
+                }
+                other.map(shown)
+            }
+            rendered => rendered.map(shown),
+        },
         None => Err(Fault::new(
             crate::fault::Kind::MissingValue,
             "its address comes from an earlier answer",
@@ -146,22 +186,27 @@ fn plan_step(flow: &Flow, phase: Phase, step: &Step, drawn: Drawn) -> Planned {
     }
 }
 
-/// A signature is made when the request is sent; its place is shown.
-fn shown(mut request: Request) -> Request {
+/// A signature is made when the request is sent; its place is shown, and whose it is.
+pub(crate) fn shown(mut request: Request) -> Request {
     if let Some(signer) = request.proof.signer.as_ref().filter(|_| request.trusted) {
-        let signature = ("Authorization".to_owned(), signer.masked());
-        request.headers.push(signature);
+        let whose = request.proof.auth.as_deref().unwrap_or_default();
+        let signature = format!("{}{whose}", signer.masked());
+        request
+            .headers
+            .push(("Authorization".to_owned(), signature));
     }
     request
 }
 
-/// Stand-ins for all that answers give: step → name → `<steps.step.name>`.
-fn imagined(revision: &profile::revision::Revision) -> Vec<(String, Map<String, Value>)> {
+/// Stand-ins for all that answers give: step → name → value.
+fn imagined(
+    revision: &Revision,
+    stand_in: fn(&str, &str) -> Value,
+) -> Vec<(String, Map<String, Value>)> {
     let workflow = &revision.workflow;
     let steps = workflow.before.iter().chain(&workflow.steps);
     let of_steps = steps.map(|step| (step.name.as_str(), &step.captures));
     let all = of_steps.chain([("submit", &revision.response.captures)]);
-    let stand_in = |step: &str, name: &str| Value::String(format!("<steps.{step}.{name}>"));
     all.map(|(step, captures)| {
         let names = captures
             .iter()
@@ -208,6 +253,23 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_needs_a_number_of_an_answer_is_shown_with_one() {
+        let poll = json!({"name": "poll", "method": "POST", "path": "/jobs", "states": {"succeeded": ["done"]},
+            "body": {"id": "{{json (int job_id)}}", "page": "{{json (add steps.submit.page 1)}}"}});
+        let profile = json!({"response_mapping": {"extract": {"page": "page"}}, "workflow": {"steps": [poll]}});
+        let drawn = crate::testing::drawn(0);
+        let planned = plan(crate::testing::setting(&profile), drawn);
+        let poll = planned.iter().find(|one| one.step == "poll").unwrap();
+        let body = poll.request.as_ref().unwrap().body.as_deref().unwrap();
+        let body: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(body, json!({"id": NUMBER, "page": NUMBER + 1}));
+        assert!(
+            poll.note.as_deref().unwrap().contains("1234567890"),
+            "{poll:?}"
+        );
+    }
 
     #[test]
     fn nothing_in_a_quoted_text_means_anything_to_a_shell() {

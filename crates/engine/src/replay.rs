@@ -11,6 +11,7 @@ use crate::flow::{
 };
 use crate::http;
 use crate::media::{Media, Medium, read_data_url};
+use crate::plan::shown;
 use crate::redirect;
 use crate::request::{Drawn, Received, Request};
 use base64::Engine as _;
@@ -378,9 +379,10 @@ impl<'a, 'c> Replay<'a, 'c> {
             self.found.push(Difference::new("/exchanges", sent));
             return None;
         };
+        let shown = shown(request.clone());
         match &mut self.sent {
-            Some(sent) => sent.push(request.clone()),
-            None => compare::request(i, &exchange.request, request, self.found),
+            Some(sent) => sent.push(shown),
+            None => compare::request(i, &exchange.request, &shown, self.found),
         }
         Some(match &exchange.answer {
             Some(answer) => http::Outcome::Answered(received(answer, request.trusted)),

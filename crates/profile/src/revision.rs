@@ -287,8 +287,6 @@ pub struct Terms {
     pub settle: Option<Settle>,
     /// The admin's consent to send again what may have been accepted.
     pub repeat_on_unknown: bool,
-    /// `false` gives up the durable record.
-    pub durable: bool,
     /// How refusals for load are repeated.
     pub retry: Retry,
 }

@@ -49,11 +49,7 @@ impl Flow {
                 self.leave(now_ms);
                 return Ok(None);
             }
-            let message = format!(
-                "step `{}`: the answer has no file where the profile looks for it",
-                step.name
-            );
-            return Err(Fault::new(Kind::NoResult, message));
+            return Err(no_file(&step.name));
         }
         let files = self.tasks(
             step,
@@ -107,7 +103,10 @@ impl Flow {
                 .iter()
                 .map(|text| decoded(text, download.mode))
                 .collect::<Result<_, _>>()?,
-            (None, None) => vec![body_of(seen, download.mode)?],
+            (None, None) => seen
+                .all_received()
+                .map(|received| body_of(received, download.mode))
+                .collect::<Result<_, _>>()?,
         };
         let one = mimes.first().cloned();
         let with_mime = sources
@@ -395,6 +394,12 @@ impl Flow {
     }
 }
 
+/// The provider says success, and there is no file.
+pub(super) fn no_file(step: &str) -> Fault {
+    let message = format!("step `{step}`: the answer has no file where the profile looks for it");
+    Fault::new(Kind::NoResult, message)
+}
+
 /// Of the request for the file: its own, or the step's.
 fn ok_status<'a>(step: &'a Step, download: &'a Download) -> &'a [u16] {
     match &step.exchange {
@@ -411,10 +416,14 @@ fn reads_answer(download: &Download) -> bool {
 /// The parts of a multipart answer that have the download's name.
 fn parts_of(seen: &Seen, download: &Download) -> Result<Vec<Source>, Fault> {
     let name = download.part.as_deref().unwrap_or_default();
-    let content_type = seen.received.header("content-type").unwrap_or_default();
-    let parts = parts::named(content_type, &seen.received.body, name)?;
     let source = |part: parts::Part| (FileSource::Bytes(part.bytes), part.content_type);
-    Ok(parts.into_iter().map(source).collect())
+    let mut all = Vec::new();
+    for received in seen.all_received() {
+        let content_type = received.header("content-type").unwrap_or_default();
+        let parts = parts::named(content_type, &received.body, name)?;
+        all.extend(parts.into_iter().map(source));
+    }
+    Ok(all)
 }
 
 /// What is wrong with a file, and the words of the answer that came instead.
@@ -448,12 +457,12 @@ fn decoded(text: &str, mode: Mode) -> Result<Source, Fault> {
     Ok((FileSource::Bytes(bytes.into()), None))
 }
 
-fn body_of(seen: &Seen, mode: Mode) -> Result<Source, Fault> {
-    let body: Bytes = seen.received.body.clone();
+fn body_of(received: &Received, mode: Mode) -> Result<Source, Fault> {
+    let body: Bytes = received.body.clone();
     match mode {
         Mode::JsonBase64 | Mode::JsonHex => decoded(&String::from_utf8_lossy(&body), mode),
         Mode::Json | Mode::Binary | Mode::Text | Mode::Multipart | Mode::Sse | Mode::Ndjson => {
-            let mime = seen.received.header("content-type").map(str::to_owned);
+            let mime = received.header("content-type").map(str::to_owned);
             Ok((FileSource::Bytes(body), mime))
         }
     }

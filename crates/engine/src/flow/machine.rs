@@ -91,6 +91,8 @@ pub(super) struct Each {
     pub(super) items: Vec<Bound<'static>>,
     pub(super) next: usize,
     pub(super) captures: Vec<Map<String, Value>>,
+    /// Of the items so far.
+    pub(super) answers: Vec<Seen>,
 }
 
 impl std::fmt::Debug for Flow {
@@ -387,8 +389,8 @@ impl Flow {
     }
 
     /// Stand-ins for what answers give, for a plan.
-    pub(crate) fn imagine(&mut self, captures: &[(String, Map<String, Value>)]) {
-        self.record.set_job_id("<job_id>");
+    pub(crate) fn imagine(&mut self, job_id: &str, captures: &[(String, Map<String, Value>)]) {
+        self.record.set_job_id(job_id);
         for (step, values) in captures {
             self.record.keep(step, values.clone(), &[]);
         }

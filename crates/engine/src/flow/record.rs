@@ -251,6 +251,9 @@ pub(crate) struct Seen {
     pub(crate) answer: Answer,
     /// `select`: what every later path into the answer walks.
     pub(crate) item: Option<Value>,
+    /// The answers to the other items of a step with `each`, in their order.
+    pub(crate) more: Vec<Received>,
+    others: Vec<Answer>,
     /// Whether its addresses are the provider's own words.
     pub(crate) is_download: bool,
 }
@@ -262,15 +265,34 @@ impl Seen {
             answer: received.read(),
             received,
             item: None,
+            more: Vec::new(),
+            others: Vec::new(),
             is_download: false,
         }
+    }
+
+    /// The answers of a step with `each`, as one. `None`: there is none.
+    pub(crate) fn of_each(answers: Vec<Self>) -> Option<Self> {
+        let mut answers = answers.into_iter();
+        let first = answers.next()?;
+        let (more, others) = answers.map(|seen| (seen.received, seen.answer)).unzip();
+        Some(Self {
+            more,
+            others,
+            ..first
+        })
+    }
+
+    /// Everything that came, the answers to all items.
+    pub(crate) fn all_received(&self) -> impl Iterator<Item = &Received> {
+        std::iter::once(&self.received).chain(&self.more)
     }
 
     pub(crate) fn view(&self) -> View<'_> {
         let whole = self.answer.view();
         match &self.item {
             Some(item) => whole.with_body(item),
-            None => whole,
+            None => whole.with_others(&self.others),
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::request::{Drawn, Received};
 use profile::revision::{Action as Does, Capture, Exchange, Step};
 use serde_json::{Map, Value};
 
+/// Bytes of all answers of a step with `each`: later steps and the output may read them.
+const EACH_BYTES: usize = 64 * 1024 * 1024;
+
 impl Flow {
     pub(super) fn advance_step(
         &mut self,
@@ -49,7 +52,11 @@ impl Flow {
             let Some(path) = &step.each else {
                 return Ok(true);
             };
-            let items = match (phase, self.last()) {
+            let walked = match from_of(step) {
+                Some(from) => self.seen.iter().find(|seen| seen.step == from),
+                None => self.last(),
+            };
+            let items = match (phase, walked) {
                 (Phase::Before, _) | (_, None) => path.items(&scope),
                 (_, Some(seen)) => path.items(seen.view()),
             };
@@ -65,7 +72,12 @@ impl Flow {
                 items,
                 next: 0,
                 captures: Vec::new(),
+                answers: Vec::new(),
             });
+        } else if let Does::Download(download) = &step.action
+            && !download.optional
+        {
+            return Err(super::fetch::no_file(&step.name));
         } else {
             self.record.keep(
                 &step.name,
@@ -100,7 +112,7 @@ impl Flow {
         let Some(step) = step else {
             return Ok(Verdict::Continue);
         };
-        let mut seen = Seen::new(&step.name, received);
+        let seen = Seen::new(&step.name, received);
         let ok = step
             .exchange
             .as_ref()
@@ -114,41 +126,68 @@ impl Flow {
             return Ok(self.repeat(in_step(&step.name, fault), class, hint_ms, moment));
         }
         self.tries = 0;
-        seen.is_download = matches!(step.action, Does::Download(_));
-        if seen.is_download {
-            // Its files are read from it, by the same step.
-            self.remember(seen);
-            return Ok(Verdict::Continue);
-        }
-        self.keep_captures(&step.name, &step.captures, &seen)?;
-        self.remember(seen);
-        if self.each.is_none() {
-            self.leave(moment.now_ms);
-        }
+        self.step_done(step, seen, moment)?;
         Ok(Verdict::Continue)
     }
 
-    /// Keeps what a step captures; of an `each`, once the last item is done.
+    /// A step was answered, or one item of it; the rest follows once the last item is.
+    fn step_done(&mut self, step: &Step, seen: Seen, moment: Moment) -> Result<(), Fault> {
+        let mut taken = captured(&step.captures, seen.view());
+        let mut all = seen;
+        if let Some(each) = &mut self.each {
+            each.captures.push(taken);
+            each.answers.push(all);
+            each.next += 1;
+            let bytes: usize = each
+                .answers
+                .iter()
+                .map(|seen| seen.received.body.len())
+                .sum();
+            if bytes > EACH_BYTES {
+                let message = format!(
+                    "the answers of step `{}` are more than {EACH_BYTES} bytes together",
+                    step.name
+                );
+                return Err(Fault::new(Kind::AnswerTooLarge, message));
+            }
+            if each.next < each.items.len() {
+                return Ok(());
+            }
+            taken = lists(&step.captures, &each.captures);
+            match Seen::of_each(std::mem::take(&mut each.answers)) {
+                Some(answers) => all = answers,
+                None => return Ok(()),
+            }
+        }
+        if matches!(step.action, Does::Download(_)) {
+            // Its files are read from it, by the same step, which has no item left to ask for.
+            all.is_download = true;
+            self.remember(all);
+            return Ok(());
+        }
+        self.keep(&step.name, &step.captures, taken)?;
+        self.remember(all);
+        self.leave(moment.now_ms);
+        Ok(())
+    }
+
+    /// Keeps what a poll captures.
     pub(super) fn keep_captures(
         &mut self,
         step: &str,
         captures: &[(String, Capture)],
         seen: &Seen,
     ) -> Result<(), Fault> {
-        let mut taken = captured(captures, seen.view());
-        if let Some(each) = &mut self.each {
-            each.captures.push(taken);
-            each.next += 1;
-            if each.next < each.items.len() {
-                return Ok(());
-            }
-            taken = lists(captures, &each.captures);
-            self.each = None;
-            self.record.keep(step, taken, &secret_names(captures));
-            // The step is left by its caller, which sees that no item is left.
-        } else {
-            self.record.keep(step, taken, &secret_names(captures));
-        }
+        self.keep(step, captures, captured(captures, seen.view()))
+    }
+
+    fn keep(
+        &mut self,
+        step: &str,
+        captures: &[(String, Capture)],
+        taken: Map<String, Value>,
+    ) -> Result<(), Fault> {
+        self.record.keep(step, taken, &secret_names(captures));
         if self.record.is_too_large() {
             self.record.clear_captures(step);
             return Err(Fault::new(
@@ -172,6 +211,14 @@ impl Flow {
             At::Cancel { then, .. } => self.at = At::Ended(then.clone()),
             At::Submit | At::Settle | At::Finish | At::Ended(_) => {}
         }
+    }
+}
+
+/// The answer that `each` of a download walks, where it is not the last.
+fn from_of(step: &Step) -> Option<&str> {
+    match &step.action {
+        Does::Download(download) => download.from.as_deref(),
+        Does::Request | Does::Poll(_) => None,
     }
 }
 

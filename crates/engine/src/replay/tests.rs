@@ -145,3 +145,58 @@ fn the_values_that_a_case_may_count_on_are_those_of_its_page() {
         Vec::<String>::new()
     );
 }
+
+/// A job whose file is behind another auth profile than its own, which signs.
+fn signed_file(auth: Option<&str>) -> String {
+    let mut bundle: Value = serde_json::from_str(&bundle()).unwrap();
+    let part = json!({"profile_key": "bucket", "auth_type": "aws_sigv4", "secret": "env:B", "config": {"region": "r", "service": "s3"}});
+    let other =
+        json!({"profile_key": "other", "auth_type": "api_key", "secret": "env:O", "config": {}});
+    bundle["auth_profiles"]
+        .as_array_mut()
+        .unwrap()
+        .extend([part, other]);
+    bundle["models"][0]["model_type"] = json!("video");
+    let profile = &mut bundle["profiles"][0];
+    profile["purpose"] = json!("video");
+    profile["response_mapping"] = json!({"output": {"made": true}});
+    let mut step =
+        json!({"name": "download", "path": "/file", "mode": "binary", "content_type": "video/mp4"});
+    if let Some(auth) = auth {
+        step["auth"] = json!(auth);
+    }
+    if auth != Some("bucket") {
+        step["headers"] = json!({"Authorization": "Bearer {{apiKey}}"});
+    }
+    profile["workflow"] = json!({"steps": [step]});
+    bundle.to_string()
+}
+
+#[test]
+fn a_case_that_names_what_proves_a_request_sees_by_which_auth_profile_it_was() {
+    let mut case = case();
+    case["input"]["purpose"] = json!("video");
+    let file = json!({
+        "request": {"method": "GET", "url": "https://api.acme.ai/v1/file", "headers": {"authorization": "AWS4-HMAC-SHA256 ***bucket"}},
+        "answer": {"headers": {"content-type": "video/mp4"}, "body_base64": "AAAAGGZ0eXBpc29tAAAAAGlzb21pc28y"},
+    });
+    case["exchanges"].as_array_mut().unwrap().push(file);
+    case["expect"] = json!({"output": {"made": true}, "artifacts": {"video": [{}]}});
+    let at = "/exchanges/1/request/headers/authorization";
+    let differs = |auth: Option<&str>, case: &Value| {
+        let found = replayed_with(&signed_file(auth), case);
+        found.contains(&at.to_owned())
+    };
+    assert!(
+        !differs(Some("bucket"), &case),
+        "{:?}",
+        replayed_with(&signed_file(Some("bucket")), &case)
+    );
+    assert!(differs(None, &case) && differs(Some("other"), &case));
+    // A key of the run's own and one of another auth profile are told apart, too.
+    case["exchanges"][1]["request"]["headers"]["authorization"] = json!("Bearer ***other");
+    assert!(!differs(Some("other"), &case));
+    assert!(differs(None, &case));
+    case["exchanges"][1]["request"]["headers"]["authorization"] = json!("Bearer ***");
+    assert!(!differs(None, &case) && differs(Some("other"), &case));
+}

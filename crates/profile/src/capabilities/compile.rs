@@ -50,14 +50,15 @@ pub(crate) fn compile(value: &Value, model: Option<&str>, at: &Place, sink: &Sin
         "label",
         "pricing",
     ]);
+    let (options, broken) = options(&fields, sink);
     let mut made = Capabilities {
         profile_key: fields.text("profile_key").map(str::to_owned),
-        options: options(&fields, sink),
+        options,
         inputs: inputs(&fields, sink),
         ..Capabilities::default()
     };
     supports(&fields, &mut made, sink);
-    defaults(&fields, &mut made, sink);
+    defaults(&fields, &mut made, &broken, sink);
     made.limits = read_limits(&fields, &made, sink);
     made.rules = rules(&fields, sink);
     made.lifecycle = lifecycle(&fields, sink);
@@ -80,26 +81,34 @@ fn named_model(fields: &Fields<'_>, model: Option<&str>, sink: &Sink) {
     }
 }
 
-fn options(fields: &Fields<'_>, sink: &Sink) -> Vec<OptionSpec> {
+/// Every option, and the names of those that could not be read: nothing is said of their defaults.
+fn options(fields: &Fields<'_>, sink: &Sink) -> (Vec<OptionSpec>, Vec<String>) {
     let at = fields.place("options");
-    let mut all = Vec::new();
+    let (mut all, mut broken) = (Vec::new(), Vec::new());
     for (name, source) in fields.object("options").into_iter().flatten() {
         let at = at.child(name);
         names::identifier(name, &at, sink);
-        let Some(fields) = Fields::open(source, &at, sink) else {
+        let own = Sink::default();
+        let Some(fields) = Fields::open(source, &at, &own) else {
             if source.is_null() {
                 wrong_type(sink, &at, "an object", source);
             }
+            sink.extend(own.into_inner());
+            broken.push(name.clone());
             continue;
         };
         fields.skip(&["validation_hints"]);
-        let kind = kind(&fields, sink);
+        fields.elsewhere(
+            &["default"],
+            "defaults stand beside the options: `capabilities.defaults`, by the option's name",
+        );
+        let kind = kind(&fields, &own);
         let spec = OptionSpec {
             name: name.clone(),
             required: fields.flag("required").unwrap_or(false),
             supported: true,
             default: None,
-            normalize: normalize(&fields, sink),
+            normalize: normalize(&fields, &own),
             words: (
                 fields.text("label").map(str::to_owned),
                 fields.text("description").map(str::to_owned),
@@ -108,9 +117,13 @@ fn options(fields: &Fields<'_>, sink: &Sink) -> Vec<OptionSpec> {
             kind: kind.unwrap_or(Kind::Object(None)),
         };
         fields.finish();
+        if own.has_errors() {
+            broken.push(name.clone());
+        }
+        sink.extend(own.into_inner());
         all.push(spec);
     }
-    all
+    (all, broken)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -341,7 +354,7 @@ fn supports(fields: &Fields<'_>, made: &mut Capabilities, sink: &Sink) {
     }
 }
 
-fn defaults(fields: &Fields<'_>, made: &mut Capabilities, sink: &Sink) {
+fn defaults(fields: &Fields<'_>, made: &mut Capabilities, broken: &[String], sink: &Sink) {
     let at = fields.place("defaults");
     let known: Vec<String> = made
         .options
@@ -349,6 +362,9 @@ fn defaults(fields: &Fields<'_>, made: &mut Capabilities, sink: &Sink) {
         .map(|option| option.name.clone())
         .collect();
     for (name, value) in fields.object("defaults").into_iter().flatten() {
+        if broken.contains(name) {
+            continue;
+        }
         let at = at.child(name);
         let Some(option) = made.options.iter_mut().find(|option| option.name == *name) else {
             let near = nearest(name, known.iter().map(String::as_str));

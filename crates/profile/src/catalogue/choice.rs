@@ -162,12 +162,9 @@ fn model(ask: &Ask, candidates: &[&Entry]) -> Result<Option<String>, Diagnostics
     if candidates.iter().all(|entry| entry.key.model.is_none()) {
         return Ok(None);
     }
-    let help = known_names(
-        "",
-        candidates
-            .iter()
-            .filter_map(|entry| entry.key.model.as_deref()),
-    );
+    let models = candidates.iter();
+    let models = known_names("", models.filter_map(|entry| entry.key.model.as_deref()));
+    let help = format!("name a model, or give one `\"is_default\": true`; {models}");
     let message = format!("no model is the default for `{}`", ask.purpose);
     Err(refuse(Code::C134, "/model", message, help))
 }

@@ -13,7 +13,7 @@ use crate::revision::Purpose;
 use crate::rows::{
     AuthProfileRow, ModelRow, ProfileRow, ProviderRow, Rows, SchemaRow, TemplateRow,
 };
-use diag::{Code, Diagnostics, Place};
+use diag::{Code, Diagnostic, Diagnostics, Place};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -341,7 +341,10 @@ impl<'a> Compiler<'a> {
         } else {
             revision(&joined, crate::content::of(&joined), &own_sink)
         };
-        let found = own_sink.into_inner();
+        let found = match model {
+            Some(_) => own_sink.into_inner(),
+            None => self.without_model(profile, own_sink.into_inner()),
+        };
         self.sink.extend(found.iter().cloned());
         let Some(purpose) = Purpose::parse(&profile.purpose) else {
             return (None, seen);
@@ -370,6 +373,41 @@ impl<'a> Compiler<'a> {
         let serves = status_word(&provider.status, &provider.at.child("status"), self.sink)
             && model.is_none_or(|model| matches!(model.status.as_str(), "active" | "deprecated"));
         (Some(entry).filter(|_| serves), seen)
+    }
+
+    /// Where no model can use the profile, no option and no input is known: that is one mistake, not one for each text that
+    /// reads one.
+    fn without_model(&self, profile: &ProfileRow, found: Diagnostics) -> Diagnostics {
+        let of_model = |finding: &Diagnostic| {
+            let family = ["unknown variable `params", "unknown variable `inputs"];
+            finding.code == Code::P201
+                && family
+                    .iter()
+                    .any(|start| finding.message.starts_with(start))
+        };
+        let (reads, mut rest): (Vec<_>, Vec<_>) = found.into_iter().partition(of_model);
+        // A model that the profile names, and that is not there, was reported.
+        if !reads.is_empty() && profile.model.is_none() {
+            let models = self.rows.models.iter();
+            let models = models.filter(|row| row.provider == profile.provider);
+            let models: Vec<String> = models
+                .map(|row| format!("{} ({})", row.model_id, row.model_type))
+                .collect();
+            let known = match models.is_empty() {
+                true => "there is none yet".to_owned(),
+                false => format!("there are: {}", models.join(", ")),
+            };
+            rest.push(Diagnostic::error(
+                Code::P110,
+                profile.at.child("purpose"),
+                format!(
+                    "no model that serves makes `{}`, and the profile reads options of one",
+                    profile.purpose
+                ),
+                format!("add a model with this `model_type`; {known}"),
+            ));
+        }
+        Diagnostics(rest)
     }
 
     /// An auth profile of the profile's provider.

@@ -360,6 +360,7 @@ impl Compiler<'_> {
         self.after_submit(&read, &job, steps_cx);
         let workflow = steps(&flow, before, &mut reader, steps_cx);
         workflow::parts_are_read(&workflow.steps, &read, &mapping, steps_cx);
+        workflow::comes_to_something(&flow, &read, &job, purpose, cx.sink);
         transport::found_by_callback(&submits, &workflow, transport, cx);
         let response = response_of(&mapping, read, job, &reader, steps_cx);
         mapping.finish();

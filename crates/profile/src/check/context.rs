@@ -111,13 +111,16 @@ impl<'a> Context<'a> {
     /// with a secret in it is the other credential's, and stays behind.
     pub(crate) fn proved_by(&self, auth: &Auth) -> Context<'a> {
         let mut next = self.assuming(None);
+        // What is wrong with them is said where they are sent.
+        let quiet = Sink::default();
+        let own = self.with_sink(&quiet);
         next.headers.retain(|(_, value, at)| {
             let text = value.as_ref().and_then(Value::as_str);
-            let text = text.and_then(|text| self.text(text, Stand::Header, at));
+            let text = text.and_then(|text| own.text(text, Stand::Header, at));
             text.is_none_or(|text| !text.is_secret())
         });
         next.query.retain(|(_, value, at)| {
-            let tree = value.as_ref().and_then(|value| self.body(value, false, at));
+            let tree = value.as_ref().and_then(|value| own.body(value, false, at));
             tree.is_none_or(|tree| !tree.is_secret())
         });
         super::auth::known(&mut next.known, auth);

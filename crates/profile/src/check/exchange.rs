@@ -219,11 +219,14 @@ fn body(fields: &Fields<'_>, cx: &Context<'_>) -> Option<BodyTemplate> {
     Some(BodyTemplate { kind, tree })
 }
 
-/// Later ones replace earlier ones, names without regard to case.
+/// Later ones replace earlier ones, names without regard to case; what is replaced is nowhere sent, and not looked at.
 fn headers(written: &[Written], cx: &Context<'_>) -> Vec<(String, Text)> {
     let mut all: Vec<(String, Text)> = Vec::new();
-    for (name, value, at) in written {
-        all.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+    for (i, (name, value, at)) in written.iter().enumerate() {
+        let mut later = written.iter().skip(i + 1);
+        if later.any(|(other, ..)| other.eq_ignore_ascii_case(name)) {
+            continue;
+        }
         let token = !name.is_empty()
             && name
                 .bytes()
@@ -250,8 +253,10 @@ fn headers(written: &[Written], cx: &Context<'_>) -> Vec<(String, Text)> {
 
 fn query(written: &[Written], cx: &Context<'_>) -> Vec<(String, Tree)> {
     let mut all: Vec<(String, Tree)> = Vec::new();
-    for (name, value, at) in written {
-        all.retain(|(have, _)| have != name);
+    for (i, (name, value, at)) in written.iter().enumerate() {
+        if written.iter().skip(i + 1).any(|(other, ..)| other == name) {
+            continue;
+        }
         let Some(value) = value else { continue };
         let tree = cx.body(value, false, at);
         all.extend(tree.map(|tree| (name.clone(), tree)));

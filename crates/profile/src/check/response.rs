@@ -71,6 +71,9 @@ pub(crate) fn mapping(fields: &Fields<'_>, cx: &Context<'_>) -> Mapping {
     if let Some(extract) = fields.fields("extract") {
         run_extract(&extract, &mut mapping, cx);
     }
+    if mapping.urls.is_some() && mapping.mode != Some(Mode::Text) {
+        super::workflow::no_text(fields, mapping.mode, "base64_path", cx.sink);
+    }
     mapping.stream = stream::stream(fields, &mapping, cx);
     label(fields, &mapping, cx);
     mapping
@@ -78,13 +81,35 @@ pub(crate) fn mapping(fields: &Fields<'_>, cx: &Context<'_>) -> Mapping {
 
 fn run_extract(extract: &Fields<'_>, mapping: &mut Mapping, cx: &Context<'_>) {
     let path = |name| cx.answer_path(extract.raw(name), &extract.place(name));
-    mapping.job_id = path("job_id_path");
+    mapping.job_id = job_id_path(
+        extract.raw("job_id_path"),
+        &extract.place("job_id_path"),
+        cx,
+    );
     mapping.text = path("text_path");
     mapping.urls = path("urls_path");
     mapping.base64 = path("base64_path");
     mapping.mime = path("mime_path");
     mapping.usage = usage(extract, cx);
     mapping.captures = captures(extract, &[PATHS, &["usage"]].concat(), cx);
+}
+
+/// One path: an id is not made of several values.
+pub(crate) fn job_id_path(
+    source: Option<&Value>,
+    at: &diag::Place,
+    cx: &Context<'_>,
+) -> Option<Path> {
+    if source.is_some_and(Value::is_object) {
+        cx.sink.error(
+            Code::P207,
+            at,
+            "`job_id_path` is one path, and no capture",
+            "write the path alone; what is made of several values gets a name of its own in `extract`, and is read as `{{steps.submit.<name>}}`",
+        );
+        return None;
+    }
+    cx.answer_path(source, at)
 }
 
 fn usage(extract: &Fields<'_>, cx: &Context<'_>) -> Vec<(String, Vec<Path>)> {

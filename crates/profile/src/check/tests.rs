@@ -30,6 +30,10 @@ fn with(changes: &[(&str, Value)]) -> (Option<Arc<Revision>>, diag::Diagnostics)
     (revision, compiled.diagnostics)
 }
 
+fn download() -> Value {
+    json!({ "name": "download", "path": "/x/{{job_id}}/content", "mode": "binary" })
+}
+
 fn poll(revision: &Revision) -> &crate::revision::Poll {
     revision
         .workflow
@@ -48,7 +52,7 @@ fn time_ends_polling_and_the_conventions_deadline_goes_before_a_count() {
     let own = json!({ "name": "poll", "path": "/videos/{{job_id}}", "interval_ms": 2000, "max_attempts": 90,
         "terminal_states": ["completed", "failed"] });
     let step = |revision: Option<Arc<Revision>>| poll(&revision.unwrap()).deadline_ms;
-    let steps = |own: &Value| ("/profiles/0/workflow/steps", json!([own]));
+    let steps = |own: &Value| ("/profiles/0/workflow/steps", json!([own, download()]));
     let (revision, found) = with(&[steps(&own)]);
     assert!(found.is_empty(), "{found}");
     assert_eq!(step(revision), 180_000);
@@ -75,7 +79,7 @@ fn time_ends_polling_and_the_conventions_deadline_goes_before_a_count() {
 fn the_states_are_kept_in_the_order_of_judgement() {
     let states = json!({ "queued": ["q"], "succeeded": ["s"], "failed": ["f"], "moderated": ["m"], "expired": ["e"] });
     let step = json!({ "name": "poll", "path": "/x/{{job_id}}", "states": states });
-    let (revision, found) = with(&[("/profiles/0/workflow/steps", json!([step]))]);
+    let (revision, found) = with(&[("/profiles/0/workflow/steps", json!([step, download()]))]);
     assert!(found.is_empty(), "{found}");
     let revision = revision.unwrap();
     let order: Vec<JobState> = poll(&revision)
@@ -237,7 +241,8 @@ fn a_prompt_is_required_where_a_longer_text_reads_it() {
 
 #[test]
 fn a_job_id_without_an_asynchronous_job_is_refused() {
-    let (revision, found) = with(&[("/profiles/0/workflow", json!({}))]);
+    let workflow = json!({ "steps": [{ "name": "download", "path": "/x", "mode": "binary" }] });
+    let (revision, found) = with(&[("/profiles/0/workflow", workflow)]);
     assert!(revision.is_none());
     let codes: Vec<_> = found
         .iter()
@@ -263,7 +268,7 @@ fn a_steps_own_terminal_states_replace_the_states_of_the_conventions() {
 
 #[test]
 fn a_variant_may_differ_in_any_field_of_the_transport() {
-    let own = json!({ "when": { "present": "params.style" }, "retry": { "max": 1 }, "durable": false,
+    let own = json!({ "when": { "present": "params.style" }, "retry": { "max": 1 },
         "settle": { "kind": "replay" }, "idempotency": { "header": "Idempotency-Key" }, "on_unknown": "repeat",
         "kind": "http_form", "timeout_ms": 1000 });
     let bare = json!({ "when": { "present": "params.size" }, "settle": null, "retry": null });
@@ -283,7 +288,6 @@ fn a_variant_may_differ_in_any_field_of_the_transport() {
     assert!(matches!(settle(0), Some(Settle::Replay)));
     assert!(settle(1).is_none() && matches!(settle(2), Some(Settle::Lookup { .. })));
     assert_eq!([0, 1, 2].map(|at| terms[at].retry.max), [1, 3, 7]);
-    assert_eq!([0, 1, 2].map(|at| terms[at].durable), [false, true, true]);
     assert_eq!(
         [0, 1, 2].map(|at| terms[at].repeat_on_unknown),
         [true, false, false]
@@ -364,4 +368,30 @@ fn the_kinds_of_signature_have_what_they_need() {
         let code = found.iter().find(|one| one.is_error()).map(|one| one.code);
         assert_eq!(code, want, "{found}");
     }
+}
+
+#[test]
+fn a_header_that_a_later_layer_replaces_is_not_looked_at() {
+    let (_, found) = with(&[(
+        "/provider/conventions/headers/X-Region",
+        json!("{{config_region}}"),
+    )]);
+    assert!(found.iter().any(|one| one.code == Code::P201), "{found}");
+    let replaced = |name: &str| {
+        let (revision, found) = with(&[
+            (
+                "/provider/conventions/headers/X-Region",
+                json!("{{config_region}}"),
+            ),
+            ("/profiles/0/transport/headers", json!({ name: "eu" })),
+        ]);
+        assert!(found.is_empty(), "{name}: {found}");
+        let headers = &revision.unwrap().submits[0].exchange.headers;
+        let sent = headers
+            .iter()
+            .filter(|(have, _)| have.eq_ignore_ascii_case("x-region"));
+        assert_eq!(sent.count(), 1, "{name}");
+    };
+    replaced("X-Region");
+    replaced("x-region");
 }

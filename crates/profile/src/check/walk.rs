@@ -105,6 +105,7 @@ pub(crate) struct Fields<'a> {
     at: Place,
     sink: &'a Sink,
     known: RefCell<Vec<&'static str>>,
+    elsewhere: RefCell<Vec<(&'static [&'static str], &'static str)>>,
 }
 
 impl<'a> Fields<'a> {
@@ -116,6 +117,7 @@ impl<'a> Fields<'a> {
                 at: at.clone(),
                 sink,
                 known: RefCell::default(),
+                elsewhere: RefCell::default(),
             }),
             Value::Null => None,
             other => {
@@ -280,12 +282,27 @@ impl<'a> Fields<'a> {
         self.known.borrow_mut().extend_from_slice(names);
     }
 
+    /// Says what to do with members that have a meaning elsewhere, should they be here.
+    pub(crate) fn elsewhere(&self, names: &'static [&'static str], help: &'static str) {
+        self.elsewhere.borrow_mut().push((names, help));
+    }
+
     /// Refuses what nobody asked for.
     pub(crate) fn finish(self) {
         let known = self.known.borrow();
-        for name in self.members.keys() {
-            if !known.contains(&name.as_str()) {
-                unknown_key(self.sink, &self.place(name), name, &known);
+        let elsewhere = self.elsewhere.borrow();
+        for name in self.members.keys().map(String::as_str) {
+            if known.contains(&name) {
+                continue;
+            }
+            let at = self.place(name);
+            let help = elsewhere.iter().find(|(names, _)| names.contains(&name));
+            match help {
+                Some((_, help)) => {
+                    let message = format!("`{name}` is not known here");
+                    self.sink.error(Code::P101, &at, message, *help);
+                }
+                None => unknown_key(self.sink, &at, name, &known),
             }
         }
     }

@@ -4,7 +4,7 @@ use super::bounds;
 use super::context::Context;
 use super::exchange::{NOT_OF_AN_ANSWER, Role, exchange, fetch, has_address};
 use super::layers::Layers;
-use super::response::{MODES, Mapping, step_captures};
+use super::response::{MODES, Mapping, job_id_path, step_captures};
 use super::walk::{Fields, Sink, wrong_type};
 use super::{names, poll};
 use crate::lang::{Path, Place as Stand};
@@ -29,7 +29,7 @@ pub(crate) fn job(
     let kind = fields.word("type", &[("sync", false), ("async_job", true)]);
     let is_async = kind.unwrap_or(false);
     let at = fields.place("job_id_path");
-    let own = cx.answer_path(fields.raw("job_id_path"), &at);
+    let own = job_id_path(fields.raw("job_id_path"), &at, cx);
     if let (Some(own), Some(other)) = (&own, &mapping.job_id)
         && own.source() != other.source()
     {
@@ -202,7 +202,11 @@ impl<'a> Reader<'a> {
         if let Some(auth) = auth {
             cx = cx.proved_by(auth);
         }
-        let each = each(fields, when, &mut cx);
+        let each = match kind {
+            Kind::Poll => None,
+            Kind::Request | Kind::Download => each(fields, when, &mut cx),
+        };
+        say_where(fields, kind);
         let role = Role {
             name: name.as_deref().unwrap_or_default(),
             method: None,
@@ -214,6 +218,9 @@ impl<'a> Reader<'a> {
         let needed = kind != Kind::Download || has_address(fields);
         if !needed && fields.raw("url_path").is_none() {
             asks_nothing(fields, cx.sink);
+        }
+        if kind == Kind::Download {
+            each_and_from(fields, needed, cx.sink);
         }
         let mut exchange = if needed {
             exchange(fields, role, &cx)
@@ -306,6 +313,9 @@ impl<'a> Reader<'a> {
                 "`url_path` and `value_path` are both there",
                 "keep one: the file is at an address, or in the text",
             );
+        }
+        if url.is_some() {
+            no_text(fields, mode, "value_path", cx.sink);
         }
         let from = self.from(fields, cx.sink);
         let content_type = fields.text("content_type");
@@ -518,6 +528,133 @@ fn put_nulls(merged: &mut Value, own: &Value) {
             }
         }
     }
+}
+
+/// Members of one action in a step of another.
+fn say_where(fields: &Fields<'_>, kind: Kind) {
+    const POLL: &[&str] = &[
+        "interval_ms",
+        "max_attempts",
+        "deadline_ms",
+        "max_job_life_ms",
+        "initial_delay_ms",
+        "multiplier",
+        "max_interval_ms",
+        "jitter",
+        "select",
+        "status_path",
+        "terminal_states",
+        "states",
+        "not_found_grace_ms",
+        "poll_after_path",
+        "progress_path",
+        "progress_max",
+        "batch",
+    ];
+    const DOWNLOAD: &[&str] = &[
+        "artifact",
+        "optional",
+        "accept",
+        "from",
+        "url_path",
+        "value_path",
+        "mode",
+        "mime_path",
+        "content_type",
+        "wrap",
+        "expires_in_ms",
+        "expires_path",
+    ];
+    if kind != Kind::Poll {
+        fields.elsewhere(
+            POLL,
+            "it belongs to a poll: add `\"action\": \"poll\"` to the step",
+        );
+    } else {
+        fields.elsewhere(
+            &["each"],
+            "a poll asks about one job: leave it out; `batch` asks for many runs at once",
+        );
+    }
+    if kind != Kind::Download {
+        fields.elsewhere(
+            DOWNLOAD,
+            "it belongs to a download: add `\"action\": \"download\"` to the step",
+        );
+    }
+}
+
+/// What is at an address is no text in an answer.
+pub(crate) fn no_text(fields: &Fields<'_>, mode: Option<Mode>, instead: &'static str, sink: &Sink) {
+    if matches!(mode, Some(Mode::JsonBase64 | Mode::JsonHex | Mode::Text)) {
+        sink.error(
+            Code::P113,
+            &fields.place("mode"),
+            "the file is at an address, and this `mode` reads it out of a text",
+            format!("leave `mode` out; or name the text with `{instead}` in place of the address"),
+        );
+    }
+}
+
+/// `each` asks for something, and `from` says whose answer is read.
+fn each_and_from(fields: &Fields<'_>, asks: bool, sink: &Sink) {
+    let there = |name: &'static str| fields.raw(name).is_some();
+    if there("each") && !asks {
+        sink.error(
+            Code::P608,
+            &fields.place("each"),
+            "`each` has no effect: the step has no address of its own to ask for each item",
+            "leave it out (all files of an answer are fetched), or add a `path` or `url`",
+        );
+    }
+    if there("from") && asks && !there("each") {
+        sink.error(
+            Code::P608,
+            &fields.place("from"),
+            "`from` has no effect: the step has an address of its own, and reads what that answers",
+            "leave it out; with `each`, it says whose answer the items are in",
+        );
+    }
+}
+
+/// Refuses a job that nothing asks about, and warns of a medium that nothing makes.
+pub(crate) fn comes_to_something(
+    fields: &Fields<'_>,
+    mapping: &Mapping,
+    job: &Job,
+    purpose: Purpose,
+    sink: &Sink,
+) {
+    let steps = fields.list("steps").unwrap_or_default();
+    let is_there = |wanted: &str| {
+        steps.iter().any(|step| {
+            let word = |name| step.get(name).and_then(Value::as_str);
+            word("action").or(word("name")) == Some(wanted)
+        })
+    };
+    if job.is_async && !is_there("poll") {
+        sink.error(
+            Code::P620,
+            fields.at(),
+            "nothing asks about the job: no step is a poll",
+            "add a step `poll`; for an answer that is final, leave out `\"type\": \"async_job\"`",
+        );
+    }
+    let is_medium = matches!(
+        purpose,
+        Purpose::Video | Purpose::ThreeD | Purpose::Audio | Purpose::Music | Purpose::Image
+    );
+    let implied = mapping.urls.is_some()
+        || mapping.base64.is_some()
+        || mapping
+            .mode
+            .is_some_and(|mode| !matches!(mode, Mode::Json) && !mode.is_stream());
+    if !is_medium || implied || is_there("download") {
+        return;
+    }
+    let message = format!("no file of the {} is ever fetched", purpose.as_str());
+    let help = "add a step `download`, `extract.urls_path` or `extract.base64_path`, or a `mode` in which the answer is the file";
+    sink.warn(Code::P621, fields.at(), message, help);
 }
 
 /// A file that is in an answer is not asked for.

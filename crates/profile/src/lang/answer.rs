@@ -63,6 +63,8 @@ pub struct View<'a> {
     pub text: Option<&'a str>,
     /// The events of a stream; empty for any other answer.
     pub events: &'a [StreamEvent],
+    /// Of a step with `each`, the answers to its other items: a path walks them all.
+    pub others: &'a [Answer],
 }
 
 impl Body {
@@ -109,6 +111,7 @@ impl Answer {
                 Body::Events(stream) => &stream.events,
                 Body::Json(_) | Body::Text(_) | Body::Empty => &[],
             },
+            others: &[],
         }
     }
 }
@@ -124,6 +127,7 @@ impl StreamEvent {
             json: self.body.json(),
             text: self.body.text(),
             events: &[],
+            others: &[],
         }
     }
 }
@@ -136,8 +140,24 @@ impl<'a> View<'a> {
             json: Some(item),
             text: None,
             events: &[],
+            others: &[],
             ..self
         }
+    }
+
+    /// The same answer and those to the other items of a step.
+    #[must_use]
+    pub fn with_others(self, others: &'a [Answer]) -> Self {
+        Self { others, ..self }
+    }
+
+    /// This answer, then those to the other items.
+    pub(super) fn each(self) -> impl Iterator<Item = View<'a>> {
+        let own = std::iter::once(Self {
+            others: &[],
+            ..self
+        });
+        own.chain(self.others.iter().map(Answer::view))
     }
 
     /// What a path walks: the answer itself or, of a stream, its events, the

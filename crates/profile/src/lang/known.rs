@@ -64,6 +64,27 @@ pub(super) struct Resolved {
 
 use Presence::{Always, Late, Optional};
 
+/// Names of other programs, and ours.
+const MEANT: &[(&str, &str)] = &[
+    ("prompt", "userPrompt"),
+    ("user_prompt", "userPrompt"),
+    ("text", "userPrompt"),
+    ("api_key", "apiKey"),
+    ("apikey", "apiKey"),
+    ("key", "apiKey"),
+    ("token", "accessToken"),
+    ("access_token", "accessToken"),
+    ("id", "job_id"),
+    ("jobId", "job_id"),
+    ("task_id", "job_id"),
+    ("request_id", "job_id"),
+    ("max_tokens", "maxTokens"),
+    ("callback", "callback_url"),
+    ("webhook_url", "callback_url"),
+    ("run_id", "run.id"),
+    ("idempotency_key", "run.token"),
+];
+
 impl Member {
     /// Nothing is known of it.
     pub(super) fn anything() -> Self {
@@ -432,12 +453,49 @@ impl Known {
         }
         match self.names.get(first) {
             Some(entry) => Ok((entry.name.clone(), entry.member.clone())),
-            None => {
-                let locals = self.locals.iter().map(|(name, _)| name.as_str());
-                let names = self.names.keys().map(String::as_str).chain(locals);
-                Err(unknown("variable", first, names))
-            }
+            None => Err(self.unknown_name(first)),
         }
+    }
+
+    fn unknown_name(&self, first: &str) -> Mistake {
+        let locals = self.locals.iter().map(|(name, _)| name.as_str());
+        let names = self.names.keys().map(String::as_str).chain(locals);
+        let mistake = unknown("variable", first, names);
+        let help = match self.meant(first) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if self.lacks_secrets(first) => {
+                "no secret is known here: name an `auth_profile` in the profile".to_owned()
+            }
+            None => return mistake,
+        };
+        Mistake { help, ..mistake }
+    }
+
+    /// What is often written in another way: an option or an input without its family, and the words of other programs.
+    fn meant(&self, first: &str) -> Option<String> {
+        let option = format!("params_{first}");
+        if self.names.contains_key(&option) {
+            return Some(option);
+        }
+        if let Some(Members::Of(inputs)) =
+            self.names.get("inputs").map(|entry| &entry.member.members)
+            && inputs.contains_key(first)
+        {
+            return Some(format!("inputs.{first}"));
+        }
+        let (_, meant) = MEANT.iter().find(|(written, _)| *written == first)?;
+        let root = meant.split('.').next().unwrap_or(meant);
+        self.names.contains_key(root).then(|| (*meant).to_owned())
+    }
+
+    /// A name of a secret where no auth profile gives any.
+    fn lacks_secrets(&self, first: &str) -> bool {
+        const SECRETS: [&str; 3] = ["apiKey", "accessToken", "secret"];
+        let meant = MEANT.iter().find(|(written, _)| *written == first);
+        let name = meant.map_or(first, |(_, meant)| meant);
+        SECRETS.contains(&name)
+            && self.names.contains_key("model")
+            && !SECRETS.iter().any(|name| self.names.contains_key(*name))
     }
 
     /// The value that a JSONPath over the variables may start at: one that is

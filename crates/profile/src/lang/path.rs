@@ -110,11 +110,14 @@ impl Path {
     pub fn all<'a>(&self, subject: impl Into<Subject<'a>>) -> Vec<Cow<'a, Value>> {
         match subject.into() {
             Subject::Variables(scope) => self.all_in(&Env::new(scope)).unwrap_or_default(),
-            Subject::Answer(view) => self
-                .found_in(view)
-                .map(|(_, found)| found)
-                .find(|found| !found.is_empty())
-                .unwrap_or_default(),
+            Subject::Answer(view) => {
+                let found = |one| self.found_in(one).map(|(_, found)| found);
+                let there = |found: &Vec<_>| !found.is_empty();
+                view.each()
+                    .filter_map(|one| found(one).find(there))
+                    .flatten()
+                    .collect()
+            }
         }
     }
 
@@ -155,7 +158,16 @@ impl Path {
     /// alternative of an answer that gives one: the addresses of one or several files.
     #[must_use]
     pub fn listed_texts(&self, view: View<'_>) -> Vec<String> {
-        let mut texts = self.found_in(view).map(|(_, found)| {
+        let listed = |one| {
+            let mut texts = self.texts_listed(one);
+            texts.find(|texts| !texts.is_empty())
+        };
+        view.each().filter_map(listed).flatten().collect()
+    }
+
+    /// Of each alternative.
+    fn texts_listed(&self, view: View<'_>) -> impl Iterator<Item = Vec<String>> {
+        self.found_in(view).map(|(_, found)| {
             let items = found.iter().flat_map(|value| match value.as_ref() {
                 Value::Array(items) => items.as_slice(),
                 one => std::slice::from_ref(one),
@@ -164,8 +176,7 @@ impl Path {
                 .filter_map(Value::as_str)
                 .filter(|text| !text.is_empty());
             texts.map(str::to_owned).collect::<Vec<_>>()
-        });
-        texts.find(|texts| !texts.is_empty()).unwrap_or_default()
+        })
     }
 
     /// All scalars as text, of the first alternative that gives one.
@@ -184,10 +195,11 @@ impl Path {
                     .map(|route| texts(route.in_variables(&Env::new(scope)).unwrap_or_default()));
                 found.into_iter().find(there)
             }
-            Subject::Answer(view) => self
-                .found_in(view)
-                .map(|(_, found)| texts(found))
-                .find(there),
+            Subject::Answer(view) => {
+                let found = |one| self.found_in(one).map(|(_, found)| texts(found));
+                let all = view.each().filter_map(|one| found(one).find(there));
+                return all.flatten().collect();
+            }
         };
         found.unwrap_or_default()
     }
@@ -199,8 +211,12 @@ impl Path {
         match subject.into() {
             Subject::Variables(scope) => self.items_in(&Env::new(scope)).ok().flatten(),
             Subject::Answer(view) => {
-                let (route, found) = self.found_in(view).find(|(_, found)| !found.is_empty())?;
-                Some(super::scope::bound_items(found, route.is_projection()))
+                let found = |one| self.found_in(one).find(|(_, found)| !found.is_empty());
+                let items = |(route, found): (&Route, _)| {
+                    super::scope::bound_items(found, route.is_projection())
+                };
+                let all: Vec<_> = view.each().filter_map(found).map(items).collect();
+                (!all.is_empty()).then(|| all.into_iter().flatten().collect())
             }
         }
     }

@@ -385,3 +385,164 @@ fn a_part_of_an_answer_is_the_file_by_its_name() {
         );
     }
 }
+
+/// A job that is done at once, and steps behind its poll.
+fn then(steps: &[Value]) -> Value {
+    let poll = json!({"name": "poll", "path": "/jobs/{{job_id}}", "interval_ms": 2000, "states": {"succeeded": ["done"]}});
+    let all: Vec<Value> = std::iter::once(poll).chain(steps.iter().cloned()).collect();
+    json!({"workflow": {"steps": all}})
+}
+
+fn addresses(files: &[FileTask]) -> Vec<&str> {
+    let address = |file: &'_ FileTask| match &file.source {
+        FileSource::Request(request) => request.url.path().to_owned().leak() as &str,
+        FileSource::Bytes(_) => "bytes",
+    };
+    files.iter().map(address).collect()
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_required_download_that_finds_nothing_to_fetch_fails_and_an_optional_one_is_passed_by() {
+    let own = json!({"name": "download", "each": "items", "path": "/files/{{item}}", "mode": "binary", "content_type": "video/mp4"});
+    let with = |mut step: Value, name: &str, value: Value| { step[name] = value; step };
+    let address = json!({"name": "download", "url_path": "url"});
+    let text = json!({"name": "download", "value_path": "data"});
+    let cases = [
+        ("no item",             own.clone(),                            json!({"items": []}), "no_result"),
+        ("no list",             own.clone(),                            json!({}),            "no_result"),
+        ("no item, optional",   with(own, "optional", json!(true)),     json!({"items": []}), "succeeded"),
+        ("no address",          address.clone(),                        json!({"url": []}),   "no_result"),
+        ("an empty address",    address.clone(),                        json!({"url": ""}),   "no_result"),
+        ("no address, optional", with(address, "optional", json!(true)), json!({}),           "succeeded"),
+        ("no text",             text,                                   json!({"data": null}), "no_result"),
+    ];
+    for (why, step, mut answer, want) in cases {
+        let (mut flow, mut now) = accepted(&then(&[step]));
+        answer["status"] = json!("done");
+        let _ = say(&mut flow, &mut now, 200, &answer);
+        let got = match ended(&mut flow, &mut now) {
+            Ending::Succeeded { .. } => "succeeded".to_owned(),
+            Ending::Failed(fault) => fault.kind.word().to_owned(),
+            Ending::Canceled => "canceled".to_owned(),
+        };
+        assert_eq!(got, want, "{why}");
+    }
+}
+
+#[test]
+fn the_last_answer_of_a_step_with_each_is_all_its_answers() {
+    let resolve = json!({"name": "resolve", "each": "ids", "path": "/resolve/{{item}}", "extract": {"name": "name"}});
+    let download = json!({"name": "download", "url_path": "links[].url"});
+    let mut profile = then(&[resolve, download]);
+    profile["response_mapping"] = json!({"extract": {"text_path": "name"}, "output": {"names": "{{json steps.resolve.name}}", "text": "{{text}}"}});
+    let (mut flow, mut now) = accepted(&profile);
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "ids": ["a", "b", "c"]}),
+    );
+    for (id, links) in [("a", vec!["1", "2"]), ("b", vec![]), ("c", vec!["3"])] {
+        let links: Vec<Value> = links
+            .iter()
+            .map(|link| json!({"url": format!("https://api.acme.ai/{link}")}))
+            .collect();
+        let _ = say(
+            &mut flow,
+            &mut now,
+            200,
+            &json!({"name": id, "links": links}),
+        );
+    }
+    let files = files(&mut flow, &mut now);
+    assert_eq!(addresses(&files), ["/1", "/2", "/3"]);
+    let facts = files.iter().map(|file| ArtifactFacts {
+        name: file.artifact.clone(),
+        idx: file.idx,
+        ..ArtifactFacts::default()
+    });
+    let _ = flow.on(Event::Fetched(facts.collect()), now, MID);
+    let Ending::Succeeded { output, .. } = ended(&mut flow, &mut now) else {
+        panic!("no output");
+    };
+    assert_eq!(output, json!({"names": ["a", "b", "c"], "text": "abc"}));
+}
+
+#[test]
+fn each_walks_the_answer_of_the_step_that_from_names() {
+    let other = json!({"name": "other", "path": "/other"});
+    let own = json!({"name": "download", "from": "poll", "each": "items", "path": "/files/{{item}}", "mode": "binary", "content_type": "video/mp4"});
+    let (mut flow, mut now) = accepted(&then(&[other, own]));
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "items": ["a", "b"]}),
+    );
+    let _ = say(&mut flow, &mut now, 200, &json!({"items": ["x"]}));
+    assert_eq!(
+        addresses(&files(&mut flow, &mut now)),
+        ["/v1/files/a", "/v1/files/b"]
+    );
+}
+
+#[test]
+fn a_download_with_each_whose_files_are_in_the_answers_asks_for_every_item() {
+    let step =
+        json!({"name": "download", "each": "ids", "path": "/links/{{item}}", "url_path": "url"});
+    let (mut flow, mut now) = accepted(&then(&[step]));
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "ids": ["a", "b"]}),
+    );
+    for id in ["a", "b"] {
+        match act(&mut flow, &mut now) {
+            Action::Exchange { request, .. } => {
+                assert_eq!(request.url.path(), format!("/v1/links/{id}"))
+            }
+            other => panic!("{other:?}"),
+        }
+        // One that passes is asked again, for the same item.
+        let _ = flow.on(Event::Answered(answer(503, &json!({}))), now, MID);
+        let _ = say(
+            &mut flow,
+            &mut now,
+            200,
+            &json!({"url": format!("https://api.acme.ai/{id}")}),
+        );
+    }
+    assert_eq!(addresses(&files(&mut flow, &mut now)), ["/a", "/b"]);
+}
+
+#[test]
+fn the_answers_of_a_step_with_each_are_bounded_together() {
+    let step = json!({"name": "resolve", "each": "ids", "path": "/resolve/{{item}}"});
+    let (mut flow, mut now) = accepted(&then(&[step]));
+    let ids: Vec<usize> = (0..10).collect();
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "ids": ids}),
+    );
+    let large = json!("x".repeat(15 * 1024 * 1024));
+    let mut said = 0;
+    let ending = loop {
+        match act(&mut flow, &mut now) {
+            Action::Exchange { .. } => {
+                drop(flow.on(Event::Answered(answer(200, &large)), now, MID))
+            }
+            Action::Ended(ending) => break ending,
+            other => panic!("{other:?}"),
+        }
+        said += 1;
+        assert!(said < 10);
+    };
+    assert!(
+        matches!(ending, Ending::Failed(fault) if fault.kind == Kind::AnswerTooLarge),
+        "after {said}"
+    );
+}
