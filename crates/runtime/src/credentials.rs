@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::error::RunError;
 use crate::sealed::{Owner, SECRET_MAX, SealError};
-use crate::{Modelrow, tokens};
+use crate::{Modelrow, tokens, webhook};
 use diag::{Code, Diagnostic, Diagnostics, ExposeSecret as _, Place, Secret};
 use engine::flow::Action;
 use engine::http::Outcome;
@@ -258,7 +258,7 @@ impl Modelrow {
                 .credentials_sealed_under_others(key, after, BATCH)
                 .await?;
             let Some(last) = rows.last() else {
-                return Ok(rotated);
+                return webhook::reseal(core, rotated).await;
             };
             after = last.id;
             for row in &rows {
@@ -472,7 +472,7 @@ fn refused(
     )]))
 }
 
-fn unopened(provider: &str, name: &str, error: &SealError) -> Unopened {
+pub(crate) fn unopened(provider: &str, name: &str, error: &SealError) -> Unopened {
     Unopened {
         provider: provider.to_owned(),
         name: name.to_owned(),

@@ -34,6 +34,8 @@ pub(crate) const PLACES: usize = 32;
 const BATCH: i64 = 32;
 /// One whose host has no place now waits so long.
 const CROWDED: Duration = Duration::from_secs(2);
+/// One that this process cannot send now, for want of a key or the artifact store, waits so long.
+const UNABLE: Duration = Duration::from_secs(10);
 /// Waits behind the attempts, in seconds: a day in all. Then it is given up.
 const WAITS: [u64; 7] = [5, 300, 1_800, 7_200, 18_000, 28_800, 30_295];
 /// Bytes of an answer that are read.
@@ -265,7 +267,9 @@ async fn round(core: &Arc<Core>) -> Result<usize, StoreError> {
     for row in due {
         let host = host(row.url.as_deref().unwrap_or_default());
         let Some(place) = core.callback_places.take(&host, 1).pop() else {
-            core.store.delivery_put_off(row.outbox_id, CROWDED).await?;
+            core.store
+                .delivery_put_off(row.outbox_id, CROWDED, None)
+                .await?;
             continue;
         };
         let work = deliver(Arc::clone(core), row, place);
@@ -285,7 +289,10 @@ async fn deliver(core: Arc<Core>, row: OutboxRow, place: Place) {
         Ok(came) => came,
         Err(Untried::Later(why)) => {
             tracing::warn!(run.id = %row.run_id, why, "a callback is put off");
-            let _ = core.store.delivery_put_off(row.outbox_id, CROWDED).await;
+            let _ = core
+                .store
+                .delivery_put_off(row.outbox_id, UNABLE, Some(&why))
+                .await;
             return;
         }
         Err(Untried::Never(why)) => Came {

@@ -311,7 +311,7 @@ pub(crate) fn told(core: &Core, live: &mut Live, pending: &Pending) {
             .clone_from(&pending.provider_status);
         progress.overdue |= pending.overdue;
     });
-    let watched = watched || core.watches.watched_elsewhere(live.run);
+    let watched = watched || live.tells_progress || core.watches.watched_elsewhere(live.run);
     let now = core.clock.now_ms();
     if let Some(percent) = pending
         .progress

@@ -4,6 +4,7 @@
 use crate::core::Core;
 use crate::quota::Asker;
 use crate::setting::{self, Machine, Unready};
+use crate::webhook;
 use engine::flow::Folded;
 use engine::{Flow, Verdict};
 use profile::revision::Revision;
@@ -37,6 +38,8 @@ pub(crate) struct Followed<F> {
     pub(crate) overdue: bool,
     /// The provider says that the job is done: what fails now is not the job.
     pub(crate) done: bool,
+    /// Its caller asked to be told of its progress.
+    pub(crate) tells_progress: bool,
     /// When progress was last written down.
     pub(crate) written_ms: i64,
     /// A word of the provider that the profile does not know was reported.
@@ -85,6 +88,7 @@ impl<F> Followed<F> {
             deadline_ms: self.deadline_ms,
             overdue: self.overdue,
             done: self.done,
+            tells_progress: self.tells_progress,
             written_ms: self.written_ms,
             drifted: self.drifted,
             missing: self.missing,
@@ -137,6 +141,7 @@ impl Live {
                 .map(|ms| core.clock.now_ms().saturating_add(ms)),
             overdue: row.overdue,
             done: row.state == State::Fetching,
+            tells_progress: webhook::tells_progress(&row.request),
             written_ms: 0,
             drifted: false,
             missing: false,

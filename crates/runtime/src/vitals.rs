@@ -13,7 +13,7 @@ use store::State;
 const WINDOW_MS: i64 = 10_000;
 
 /// Counts since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Vitals {
     pub(crate) lateness: Arc<Lateness>,
     pub(crate) submits: AtomicU64,
@@ -94,7 +94,34 @@ impl Rates {
     }
 }
 
+impl Default for Vitals {
+    fn default() -> Self {
+        Self::born(boot_ms())
+    }
+}
+
 impl Vitals {
+    /// What happens before the first report is compared with nothing at all.
+    fn born(at_ms: i64) -> Self {
+        let lateness = Arc::new(Lateness::default());
+        let first = Seen {
+            at_ms,
+            totals: Totals::default(),
+            late: lateness.counts(),
+        };
+        Self {
+            lateness,
+            submits: AtomicU64::new(0),
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            canceled: AtomicU64::new(0),
+            following: AtomicU64::new(0),
+            seen: Mutex::new(VecDeque::from([first])),
+        }
+    }
+
     /// A run ended here.
     pub(crate) fn ended(&self, state: State) {
         match state {
@@ -200,12 +227,7 @@ mod tests {
 
     #[test]
     fn rates_and_lateness_are_of_the_last_ten_seconds_and_not_of_the_whole_life() {
-        let vitals = Vitals::default();
-        assert_eq!(
-            vitals.report_at(0),
-            WorkerReport::default(),
-            "nothing to compare with"
-        );
+        let vitals = Vitals::born(0);
         for second in 1..=20 {
             count(&vitals.submits, 2);
             vitals.lateness.saw(if second <= 10 { 5_000 } else { 1 });

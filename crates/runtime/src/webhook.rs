@@ -3,6 +3,7 @@
 //! Source: <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
 use crate::core::Core;
+use crate::credentials::{Rotated, unopened};
 use crate::error::RunError;
 use crate::library::Modelrow;
 use crate::sealed::{Owner, SealError};
@@ -26,8 +27,12 @@ pub(crate) const EVENTS: [&str; 6] = [
     "run.canceled",
     "run.overdue",
     "run.reopened",
-    "run.progress",
+    PROGRESS,
 ];
+/// On request only.
+const PROGRESS: &str = "run.progress";
+/// Secrets that are read at once.
+const BATCH: i64 = 100;
 /// Bytes of a new secret: the specification asks for 24 to 64.
 const SECRET_LEN: usize = 32;
 /// Before the base64 of a secret.
@@ -74,7 +79,7 @@ impl Modelrow {
     ///
     /// # Errors
     ///
-    /// [`RunError::Refused`]: there is no key to seal it with (S147). [`RunError::NothingToPause`]: no such tenant.
+    /// [`RunError::Sealed`]: there is no key to seal it with (S147). [`RunError::NothingToPause`]: no such tenant.
     pub async fn webhook_secret_rotate(
         &self,
         tenant: Uuid,
@@ -83,12 +88,11 @@ impl Modelrow {
         let core = self.core();
         let mut bytes = [0; SECRET_LEN];
         let random = SystemRandom::new().fill(&mut bytes);
-        random.map_err(|_| refused(&SealError::NoKey))?;
+        random.map_err(|_| SealError::NoKey)?;
         let secret = Secret::from(format!("{PREFIX}{}", STANDARD.encode(bytes)));
         let id = Uuid::now_v7();
         let keys = &core.options.secret_keys;
-        let sealed = keys.seal(owner(tenant, id), &secret);
-        let sealed = sealed.map_err(|error| refused(&error))?;
+        let sealed = keys.seal(owner(tenant, id), &secret)?;
         if !core
             .store
             .webhook_secret_put(tenant, id, &sealed, overlap)
@@ -105,27 +109,18 @@ impl Modelrow {
     ///
     /// # Errors
     ///
-    /// [`RunError::NoWebhookSecret`]; [`RunError::Refused`]: it does not open here.
+    /// [`RunError::NoWebhookSecret`]; [`RunError::Sealed`]: it does not open here.
     pub async fn webhook_secret(&self, tenant: Uuid) -> Result<WebhookSecretView, RunError> {
         let core = self.core();
         let secrets = core.store.webhook_secrets(tenant).await?;
         let (current, old) = secrets.split_first().ok_or(RunError::NoWebhookSecret)?;
-        let secret = opened(core, tenant, current).map_err(|error| refused(&error))?;
+        let secret = opened(core, tenant, current)?;
         Ok(WebhookSecretView {
             secret,
             created_at: current.created_at,
             old_until: old.first().and_then(|old| old.expires_at),
         })
     }
-}
-
-fn refused(error: &SealError) -> RunError {
-    let place = Place {
-        source: Some("webhook_secrets".to_owned()),
-        ..Place::default()
-    };
-    let found = Diagnostic::error(error.code(), place, error.to_string(), error.help());
-    RunError::Refused(Diagnostics(vec![found]))
 }
 
 /// Its own row, and no other's.
@@ -143,6 +138,46 @@ pub(crate) fn opened(
 ) -> Result<Secret, SealError> {
     let keys = &core.options.secret_keys;
     keys.open(owner(tenant, secret.id), &secret.sealed)
+}
+
+/// Seals every secret anew that is not sealed under the first key; counted with what was sealed before.
+pub(crate) async fn reseal(core: &Core, mut rotated: Rotated) -> Result<Rotated, RunError> {
+    let keys = &core.options.secret_keys;
+    let mut after = Uuid::nil();
+    loop {
+        let store = &core.store;
+        let rows = store
+            .webhook_secrets_sealed_under_others(&rotated.key, after, BATCH)
+            .await?;
+        let Some((_, last, _)) = rows.last() else {
+            return Ok(rotated);
+        };
+        after = *last;
+        for (tenant, id, sealed) in &rows {
+            let owner = owner(*tenant, *id);
+            let again = keys
+                .open(owner, sealed)
+                .and_then(|text| keys.seal(owner, &text));
+            match again {
+                Ok(sealed) if store.webhook_secret_reseal(*id, &sealed).await? => {
+                    rotated.sealed += 1
+                }
+                Ok(_) => rotated.changed += 1,
+                Err(error) => {
+                    let name = format!("of tenant {tenant}");
+                    rotated.left.push(unopened("webhook secret", &name, &error));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a recorded call asked to be told of its progress.
+pub(crate) fn tells_progress(request: &Value) -> bool {
+    let events = request
+        .pointer("/callback/events")
+        .and_then(Value::as_array);
+    events.is_some_and(|events| events.iter().any(|event| event == PROGRESS))
 }
 
 /// A caller's `callback`, all findings at once. A tenant without a secret has nothing to sign with.

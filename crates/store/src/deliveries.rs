@@ -178,6 +178,54 @@ impl Store {
         Ok(true)
     }
 
+    /// Secrets that are not sealed under this key, by id behind `after`, at most `limit`: whose, which, and as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn webhook_secrets_sealed_under_others(
+        &self,
+        key: &str,
+        after: Uuid,
+        limit: i64,
+    ) -> Result<Vec<(Uuid, Uuid, Sealed)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            select tenant_id, webhook_secret_id, secret from webhook_secrets
+            where sealed_under(secret) <> $1 and webhook_secret_id > $2 order by webhook_secret_id limit $3
+            "#,
+            key,
+            after,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let read = rows
+            .into_iter()
+            .map(|row| (row.tenant_id, row.webhook_secret_id, Sealed(row.secret)));
+        Ok(read.collect())
+    }
+
+    /// Puts the same secret, sealed anew. `false`: it is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn webhook_secret_reseal(
+        &self,
+        id: Uuid,
+        sealed: &Sealed,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "update webhook_secrets set secret = $2 where webhook_secret_id = $1",
+            id,
+            sealed.0
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Writes an attempt down beside what became of its delivery ([`Store::outbox_close`]).
     ///
     /// # Errors
@@ -201,16 +249,25 @@ impl Store {
         Ok(())
     }
 
-    /// A delivery that was claimed and not tried: again after so long, and it counts as no attempt.
+    /// A delivery that was claimed and not tried: again after so long, and it counts as no attempt. `why`: for people.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: its claim ends by itself.
-    pub async fn delivery_put_off(&self, id: Uuid, wait: Duration) -> Result<(), StoreError> {
+    pub async fn delivery_put_off(
+        &self,
+        id: Uuid,
+        wait: Duration,
+        why: Option<&str>,
+    ) -> Result<(), StoreError> {
         sqlx::query!(
-            "update outbox set attempts = attempts - 1, next_at = now() + make_interval(secs => $2) where outbox_id = $1",
+            r#"
+            update outbox set attempts = attempts - 1, next_at = now() + make_interval(secs => $2), last_error = coalesce($3, last_error)
+            where outbox_id = $1
+            "#,
             id,
-            wait.as_secs_f64()
+            wait.as_secs_f64(),
+            why,
         )
         .execute(&self.pool)
         .await?;

@@ -268,7 +268,7 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Progress of runs that somebody watches: one statement a worker and second, without `ver`.
+    /// Progress of runs that somebody watches, or whose caller asked to be told: one statement a worker and second, without `ver`.
     ///
     /// # Errors
     ///
@@ -277,8 +277,18 @@ impl Store {
         let (runs, values): (Vec<Uuid>, Vec<i16>) = progress.iter().copied().unzip();
         sqlx::query!(
             r#"
-            update run_states s set progress = p.v from unnest($1::uuid[], $2::smallint[]) as p (run_id, v)
-            where s.run_id = p.run_id and s.state = 'polling'
+            with p as (
+                select p.run_id, p.v, coalesce(r.request -> 'callback' -> 'events' ? 'run.progress', false) as told
+                from unnest($1::uuid[], $2::smallint[]) as p (run_id, v) join runs r using (run_id)),
+            st as (
+                update run_states s set progress = p.v, event_seq = s.event_seq + case when p.told then 1 else 0 end from p
+                where s.run_id = p.run_id and s.state = 'polling' and s.progress is distinct from p.v
+                returning s.run_id, s.tenant_id, s.event_seq, s.progress, p.told),
+            ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
+                   select run_id, event_seq, tenant_id, 'progress', jsonb_build_object('percent', progress) from st where told)
+            insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
+            select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.progress', r.request -> 'callback' ->> 'url'
+            from st join runs r using (run_id) where st.told and r.request -> 'callback' ->> 'url' is not null
             "#,
             &runs,
             &values,

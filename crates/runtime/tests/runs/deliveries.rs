@@ -427,3 +427,106 @@ async fn without_a_key_no_secret_is_made_and_a_deleted_run_is_told_no_more() {
     );
     assert_eq!(receiver.heard().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_is_told_on_request_only_and_in_its_place_in_the_timeline() {
+    let mut config = quick();
+    config.jobs.run_ms = 600_000;
+    let house = House::with(config, quick_polls).await;
+    let worker = worker(&house).await;
+    secret(&worker).await;
+    let receiver = Receiver::start(vec![]).await;
+    let url = receiver.url("/hook");
+    let curious = RunRequest {
+        callback: Some(json!({"url": url, "events": ["run.progress", "run.succeeded"]})),
+        ..cat()
+    };
+    let (curious, plain) = (
+        worker.run_profile(curious).await.unwrap(),
+        worker.run_profile(told(&receiver)).await.unwrap(),
+    );
+    until("both are polled", || async {
+        let states = [
+            curious.view().await.unwrap().state,
+            plain.view().await.unwrap().state,
+        ];
+        states.iter().all(|state| state == "polling")
+    })
+    .await;
+    house.sim.advance(Duration::from_secs(200));
+    until("its progress is told", || async {
+        !receiver.heard().is_empty()
+    })
+    .await;
+    house.sim.advance_to_completion();
+    assert_eq!(curious.wait().await.unwrap().status, Status::Succeeded);
+    assert_eq!(plain.wait().await.unwrap().status, Status::Succeeded);
+    until("both ends are told", || async {
+        let heard = receiver.heard();
+        heard
+            .iter()
+            .filter(|one| one.json()["type"] == "run.succeeded")
+            .count()
+            == 2
+    })
+    .await;
+    let progress: Vec<Value> = receiver
+        .heard()
+        .iter()
+        .map(Heard::json)
+        .filter(|body| body["type"] == "run.progress")
+        .collect();
+    let of: Vec<&Value> = progress.iter().map(|body| &body["data"]["id"]).collect();
+    assert!(
+        of.iter().all(|id| **id == json!(curious.id())) && !of.is_empty(),
+        "{of:?}"
+    );
+    let timeline = worker
+        .timeline(DEFAULT_TENANT, curious.id(), 0, 99)
+        .await
+        .unwrap();
+    let entry = timeline
+        .iter()
+        .find(|entry| entry.kind == "progress")
+        .unwrap();
+    assert_eq!(progress[0]["seq"], json!(entry.seq));
+    assert!(entry.body["percent"].as_i64().unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotated_key_seals_webhook_secrets_anew_and_callbacks_wait_for_a_process_that_has_it() {
+    let house = House::new(quick()).await;
+    let old = worker(&house).await;
+    let first = secret(&old).await;
+    let receiver = Receiver::start(vec![]).await;
+    house
+        .sql("update credential_limits set paused_until = now() + interval '1 hour'")
+        .await;
+    let run = old.run_profile(told(&receiver)).await.unwrap();
+    old.shutdown(LIMIT).await;
+    let with = |keys: &str| Options {
+        secret_keys: SecretKeys::parse(&Secret::from(keys.to_owned()), "a test").unwrap(),
+        ..house.options()
+    };
+    let (one, two) = (STANDARD.encode([7; 32]), STANDARD.encode([8; 32]));
+    let lacking = Modelrow::start(with(&format!("k2:{two}"))).await.unwrap();
+    lacking.cancel(DEFAULT_TENANT, run.id()).await.unwrap();
+    until("it says what it lacks", || async {
+        let waits = listed(&lacking).await.pop();
+        waits.is_some_and(|one| {
+            one.attempts == 0 && one.last_error.is_some_and(|why| why.contains("k1"))
+        })
+    })
+    .await;
+    lacking.shutdown(LIMIT).await;
+    let both = Modelrow::start(with(&format!("k2:{two},k1:{one}")))
+        .await
+        .unwrap();
+    let rotated = both.credentials_rotate().await.unwrap();
+    assert_eq!((rotated.sealed, rotated.left.len()), (1, 0));
+    both.shutdown(LIMIT).await;
+    house.sql("update outbox set next_at = now()").await;
+    let rotated = Modelrow::start(with(&format!("k2:{two}"))).await.unwrap();
+    all_delivered(&rotated, 1).await;
+    assert!(verifies(&receiver.heard()[0], &first));
+}

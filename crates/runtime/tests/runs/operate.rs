@@ -540,7 +540,7 @@ async fn a_run_whose_media_are_read_first_is_not_sent_under_the_brake() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_tells_how_busy_and_how_late_it_is_with_the_renewal_of_its_lease() {
     let mut config = quick();
-    config.jobs.run_ms = 1_500;
+    config.jobs.run_ms = 600_000;
     let house = House::with(config, quick_polls).await;
     let desk = taker(&house).await;
     let nobody = desk.fleet().await.unwrap();
@@ -559,6 +559,7 @@ async fn a_worker_tells_how_busy_and_how_late_it_is_with_the_renewal_of_its_leas
     })
     .await;
     assert_eq!(desk.fleet().await.unwrap().runs["polling"], 1);
+    house.sim.advance_to_completion();
     assert_eq!(run.wait().await.unwrap().status, Status::Succeeded);
     until("its end and its file are told", || async {
         let fleet = desk.fleet().await.unwrap();
