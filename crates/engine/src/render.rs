@@ -264,19 +264,18 @@ impl Renderer<'_> {
             .tree
             .eval(self.scope)
             .map_err(|error| unread(&error))?;
-        let Some(mut rendered) = rendered else {
-            return Ok(None);
+        let member = token.and_then(|token| match &token.place.place {
+            TokenPlace::Body(name) => Some((name, token.token)),
+            TokenPlace::Header(_) => None,
+        });
+        let mut rendered = match (rendered, &member) {
+            (Some(rendered), _) => rendered,
+            // The token is all that is left of it.
+            (None, Some(_)) => Rendered::Object(Vec::new()),
+            (None, None) => return Ok(None),
         };
-        if let Some(Token {
-            place:
-                Idempotency {
-                    place: TokenPlace::Body(name),
-                    ..
-                },
-            token,
-        }) = token
-        {
-            body::put_member(&mut rendered, name, Value::String(token.to_string()));
+        if let Some((name, token)) = member {
+            body::put_token(&mut rendered, name, Value::String(token.to_string()))?;
         }
         let body = match template.kind {
             BodyKind::Json => body::json(rendered),

@@ -276,3 +276,37 @@ fn the_submit_sends_the_transport_the_template_over_its_body_and_over_that_the_f
         assert_eq!(found, Vec::<String>::new(), "{params}");
     }
 }
+
+#[test]
+#[rustfmt::skip]
+fn the_token_of_the_run_stands_in_the_header_or_the_body_that_the_profile_names_or_nothing_is_sent() {
+    const TOKEN: &str = "00000000-0000-7000-8000-000000000001";
+    let sent = |request: Value| {
+        let mut all = json!({"method": "POST", "url": "https://api.acme.ai/v1/make"});
+        merge(&mut all, &request);
+        Some(json!([{"request": all, "answer": {"body": {}}}]))
+    };
+    let cases = [
+        // where the provider takes it                      the transport                               what is sent; none: refused before
+        (json!({"header": "Idempotency-Key"}),              json!({"body": {"q": 1}}),                  sent(json!({"headers": {"idempotency-key": TOKEN}, "body": {"q": 1}}))),
+        (json!({"header": "Idempotency-Key"}),              json!({}),                                  sent(json!({"headers": {"idempotency-key": TOKEN}}))),
+        (json!({"body": "clientToken"}),                    json!({"body": {"q": 1}}),                  sent(json!({"body": {"q": 1, "clientToken": TOKEN}}))),
+        (json!({"body": "clientToken"}),                    json!({"body": {"q": "{{params_gone}}"}}),  sent(json!({"body": {"clientToken": TOKEN}}))),
+        (json!({"body": "clientToken"}),                    json!({"body": {"$merge": [{"q": 1}]}}),    sent(json!({"body": {"q": 1, "clientToken": TOKEN}}))),
+        // A list has no member that it could be.
+        (json!({"body": "clientToken"}),                    json!({"body": {"$when": {"present": "model"}, "$then": [1]}}), None),
+    ];
+    for (place, transport, exchanges) in cases {
+        let mut rows = bundle(&json!({"transport": {"idempotency": place}, "response_mapping": {"output": {"made": true}}}));
+        let own = &mut rows["profiles"][0]["transport"];
+        for (name, value) in transport.as_object().unwrap() {
+            own[name] = value.clone();
+        }
+        let (exchanges, expect) = match exchanges {
+            Some(exchanges) => (exchanges, json!({"output": {"made": true}})),
+            None => (json!([]), json!({"error": {"code": "R122"}})),
+        };
+        let found = differences(&rows, &json!({}), &exchanges, &expect);
+        assert_eq!(found, Vec::<String>::new(), "{place} {transport}");
+    }
+}

@@ -29,8 +29,8 @@ impl Body {
     }
 }
 
-/// Puts a member into the body's root.
-pub(super) fn put_member(rendered: &mut Rendered, name: &str, value: Value) {
+/// Puts our token into the body's root. Where it has no place nothing may be sent: a second send would be paid for.
+pub(super) fn put_token(rendered: &mut Rendered, name: &str, value: Value) -> Result<(), Fault> {
     match rendered {
         Rendered::Value(Value::Object(members)) => {
             members.insert(name.to_owned(), value);
@@ -39,8 +39,12 @@ pub(super) fn put_member(rendered: &mut Rendered, name: &str, value: Value) {
             members.retain(|(have, _)| have != name);
             members.push((name.to_owned(), Rendered::Value(value)));
         }
-        _ => {}
+        _ => {
+            let message = format!("the body is no object, so that `{name}` has no place in it");
+            return Err(bad(message));
+        }
     }
+    Ok(())
 }
 
 pub(super) fn json(rendered: Rendered) -> Result<Body, Fault> {

@@ -310,6 +310,29 @@ fn a_fallback_runs_after_the_classes_of_the_page_or_those_that_the_rule_lists() 
 }
 
 #[test]
+#[rustfmt::skip]
+fn only_what_is_active_serves() {
+    type Change = fn(&mut Rows);
+    let cases: [(&str, Change, Result<&str, Code>); 7] = [
+        // what is put away                     chosen for `a-1`, or why nothing is
+        ("nothing",                             |_| (),                                               Ok("new")),
+        ("the latest profile",                  |rows| rows.profiles[1].is_active = false,            Ok("old")),
+        ("the model",                           |rows| rows.models[0].status = "disabled".into(),     Err(Code::C131)),
+        ("a model that is only advised against", |rows| rows.models[0].status = "deprecated".into(),  Ok("new")),
+        ("the provider",                        |rows| rows.providers[0].status = "disabled".into(),  Err(Code::C130)),
+        ("every profile",                       |rows| rows.profiles.iter_mut().for_each(|row| row.is_active = false), Err(Code::C130)),
+        ("a model's profiles",                  |rows| rows.profiles.iter_mut().take(3).for_each(|row| row.is_active = false), Err(Code::C131)),
+    ];
+    for (why, change, want) in cases {
+        let mut rows = rows();
+        change(&mut rows);
+        let got = choose(&compile_rows(&rows), &ask(Some("a-1"), None, None));
+        let got = got.map(|choice| choice.revision.profile_key.clone()).map_err(|found| found.0[0].code);
+        assert_eq!(got.as_deref().map_err(|code| *code), want, "{why}");
+    }
+}
+
+#[test]
 fn a_bad_row_refuses_its_own_profile_and_no_other() {
     let mut rows = rows();
     rows.profiles[1].transport = json!({ "path": "/videos", "misspelt": 1 });

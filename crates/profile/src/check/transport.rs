@@ -283,7 +283,10 @@ fn idempotency(transport: &Fields<'_>, cx: &Context<'_>) -> Option<Idempotency> 
     let retention_s = bounds::RETENTION_S.read(&fields, cx.sink);
     let place = match (header, body) {
         (Some(header), None) => Some(TokenPlace::Header(header)),
-        (None, Some(body)) => Some(TokenPlace::Body(body)),
+        (None, Some(member)) => {
+            takes_members(transport, &member, &fields.place("body"), cx);
+            Some(TokenPlace::Body(member))
+        }
         _ => {
             cx.sink.error(
                 Code::P404,
@@ -299,6 +302,28 @@ fn idempotency(transport: &Fields<'_>, cx: &Context<'_>) -> Option<Idempotency> 
         place: place?,
         retention_s,
     })
+}
+
+/// A token in the body needs a body that has members: one that is not sent makes no second send safe. What is not known
+/// before it is made is looked at then.
+fn takes_members(transport: &Fields<'_>, member: &str, at: &Place, cx: &Context<'_>) {
+    let binary = transport.raw("kind").and_then(Value::as_str) == Some("http_binary");
+    let has_members = match transport.raw("body") {
+        Some(Value::Object(members)) => !["$file", "$each", "$json"]
+            .iter()
+            .any(|directive| members.contains_key(*directive)),
+        Some(Value::String(_)) => true,
+        _ => false,
+    };
+    if has_members && !binary {
+        return;
+    }
+    cx.sink.error(
+        Code::P404,
+        at,
+        format!("the submit's body has no members, so that `{member}` would not be sent"),
+        "give the transport a `body` that is an object, or put the token into a `header`",
+    );
 }
 
 /// Reads `retry`, the conventions' under the transport's.

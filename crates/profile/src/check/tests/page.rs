@@ -169,3 +169,21 @@ fn a_limit_a_default_and_a_fact_of_supports_say_no_more_than_they_do() {
         "other names are only facts"
     );
 }
+
+#[test]
+#[rustfmt::skip]
+fn errors_are_merged_over_the_conventions_and_tried_in_the_order_of_the_table() {
+    let revision = compiled(&[
+        ("/provider/conventions/errors", json!({"overloaded": ["busy"], "moderated": ["unsafe"], "billing": ["quota"], "message_path": "said"})),
+        ("/profiles/0/response_mapping/errors", json!({"billing": null, "transient": ["hiccup"], "overloaded": ["full"]})),
+    ]);
+    let errors = &revision.errors;
+    let shown = |matches: &[Match]| {
+        let text = |one: &Match| match one { Match::Value(value) => value.as_str().unwrap_or_default().to_owned(), Match::Condition(_) => String::new() };
+        matches.iter().map(text).collect::<Vec<_>>().join(" ")
+    };
+    let classes: Vec<_> = errors.classes.iter().map(|(class, matches)| (format!("{class:?}"), shown(matches))).collect();
+    let want = [("Moderated", "unsafe"), ("Overloaded", "full"), ("Transient", "hiccup")];
+    assert_eq!(classes, want.map(|(class, words)| (class.to_owned(), words.to_owned())));
+    assert_eq!(errors.message.source(), "said");
+}
