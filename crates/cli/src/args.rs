@@ -4,11 +4,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod call;
 mod callbacks;
 mod credentials;
 mod pause;
 mod runs;
 
+pub(crate) use call::*;
 pub(crate) use callbacks::*;
 pub(crate) use credentials::*;
 pub(crate) use pause::*;
@@ -171,34 +173,6 @@ pub(crate) struct DemoArgs {
 }
 
 /// What is asked of a profile.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct CallArgs {
-    /// What to make: video, image, audio, chat, …
-    #[arg(long, default_value = "video")]
-    pub(crate) purpose: String,
-    /// Only profiles of this provider
-    #[arg(long)]
-    pub(crate) provider: Option<String>,
-    /// The API's model id; the purpose's default model without it
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// One profile by its key
-    #[arg(long, value_name = "KEY")]
-    pub(crate) profile: Option<String>,
-    /// The text the job is made from
-    #[arg(long)]
-    pub(crate) prompt: Option<String>,
-    /// An option of the model, `name=value`; JSON values keep their type
-    #[arg(long = "param", value_name = "NAME=VALUE")]
-    pub(crate) params: Vec<String>,
-    /// A file or address for an input of the model, `name=cat.png`
-    #[arg(long = "input", value_name = "NAME=FILE|URL")]
-    pub(crate) inputs: Vec<String>,
-    /// A free value for templates, `name=value`
-    #[arg(long = "context", value_name = "NAME=VALUE")]
-    pub(crate) context: Vec<String>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]

@@ -20,11 +20,18 @@ const MAX_INPUT: u64 = 1 << 30;
 pub(crate) fn call(args: &CallArgs) -> Result<Call, Stop> {
     let mut call = Call {
         prompt: args.prompt.clone(),
+        language: args.language.clone(),
+        max_tokens: args.max_tokens,
         ..Call::default()
     };
     call.params = values("--param", &args.params)?;
     call.context = values("--context", &args.context)?;
     Ok(call)
+}
+
+/// The caller's own values.
+pub(crate) fn metadata(args: &CallArgs) -> Result<Map<String, Value>, Stop> {
+    values("--metadata", &args.metadata)
 }
 
 /// The media that `--input` names, each read from its file; addresses are

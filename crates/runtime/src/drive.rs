@@ -345,7 +345,11 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
     if !matches!(live.state, State::Polling | State::Fetching) {
         return failed(core, live, fault).await;
     }
-    let fallback = fallback::after(core, (live.run, &live.revision), fault).await?;
+    // A run whose files are being fetched asks the poll again first: only from there does it go on.
+    let fallback = match live.state {
+        State::Polling => fallback::after(core, (live.run, &live.revision), fault).await?,
+        _ => None,
+    };
     let failed = JobFailed {
         run_id: live.run,
         n: live.n,

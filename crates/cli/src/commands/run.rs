@@ -30,6 +30,8 @@ pub(crate) fn request(args: &CallArgs) -> Result<RunRequest, Stop> {
     request.provider.clone_from(&args.provider);
     request.model.clone_from(&args.model);
     request.profile_key.clone_from(&args.profile);
+    request.feature.clone_from(&args.feature);
+    request.metadata = params::metadata(args)?;
     request.call = params::call(args)?;
     request.media = params::media(&args.inputs)?;
     Ok(request)
