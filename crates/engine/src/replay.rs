@@ -153,7 +153,7 @@ fn prepare(case: &Case, catalogue: &Compiled) -> Result<Setting, Diagnostics> {
         identity: RunIdentity {
             run_id: Uuid::from_u128(RUN_ID),
             token: attempt_token(1),
-            callback_url: None,
+            callback_url: case.callback_url.clone(),
         },
         secrets: Arc::new(placeholders(&revision)),
         media: Arc::new(media),

@@ -125,6 +125,7 @@ impl Answers<'_> {
                 },
             },
             batched_with: Vec::new(),
+            callback_url: None,
             exchanges: self.answers.into_iter().map(exchange).collect(),
             expect: CaseExpect::default(),
         };

@@ -23,6 +23,8 @@ pub struct Case {
     pub input: CaseInput,
     /// Ids of other jobs that are polled with this one, in one request.
     pub batched_with: Vec<String>,
+    /// Our address for callbacks; absent: we cannot be reached.
+    pub callback_url: Option<String>,
     /// In the order in which they happen, all of them.
     pub exchanges: Vec<CaseExchange>,
     /// What must come of it.
@@ -177,6 +179,7 @@ fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
     let at_ms = start(&fields, sink);
     let input = needed(&fields, "input").and_then(|input| call(&input, sink));
     let others = fields.texts("batched_with").unwrap_or_default();
+    let callback_url = fields.text("callback_url").map(str::to_owned);
     let list_at = fields.place("exchanges");
     if fields.raw("exchanges").is_none() {
         fields.missing("exchanges");
@@ -195,6 +198,7 @@ fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
         at_ms,
         input: input?,
         batched_with: others.into_iter().map(str::to_owned).collect(),
+        callback_url,
         exchanges,
         expect: expect?,
     })

@@ -8,7 +8,7 @@ pub(super) fn schema() -> Value {
     object(
         &["input", "exchanges", "expect"],
         json!({
-            "why": text(), "at": text(), "input": input(), "batched_with": list(&text()), "exchanges": list(&exchange()), "expect": expect(),
+            "why": text(), "at": text(), "input": input(), "batched_with": list(&text()), "callback_url": text(), "exchanges": list(&exchange()), "expect": expect(),
         }),
     )
 }

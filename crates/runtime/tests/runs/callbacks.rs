@@ -1,11 +1,18 @@
 //! Callbacks of providers: what they make us do, and what they can never do.
 
 use crate::house::{House, KEY, LIMIT, bundle, cat, until};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use runtime::{Callback, Heard, Modelrow, Options, RunHandle, Status};
 use serde_json::{Value, json};
 use simulator::{Action, Config, Cut, Operation, Rule, signature};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::{DEFAULT_TENANT, SYSTEM_TENANT};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 /// No test lives so long: what is asked sooner was asked because of a callback.
 const INTERVAL_MS: u64 = 600_000;
@@ -450,4 +457,84 @@ async fn where_we_cannot_be_reached_no_address_is_given_away_and_a_token_that_is
         );
     }
     assert_eq!(receipts(&house, "true").await, 0);
+}
+
+/// Serves a key set, and counts how often it is asked for.
+async fn key_server(public: &[u8]) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/keys.json", listener.local_addr().unwrap());
+    let x = URL_SAFE_NO_PAD.encode(public);
+    let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}).to_string();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let serving = async move {
+        loop {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut head = [0; 4_096];
+            let read = tcp.read(&mut head).await.unwrap();
+            assert!(
+                !String::from_utf8_lossy(&head[..read])
+                    .to_lowercase()
+                    .contains("authorization"),
+                "credentials are not for key sets"
+            );
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{set}",
+                set.len()
+            );
+            tcp.write_all(answer.as_bytes()).await.unwrap();
+        }
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the runtime of the test"
+    )]
+    drop(tokio::spawn(serving));
+    (url, asked)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_set_is_fetched_once_however_many_callbacks_it_does_not_fit() {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let other = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
+    let (url, asked) = key_server(pair.public_key().as_ref()).await;
+    let webhook = json!({"job_id_path": "data.id", "verify": {"kind": "ed25519_jwks", "jwks_url": url,
+        "header": "X-Signature", "encoding": "base64", "signed": "{{header.x-time}}.{{body}}", "timestamp_header": "X-Time"}});
+    let mut bundle = called_back(&webhook, None);
+    bundle["provider"]["egress"] =
+        json!({"credential_hosts": ["127.0.0.1"], "allow_http": true, "allow_private": true});
+    let (house, modelrow) = started(House::of(patient(), bundle).await).await;
+    let (run, job) = accepted(&house, &modelrow).await;
+    let callback = |pair: &Ed25519KeyPair, kind: &str| {
+        let (body, now) = (about(&job, kind).to_string(), now_s());
+        let signature = pair.sign(format!("{now}.{body}").as_bytes());
+        Callback {
+            headers: vec![
+                ("x-time".into(), now.to_string()),
+                ("x-signature".into(), STANDARD.encode(signature.as_ref())),
+            ],
+            body: body.into(),
+        }
+    };
+    for n in 0..5 {
+        send(
+            &modelrow,
+            &address(&house, 0),
+            &callback(&other, &n.to_string()),
+        )
+        .await;
+    }
+    applied(&house, 5).await;
+    assert_eq!((polls(&house), receipts(&house, "verified").await), (0, 0));
+    house.sim.advance_to_completion();
+    send(
+        &modelrow,
+        &address(&house, 0),
+        &callback(&pair, "video.completed"),
+    )
+    .await;
+    assert_eq!(ended(&run, &modelrow).await.status, Status::Succeeded);
+    assert_eq!(receipts(&house, "verified").await, 1);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }

@@ -28,6 +28,9 @@ pub(super) struct Case {
     /// Other jobs that one request asks for, too: the request itself is among the exchanges.
     #[serde(default, rename = "batched_with")]
     _batched_with: Vec<String>,
+    /// The address that a request gives away is among the exchanges, too.
+    #[serde(default, rename = "callback_url")]
+    _callback_url: Option<String>,
     pub(super) exchanges: Vec<Exchange>,
     #[serde(default, rename = "expect")]
     _expect: Value,
