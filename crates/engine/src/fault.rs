@@ -204,6 +204,16 @@ pub struct Fault {
     pub details: Box<[String]>,
 }
 
+/// Classes that may be over when it is asked again.
+pub(crate) const PASSING: &[Class] = &[
+    Class::RateLimited,
+    Class::Overloaded,
+    Class::Transient,
+    Class::UnknownOutcome,
+];
+/// Classes that somebody has to mend at the provider.
+pub(crate) const OF_THE_ACCOUNT: &[Class] = &[Class::Authentication, Class::Billing];
+
 impl Fault {
     /// A failure of that kind, with the kind's own remedy.
     #[must_use]
@@ -256,6 +266,11 @@ impl Fault {
     #[must_use]
     pub fn class_word(&self) -> &'static str {
         self.class().map_or(self.kind.word(), class_word)
+    }
+
+    /// Whether it says nothing of what was asked for: it passes by itself, or with the account.
+    pub(crate) fn passes(&self) -> bool {
+        self.is_any(PASSING) || self.is_any(OF_THE_ACCOUNT)
     }
 
     /// Whether the failure is one of these classes.

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::request::{Drawn, Received};
 use crate::wait;
 use crate::webhook::Callback;
-use profile::revision::{Class, Exchange, JobState, Poll, Revision};
+use profile::revision::{Exchange, JobState, Poll, Revision};
 
 /// Jobs that callbacks name for one run; more are not asked about.
 const NAMED_MAX: usize = 16;
@@ -220,7 +220,7 @@ impl Flow {
             None => {}
         }
         if let Some(failure) = judge.failure(whole, &exchange.ok_status, moment.now_ms)? {
-            return Ok(match failure.fault.is_any(PASSES) {
+            return Ok(match failure.fault.passes() {
                 true => Answers::Later(failure.hint_ms),
                 false => Answers::No,
             });
@@ -231,16 +231,6 @@ impl Flow {
         })
     }
 }
-
-/// Failures that say nothing of the job.
-const PASSES: &[Class] = &[
-    Class::RateLimited,
-    Class::Overloaded,
-    Class::Transient,
-    Class::UnknownOutcome,
-    Class::Authentication,
-    Class::Billing,
-];
 
 fn first_poll(revision: &Revision) -> Option<(&Exchange, &Poll)> {
     let mut steps = revision.workflow.steps.iter();

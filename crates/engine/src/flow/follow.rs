@@ -4,7 +4,7 @@ use super::machine::{At, Cancel, Moment, poll_of};
 use super::record::Seen;
 use super::{Ending, Flow, Pending, Verdict, Why};
 use crate::answer::{Failure, progress, selected};
-use crate::fault::{Fault, Kind, bounded_to};
+use crate::fault::{Fault, Kind, OF_THE_ACCOUNT, PASSING, bounded_to};
 use crate::request::Received;
 use crate::wait::{self, Pace};
 use profile::lang::View;
@@ -265,7 +265,7 @@ impl Flow {
             _ => {}
         }
         self.poll_later(poll, hint_ms, moment);
-        if fault.is_any(&[Class::Authentication, Class::Billing]) {
+        if fault.is_any(OF_THE_ACCOUNT) {
             self.wait = self.wait.map(|(until_ms, _)| (until_ms, Why::Credential));
             return Verdict::CredentialRefused(fault);
         }
@@ -411,14 +411,8 @@ impl Flow {
         hint_ms: Option<u64>,
         moment: Moment,
     ) -> Verdict {
-        let passes = [
-            Class::RateLimited,
-            Class::Overloaded,
-            Class::Transient,
-            Class::UnknownOutcome,
-        ];
         let retry = self.setting.revision.retry;
-        if fault.is_any(&passes) && self.tries < retry.max {
+        if fault.is_any(PASSING) && self.tries < retry.max {
             let ms = hint_ms.unwrap_or_else(|| wait::backoff(&retry, self.tries, moment.random));
             self.tries += 1;
             self.wait = Some((wait::at(moment.now_ms, ms), Why::Backoff));

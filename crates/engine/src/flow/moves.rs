@@ -3,7 +3,7 @@
 use super::machine::{At, Flow, Moment, poll_of};
 use super::record::Seen;
 use super::{Action, Ending, Phase, Verdict, Why};
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Kind, OF_THE_ACCOUNT, PASSING};
 use crate::output;
 use crate::request::{Drawn, Request};
 use crate::wait::{self, Pace};
@@ -108,11 +108,8 @@ impl Flow {
     ) -> Verdict {
         let paid = self.accepted_at_ms.is_some() && matches!(self.at, At::Step(_));
         let alive = paid && moment.now_ms < self.give_up_at_ms();
-        let passes = matches!(
-            class,
-            Some(Class::RateLimited | Class::Overloaded | Class::Transient | Class::UnknownOutcome)
-        );
-        let account = matches!(class, Some(Class::Authentication | Class::Billing));
+        let is_of = |classes: &[Class]| class.is_some_and(|class| classes.contains(&class));
+        let (passes, account) = (is_of(PASSING), is_of(OF_THE_ACCOUNT));
         let retry = &self.setting.revision.retry;
         if passes && (self.tries < retry.max || alive) || account && alive {
             let ms = hint_ms.unwrap_or_else(|| wait::backoff(retry, self.tries, moment.random));

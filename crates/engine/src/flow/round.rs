@@ -128,7 +128,7 @@ impl Flow {
         };
         let whole = answer.view();
         if let Some(failure) = judge.failure(whole, &batch.exchange.ok_status, moment.now_ms)? {
-            return Ok(if passes(&failure.fault) {
+            return Ok(if failure.fault.passes() {
                 Word::Nothing(failure.fault, failure.hint_ms)
             } else {
                 Word::Silent
@@ -155,18 +155,6 @@ fn with_hint(answer: &Answer, hint_ms: Option<u64>) -> Vec<(String, String)> {
         headers.push(("retry-after-ms".to_owned(), ms.to_string()));
     }
     headers
-}
-
-/// What passes by itself or with the account says nothing against the request for many.
-fn passes(fault: &Fault) -> bool {
-    fault.is_any(&[
-        Class::RateLimited,
-        Class::Overloaded,
-        Class::Transient,
-        Class::UnknownOutcome,
-        Class::Authentication,
-        Class::Billing,
-    ])
 }
 
 fn batch_of(step: &Step) -> Option<(&Poll, &Batch)> {
