@@ -22,5 +22,15 @@ create table pauses (
 );
 grant select, insert, update, delete on pauses to modelrow_worker;
 
+-- Whether a pause covers submits with this credential; with a tenant, also whether one covers that tenant.
+create function is_paused(of_credential uuid, of_tenant uuid) returns boolean language sql stable as $$
+    select exists (
+        select 1 from pauses p
+        where (p.credential_id is null or p.credential_id = of_credential)
+          and (p.tenant_id is null or p.tenant_id = of_tenant)
+          and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
+               join ai_providers i on i.id = k.provider_id where k.id = of_credential)))
+$$;
+
 -- How late and how busy a worker is; written with the renewal of its lease, so that it costs no write of its own.
 alter table workers add column report jsonb;

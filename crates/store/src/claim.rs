@@ -82,9 +82,7 @@ impl Store {
             select c.credential_id, c.last_tenant from credential_limits c
             where c.credential_id = $2 and coalesce(c.paused_until <= now(), true)
               and exists (select 1 from workers where worker_id = $1 and expires_at > now())
-              and not exists (select 1 from pauses p where p.tenant_id is null and (p.credential_id is null or p.credential_id = c.credential_id)
-                              and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
-                                   join ai_providers i on i.id = k.provider_id where k.id = c.credential_id)))
+              and not is_paused(c.credential_id, null)
               and not exists (select 1 from database_identity d, database_identity_now() i
                               where (i.timeline <> 'unknown' and i.timeline <> d.timeline)
                                  or (i.system_identifier <> 'unknown' and i.system_identifier <> d.system_identifier))
@@ -113,9 +111,7 @@ impl Store {
             r#"
             select c.credential_id from credential_limits c
             where coalesce(c.paused_until <= now(), true)
-              and not exists (select 1 from pauses p where p.tenant_id is null and (p.credential_id is null or p.credential_id = c.credential_id)
-                              and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
-                                   join ai_providers i on i.id = k.provider_id where k.id = c.credential_id)))
+              and not is_paused(c.credential_id, null)
               and exists (select 1 from run_states q where q.credential_id = c.credential_id and q.state = 'queued'
                           and not q.held and q.not_before <= now())
             "#
@@ -406,11 +402,7 @@ impl Store {
         };
         let mine = sqlx::query_scalar!(
             r#"
-            select s.held or exists (
-                select 1 from pauses p where (p.credential_id is null or p.credential_id = s.credential_id)
-                  and (p.tenant_id is null or p.tenant_id = s.tenant_id)
-                  and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
-                       join ai_providers i on i.id = k.provider_id where k.id = s.credential_id))) as "braked!"
+            select s.held or is_paused(s.credential_id, s.tenant_id) as "braked!"
             from run_states s where s.run_id = $1 and s.worker_id = $2 and s.state = 'preparing'
               and exists (select 1 from workers where worker_id = $2 and expires_at > now())
               and not exists (select 1 from database_identity d, database_identity_now() i

@@ -225,10 +225,7 @@ impl Store {
             r#"
             with st as (
                 select s.run_id from run_states s where s.run_id = $1 and s.attempt = $2 and s.state = 'submit_unknown' and not s.held
-                  and not exists (select 1 from pauses p where (p.credential_id is null or p.credential_id = s.credential_id)
-                                  and (p.tenant_id is null or p.tenant_id = s.tenant_id)
-                                  and (p.provider is null or p.provider = (select i.slug from provider_api_credentials k
-                                       join ai_providers i on i.id = k.provider_id where k.id = s.credential_id)))
+                  and not is_paused(s.credential_id, s.tenant_id)
                 for update)
             update submit_attempts a set replays = replays + 1 from st
             where a.run_id = st.run_id and a.n = $2 and outcome = 'unknown' and sent_at > now() - make_interval(secs => $3)

@@ -189,14 +189,7 @@ impl Store {
     /// [`StoreError::Unreachable`].
     pub async fn run_is_braked(&self, run: Uuid) -> Result<bool, StoreError> {
         let braked = sqlx::query_scalar!(
-            r#"
-            select s.held or exists (
-                select 1 from pauses p
-                where (p.credential_id is null or p.credential_id = s.credential_id) and (p.tenant_id is null or p.tenant_id = s.tenant_id)
-                  and (p.provider is null or p.provider = i.slug)) as "braked!"
-            from run_states s join provider_api_credentials k on k.id = s.credential_id join ai_providers i on i.id = k.provider_id
-            where s.run_id = $1
-            "#,
+            r#"select s.held or is_paused(s.credential_id, s.tenant_id) as "braked!" from run_states s where s.run_id = $1"#,
             run,
         )
         .fetch_optional(&self.pool)

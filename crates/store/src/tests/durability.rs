@@ -488,12 +488,7 @@ async fn after_a_rewind_nothing_is_sent_again_by_itself() {
         None,
         "noticed once"
     );
-    let mut claim = house
-        .store
-        .claim(a, house.credential)
-        .await
-        .unwrap()
-        .unwrap();
+    let mut claim = house.claim(a).await;
     assert!(claim.pick(10).await.unwrap().is_empty());
     drop(claim);
     let note = json!({"reason": "checked", "by": "ann"});

@@ -182,12 +182,7 @@ async fn after_a_step_before_the_submit_the_fallback_is_queued_too() {
     let house = house().await;
     let (a, _lease, _) = house.worker(10).await;
     let run = house.queue(1).await;
-    let mut claim = house
-        .store
-        .claim(a, house.credential)
-        .await
-        .unwrap()
-        .unwrap();
+    let mut claim = house.claim(a).await;
     claim.pick(9).await.unwrap();
     claim.prepare(&[run]).await.unwrap();
     claim.commit().await.unwrap();

@@ -1,6 +1,6 @@
 //! A database of one test, with a tenant, a provider, a credential, a revision.
 
-use crate::claim::Intent;
+use crate::claim::{Claim, Intent};
 use crate::embedded::testing::{TestDatabase, server};
 use crate::facts::{Accepted, Closed, ClosedHow, Then};
 use crate::runs::{Inserted, NewRun};
@@ -47,6 +47,12 @@ pub(super) struct House {
 }
 
 impl House {
+    /// A claim on the credential by that worker, opened.
+    pub(super) async fn claim(&self, worker: Uuid) -> Claim {
+        let claim = self.store.claim(worker, self.credential).await;
+        claim.unwrap().unwrap()
+    }
+
     pub(super) async fn new() -> Self {
         let database = database().await;
         let options = ConnectOptions {

@@ -89,12 +89,7 @@ async fn a_paused_tenant_hides_nobody_behind_it() {
     let (a, _lease, _) = house.worker(10).await;
     let paused = Paused::Tenant(house.tenant);
     house.store.pause(&paused, "why", "ann").await.unwrap();
-    let mut claim = house
-        .store
-        .claim(a, house.credential)
-        .await
-        .unwrap()
-        .unwrap();
+    let mut claim = house.claim(a).await;
     let picked = claim.pick(1).await.unwrap();
     assert_eq!(picked[0].tenant_id, NEIGHBOUR);
 }
@@ -113,12 +108,7 @@ async fn a_run_that_prepares_when_the_brake_is_pulled_is_queued_again_and_not_se
         None,
     ];
     for what in why {
-        let mut claim = house
-            .store
-            .claim(a, house.credential)
-            .await
-            .unwrap()
-            .unwrap();
+        let mut claim = house.claim(a).await;
         assert_eq!(claim.prepare(&[run]).await.unwrap().len(), 1);
         claim.commit().await.unwrap();
         match &what {

@@ -158,12 +158,7 @@ async fn tenants_take_turns_and_one_over_its_limit_hides_nobody() {
     let mut other = house.call(9, None);
     other.tenant_id = Uuid::from_u128(9);
     house.store.run_insert(&other).await.unwrap();
-    let mut claim = house
-        .store
-        .claim(a, house.credential)
-        .await
-        .unwrap()
-        .unwrap();
+    let mut claim = house.claim(a).await;
     let mut picked: Vec<_> = claim
         .pick(10)
         .await
