@@ -148,15 +148,7 @@ pub fn read_base64(text: &[u8]) -> Option<Vec<u8>> {
 /// Reads pairs of hexadecimal digits.
 #[must_use]
 pub fn read_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim().as_bytes();
-    let pair = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok().filter(|_| pair.len() == 2)?;
-        text.bytes()
-            .all(|byte| byte.is_ascii_hexdigit())
-            .then_some(())?;
-        u8::from_str_radix(text, 16).ok()
-    };
-    digits.chunks(2).map(pair).collect()
+    hex::decode(text.trim()).ok()
 }
 
 #[cfg(test)]

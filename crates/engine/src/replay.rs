@@ -470,7 +470,7 @@ fn facts(task: &FileTask, content_type: String, bytes: &Bytes) -> ArtifactFacts 
         url: format!("artifact:{}/{}", task.artifact, task.idx),
         content_type,
         bytes: bytes.len() as u64,
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex::encode(digest),
         filename: task.filename.clone(),
         data_url,
     }

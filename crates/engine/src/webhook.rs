@@ -207,12 +207,11 @@ fn signed(signature: &Signature, callback: &Callback) -> Option<String> {
             headers.insert(name.clone(), json!(value));
         }
     }
-    let digest = Sha256::digest(&callback.body);
-    let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(&callback.body));
     let mut scope = Scope::new(Draws::new(0, Uuid::nil()));
     scope.set(Root::Header, Value::Object(headers));
     scope.set(Root::Body, Value::String(body.to_owned()));
-    scope.set(Root::BodySha256, Value::String(hex));
+    scope.set(Root::BodySha256, Value::String(digest));
     signature.signed.eval_text(&scope).ok()?
 }
 
@@ -220,18 +219,8 @@ fn bytes_of(signature: &Signature, text: &str) -> Option<Vec<u8>> {
     let text = text.strip_prefix(signature.prefix.as_str())?;
     match signature.encoding {
         Encoding::Base64 => STANDARD.decode(text).ok(),
-        Encoding::Hex => hex_bytes(text),
+        Encoding::Hex => hex::decode(text).ok(),
     }
-}
-
-fn hex_bytes(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| {
-        let both = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
-        let text = std::str::from_utf8(pair).ok().filter(|_| both)?;
-        u8::from_str_radix(text, 16).ok()
-    };
-    digits.map(byte).collect()
 }
 
 /// Whether these bytes are the signature. In constant time.

@@ -191,7 +191,7 @@ impl Catalogue {
         row: &RevisionRow,
         owner: Option<Uuid>,
     ) -> Result<Arc<Revision>, RevisionError> {
-        let unreadable = || RevisionError::Unreadable(hex(&row.revision_id));
+        let unreadable = || RevisionError::Unreadable(hex::encode(&row.revision_id));
         let revision = compile_content(&row.content).map_err(|_| unreadable())?;
         let revision = Arc::new(Revision {
             provider_tenant: owner,
@@ -212,7 +212,7 @@ impl Catalogue {
             return Ok(revision);
         }
         let row = store.revision(id).await?;
-        let row = row.ok_or_else(|| RevisionError::Unreadable(hex(id)))?;
+        let row = row.ok_or_else(|| RevisionError::Unreadable(hex::encode(id)))?;
         self.compile(&row, None)
     }
 
@@ -306,16 +306,6 @@ fn row_of(revision: &Revision) -> RevisionRow {
 
 pub(crate) fn language() -> i32 {
     i32::try_from(profile::rows::LANGUAGE).unwrap_or(i32::MAX)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 impl Snapshot {

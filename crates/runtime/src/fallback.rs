@@ -1,7 +1,7 @@
 //! The fallback of a routing rule: understood when the run is made, so that nothing is chosen twice, and taken when the
 //! target was refused, was not reached, or failed its job. It has no fallback of its own.
 
-use crate::catalogue::{Snapshot, hex};
+use crate::catalogue::Snapshot;
 use crate::core::Core;
 use crate::inputs::{self, Given};
 use crate::request::RunRequest;
@@ -64,7 +64,7 @@ pub(crate) fn understand(
     match checked {
         Ok((revision, credential, checked)) => Standby::Ready(Box::new(Ready {
             model: ModelView::of(&revision),
-            revision: hex(&revision.id.0),
+            revision: hex::encode(revision.id.0),
             credential,
             on: words(declared),
             cost: cost::estimate(&revision, &checked.call, &given.media, core.clock.now_ms()),
@@ -116,7 +116,7 @@ impl Recorded {
     /// What the run goes on under, once it does.
     pub(crate) fn fallen(&self, revision_id: &[u8]) -> Option<&Ready> {
         let ready = self.ready()?;
-        (ready.revision == hex(revision_id)).then_some(ready)
+        (ready.revision == hex::encode(revision_id)).then_some(ready)
     }
 
     fn ready(&self) -> Option<&Ready> {
@@ -198,7 +198,7 @@ fn to(recorded: &Recorded, revision_id: &[u8], fault: &Fault) -> Option<Fallback
         return None;
     }
     Some(Fallback {
-        revision_id: unhex(&ready.revision)?,
+        revision_id: hex::decode(&ready.revision).ok()?,
         credential_id: ready.credential,
         told: json!({ "from": recorded.target(), "to": ready.model, "failure": fault.to_json() }),
     })
@@ -225,13 +225,6 @@ fn is_theirs(fault: &Fault) -> bool {
     )
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = (0..text.len()).step_by(2);
-    digits
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +242,7 @@ mod tests {
             model: Some("a-1".into()),
             fallback: Some(Standby::Ready(Box::new(Ready {
                 model: model("a-2"),
-                revision: hex(&OTHER),
+                revision: hex::encode(OTHER),
                 credential: Uuid::from_u128(4),
                 on: on.iter().map(|word| (*word).to_owned()).collect(),
                 params: json!({"seconds": 6}).as_object().unwrap().clone(),

@@ -1,7 +1,6 @@
 //! Files on their way to the artifact store: one key per fetch, the first good
 //! copy wins, the loser deletes its own.
 
-use crate::catalogue::hex;
 use crate::core::Core;
 use crate::facts::written;
 use crate::live::Live;
@@ -130,7 +129,7 @@ async fn one(core: &Core, live: &Live, file: &FileTask) -> Result<Option<Artifac
         url: core.artifact_url(live.run, &file.artifact, i64::from(file.idx)),
         content_type: stands.content_type,
         bytes: u64::try_from(stands.bytes).unwrap_or(0),
-        sha256: hex(&stands.sha256),
+        sha256: hex::encode(stands.sha256),
         filename: fetched.filename.or_else(|| file.filename.clone()),
         data_url,
     }))

@@ -1,7 +1,6 @@
 //! Media of a call: read, recognised by their first bytes, stored, and read
 //! again by whoever sends the run.
 
-use crate::catalogue::hex;
 use crate::core::Core;
 use crate::error::RunError;
 use crate::request::{InputMedium, RunRequest};
@@ -197,7 +196,7 @@ impl Read {
                 filename,
                 ..Input::default()
             },
-            digest: hex(&digest),
+            digest: hex::encode(digest),
             new: Some((row, bytes)),
         }
     }
@@ -251,7 +250,7 @@ async fn uploaded(core: &Core, tenant: Uuid, id: Uuid) -> Result<Result<Read, St
             filename: row.filename,
             ..Input::default()
         },
-        digest: hex(&row.sha256),
+        digest: hex::encode(&row.sha256),
         new: None,
     }))
 }

@@ -1,6 +1,5 @@
 //! A run's rows as its caller sees them.
 
-use crate::catalogue::hex;
 use crate::core::Core;
 use crate::error::RunError;
 use crate::setting::Recorded;
@@ -92,7 +91,7 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         model: model.model,
         profile_key: model.profile_key,
         fallback,
-        revision: hex(&row.revision_id),
+        revision: hex::encode(&row.revision_id),
         progress: if succeeded { Some(100) } else { progress },
         output: captured(OUTPUT),
         warnings,
@@ -155,7 +154,7 @@ pub(crate) fn artifact_of(core: &Core, run: Uuid, row: &ArtifactRow) -> Artifact
         idx: row.idx,
         content_type: row.content_type.clone(),
         bytes: u64::try_from(row.bytes).unwrap_or(0),
-        sha256: hex(&row.sha256),
+        sha256: hex::encode(&row.sha256),
         expires_at: row.delete_after,
     }
 }

@@ -198,10 +198,7 @@ impl SecretKeys {
         let random = SystemRandom::new().fill(&mut bytes);
         random.map_err(|_| bad("the system gives no randomness"))?;
         let (name, key) = bytes.split_at(3);
-        let id = id.map_or_else(
-            || format!("k{}", crate::catalogue::hex(name)),
-            str::to_owned,
-        );
+        let id = id.map_or_else(|| format!("k{}", hex::encode(name)), str::to_owned);
         if !is_id(&id) {
             return Err(bad(BAD_ID));
         }

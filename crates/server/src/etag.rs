@@ -3,7 +3,6 @@
 use axum::http::header::IF_NONE_MATCH;
 use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// A strong tag: the same tag means the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,12 +11,7 @@ pub(crate) struct ETag(String);
 impl ETag {
     /// Of these bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let mut hex = String::with_capacity(64);
-        for byte in Sha256::digest(bytes) {
-            // Writing to a text does not fail.
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Self(hex)
+        Self(hex::encode(Sha256::digest(bytes)))
     }
 
     /// Of bytes whose SHA-256 is known, in hex.

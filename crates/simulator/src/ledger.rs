@@ -85,7 +85,7 @@ impl Fingerprint {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self {
             len: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(bytes)),
+            sha256: hex::encode(Sha256::digest(bytes)),
         }
     }
 }
@@ -149,7 +149,7 @@ pub(crate) fn recorded_headers(headers: &HeaderMap) -> BTreeMap<String, String> 
     let mut kept = BTreeMap::<String, String>::new();
     for (name, value) in headers {
         let text = if is_credential(name.as_str()) {
-            format!("sha256:{}", hex(&Sha256::digest(value.as_bytes())))
+            format!("sha256:{}", hex::encode(Sha256::digest(value.as_bytes())))
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
         };
@@ -188,15 +188,4 @@ pub(crate) fn recorded_json(value: &Value, bytes: &[u8]) -> Recorded {
     } else {
         Recorded::Digest(Fingerprint::of(bytes))
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

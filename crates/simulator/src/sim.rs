@@ -13,7 +13,7 @@ use crate::callback::Delivery;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::jobs::Jobs;
-use crate::ledger::{Entry, Ledger, hex};
+use crate::ledger::{Entry, Ledger};
 use crate::mischief::Mischief;
 use crate::read::Head;
 use crate::rule::{Armed, Rule, Seen};
@@ -163,7 +163,7 @@ impl Sim {
             std::process::id(),
             self.clock
         );
-        hex(&Sha256::digest(seed))
+        hex::encode(Sha256::digest(seed))
     }
 }
 

@@ -101,7 +101,7 @@ impl Signer {
         at_ms: i64,
     ) -> Result<Vec<(String, String)>, Fault> {
         let moment = self.moment(at_ms)?;
-        let payload = hex(&Sha256::digest(request.body.as_deref().unwrap_or_default()));
+        let payload = hex::encode(Sha256::digest(request.body.as_deref().unwrap_or_default()));
         let mut added = self.added(&moment, &payload);
         let canonical = self.canonical(request, &added, &payload);
         let signed = signed_names(&canonical.headers);
@@ -221,7 +221,7 @@ impl Signer {
 
     fn signature(&self, canonical: &str, moment: &Moment) -> String {
         let scope = self.scope(&moment.day);
-        let hash = hex(&Sha256::digest(canonical));
+        let hash = hex::encode(Sha256::digest(canonical));
         let text = format!(
             "{}\n{}\n{scope}\n{hash}",
             algorithm(self.how.scheme),
@@ -236,7 +236,7 @@ impl Signer {
         let key = scope
             .split('/')
             .fold(start, |key, part| hmac(&key, part.as_bytes()));
-        hex(&hmac(&key, text.as_bytes()))
+        hex::encode(hmac(&key, text.as_bytes()))
     }
 }
 
@@ -351,13 +351,6 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     let mac = Hmac::<Sha256>::new_from_slice(key).map(|mac| mac.chain_update(text));
     mac.map(|mac| mac.finalize().into_bytes().to_vec())
         .unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

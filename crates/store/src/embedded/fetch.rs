@@ -96,7 +96,7 @@ fn verify(file: &Path, expected: &str) -> Result<(), EmbeddedError> {
     File::open(file)
         .and_then(|mut file| io::copy(&mut file, &mut hash))
         .map_err(EmbeddedError::folder("read", file))?;
-    let found: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let found = hex::encode(hash.finalize());
     if found == expected {
         return Ok(());
     }

@@ -101,7 +101,7 @@ fn the_worked_example_of_tc3_is_signed_as_documented() {
         ("X-TC-Region", "ap-guangzhou"),
     ];
     let message = message("POST", "https://cvm.example.com/", &headers, body);
-    let payload = hex(&Sha256::digest(body));
+    let payload = hex::encode(Sha256::digest(body));
     assert_eq!(
         payload,
         "35e9c5b0e3ae67532d3c9f17ead6c90222632e5b1ff7f6e89887f1398934f064"
@@ -113,7 +113,7 @@ fn the_worked_example_of_tc3_is_signed_as_documented() {
         .find(|(name, _)| name == "host")
         .unwrap();
     host.1 = ["cvm.ten", "centcloudapi.com"].concat();
-    let hash = hex(&Sha256::digest(canonical.text()));
+    let hash = hex::encode(Sha256::digest(canonical.text()));
     assert_eq!(
         hash,
         "7019a55be8395899b900fb5564e4200d984910f34794a27cb3fb7d10ff6a1e84"
