@@ -266,10 +266,7 @@ impl Modelrow {
                     tenant: row.tenant,
                     credential: row.id,
                 };
-                let again = keys
-                    .open(owner, &row.secret)
-                    .and_then(|secret| keys.seal(owner, &secret));
-                match again {
+                match keys.reseal(owner, &row.secret) {
                     Ok(sealed) => {
                         let sealed = Stored::Sealed(sealed);
                         let put =

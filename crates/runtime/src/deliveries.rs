@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::error::RunError;
 use crate::library::Modelrow;
+use crate::list;
 use crate::places::Place;
 use crate::read;
 use crate::tasks::Until;
@@ -12,11 +13,11 @@ use diag::Secret;
 use engine::egress::Policy;
 use engine::http::Outcome;
 use engine::request::{Drawn, Proof, Request};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::deliveries::{Came, DeliveryFilter, DeliveryRow};
+use store::deliveries::{Came, DeliveryFilter, DeliveryRow, DeliveryStatus};
 use store::outbox::{Delivery, OutboxRow};
 use store::{Scope, StoreError};
 use time::OffsetDateTime;
@@ -44,18 +45,6 @@ const ANSWER_MAX: u64 = 64 * 1024;
 const EXCERPT: usize = 500;
 /// A body larger than this leaves the output out.
 const BODY_MAX: usize = 256 * 1024;
-
-/// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryStatus {
-    /// To be sent, or sent again.
-    Pending,
-    /// The receiver took it.
-    Delivered,
-    /// Given up after a day, or because the receiver said that it is gone.
-    Failed,
-}
 
 /// A callback and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -142,24 +131,18 @@ impl Modelrow {
         scope: impl Into<Scope>,
         filter: &DeliveriesFilter,
     ) -> Result<DeliveryPage, RunError> {
-        let limit = crate::list::page_size(filter.limit);
+        let limit = list::page_size(filter.limit);
         let asked = DeliveryFilter {
             run: filter.run,
-            state: filter.status.map(|status| match status {
-                DeliveryStatus::Pending => store::deliveries::DeliveryState::Pending,
-                DeliveryStatus::Delivered => store::deliveries::DeliveryState::Delivered,
-                DeliveryStatus::Failed => store::deliveries::DeliveryState::Failed,
-            }),
-            after: crate::list::after(filter.after.as_deref())?,
-            limit: i64::try_from(limit + 1).unwrap_or(i64::MAX),
+            status: filter.status,
+            after: list::after(filter.after.as_deref())?,
+            limit: list::asked_for(limit),
         };
-        let mut rows = self.core().store.deliveries(scope, &asked).await?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| more);
+        let rows = self.core().store.deliveries(scope, &asked).await?;
+        let (rows, next) = list::page(rows, limit, |row| (row.created_at, row.id));
         Ok(DeliveryPage {
-            next: last.map(|row| crate::list::cursor(row.created_at, row.id)),
             deliveries: rows.into_iter().map(shown).collect(),
+            next,
         })
     }
 
@@ -200,11 +183,7 @@ impl Modelrow {
 }
 
 fn shown(row: DeliveryRow) -> DeliveryView {
-    let status = match (row.done_at, row.gave_up_at) {
-        (Some(_), _) => DeliveryStatus::Delivered,
-        (None, Some(_)) => DeliveryStatus::Failed,
-        (None, None) => DeliveryStatus::Pending,
-    };
+    let status = row.status();
     DeliveryView {
         id: row.id,
         run: row.run_id,

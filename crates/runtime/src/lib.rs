@@ -74,9 +74,7 @@ pub use artifacts::{Artifacts, ArtifactsError};
 pub use credentials::{
     CredentialName, CredentialSet, CredentialView, NewSecret, Rotated, Unopened, Verified,
 };
-pub use deliveries::{
-    DeliveriesFilter, DeliveryAttemptView, DeliveryPage, DeliveryStatus, DeliveryView,
-};
+pub use deliveries::{DeliveriesFilter, DeliveryAttemptView, DeliveryPage, DeliveryView};
 pub use doctor::{DriftFinding, ProfileDrift};
 pub use engine::egress::Allow;
 pub use engine::webhook::Callback;
@@ -97,6 +95,7 @@ pub use plan::Plan;
 pub use request::{Again, InputMedium, RunRequest};
 pub use sealed::{BadKeys, SealError, SecretKeys};
 pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
+pub use store::deliveries::DeliveryStatus;
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};
 pub use view::{

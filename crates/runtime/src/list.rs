@@ -73,16 +73,13 @@ impl Modelrow {
             created_after: filter.created_after,
             metadata: filter.metadata.clone(),
             after,
-            // One more says whether there is a next page.
-            limit: i64::try_from(limit + 1).unwrap_or(i64::MAX),
+            limit: asked_for(limit),
         };
-        let mut listed = self.core().store.runs(scope, &asked).await?;
-        let more = listed.len() > limit;
-        listed.truncate(limit);
-        let last = listed.last().filter(|_| more);
+        let listed = self.core().store.runs(scope, &asked).await?;
+        let (listed, next) = page(listed, limit, |run| (run.created_at, run.run_id));
         Ok(RunPage {
-            next: last.map(|run| cursor(run.created_at, run.run_id)),
             runs: listed.into_iter().map(summary).collect(),
+            next,
         })
     }
 
@@ -154,6 +151,24 @@ pub(crate) fn page_size(limit: Option<u16>) -> usize {
     usize::from(limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE))
 }
 
+/// Rows to read for a page of so many: one more says whether there is a next page.
+pub(crate) fn asked_for(limit: usize) -> i64 {
+    i64::try_from(limit + 1).unwrap_or(i64::MAX)
+}
+
+/// The rows of a page, and the cursor of the next one; absent: this is the last. `place`: when a row was made, and its id.
+pub(crate) fn page<T>(
+    mut rows: Vec<T>,
+    limit: usize,
+    place: impl Fn(&T) -> (OffsetDateTime, Uuid),
+) -> (Vec<T>, Option<String>) {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let last = rows.last().filter(|_| more).map(place);
+    let next = last.map(|(created_at, id)| cursor(created_at, id));
+    (rows, next)
+}
+
 /// Where a page begins.
 pub(crate) fn after(cursor: Option<&str>) -> Result<Option<(OffsetDateTime, Uuid)>, RunError> {
     let read = |cursor: &str| {
@@ -165,7 +180,7 @@ pub(crate) fn after(cursor: Option<&str>) -> Result<Option<(OffsetDateTime, Uuid
 }
 
 /// Opaque to callers: the microseconds of the call and the run's id.
-pub(crate) fn cursor(created_at: OffsetDateTime, run: Uuid) -> String {
+fn cursor(created_at: OffsetDateTime, run: Uuid) -> String {
     let micros = i64::try_from(created_at.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX);
     let mut bytes = micros.to_be_bytes().to_vec();
     bytes.extend(run.as_bytes());

@@ -249,6 +249,11 @@ impl SecretKeys {
         Ok(Sealed(envelope))
     }
 
+    /// The same secret, sealed anew under the first key.
+    pub(crate) fn reseal(&self, owner: Owner, sealed: &Sealed) -> Result<Sealed, SealError> {
+        self.seal(owner, &self.open(owner, sealed)?)
+    }
+
     /// Opens what was sealed for that row.
     pub(crate) fn open(&self, owner: Owner, sealed: &Sealed) -> Result<Secret, SealError> {
         let Envelope {

@@ -154,11 +154,7 @@ pub(crate) async fn reseal(core: &Core, mut rotated: Rotated) -> Result<Rotated,
         };
         after = *last;
         for (tenant, id, sealed) in &rows {
-            let owner = owner(*tenant, *id);
-            let again = keys
-                .open(owner, sealed)
-                .and_then(|text| keys.seal(owner, &text));
-            match again {
+            match keys.reseal(owner(*tenant, *id), sealed) {
                 Ok(sealed) if store.webhook_secret_reseal(*id, &sealed).await? => {
                     rotated.sealed += 1
                 }

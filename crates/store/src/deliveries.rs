@@ -2,6 +2,7 @@
 
 use crate::credentials::Sealed;
 use crate::{Scope, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -33,13 +34,14 @@ pub struct Came {
 }
 
 /// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryState {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
     /// To be sent, or sent again.
     Pending,
-    /// A receiver took it.
+    /// The receiver took it.
     Delivered,
-    /// Given up.
+    /// Given up after a day, or because the receiver said that it is gone.
     Failed,
 }
 
@@ -49,7 +51,7 @@ pub struct DeliveryFilter {
     /// Only of this run.
     pub run: Option<Uuid>,
     /// Only those that stand so.
-    pub state: Option<DeliveryState>,
+    pub status: Option<DeliveryStatus>,
     /// Older than this one: the last of the page before.
     pub after: Option<(OffsetDateTime, Uuid)>,
     /// At most so many.
@@ -85,6 +87,18 @@ pub struct DeliveryRow {
     pub last_status: Option<i16>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+}
+
+impl DeliveryRow {
+    /// Where it stands.
+    #[must_use]
+    pub fn status(&self) -> DeliveryStatus {
+        match (self.done_at, self.gave_up_at) {
+            (Some(_), _) => DeliveryStatus::Delivered,
+            (None, Some(_)) => DeliveryStatus::Failed,
+            (None, None) => DeliveryStatus::Pending,
+        }
+    }
 }
 
 /// An attempt, as it was written down.
@@ -286,7 +300,7 @@ impl Store {
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let scope = scope.into();
         let (after_at, after_id) = filter.after.unzip();
-        let is = |state| filter.state.map(|wanted| wanted == state);
+        let is = |status| filter.status.map(|wanted| wanted == status);
         let mut tx = self.seen_by(scope).await?;
         let rows = sqlx::query_as!(
             DeliveryRow,
@@ -302,9 +316,9 @@ impl Store {
             "#,
             scope.tenant(),
             filter.run,
-            is(DeliveryState::Pending),
-            is(DeliveryState::Delivered),
-            is(DeliveryState::Failed),
+            is(DeliveryStatus::Pending),
+            is(DeliveryStatus::Delivered),
+            is(DeliveryStatus::Failed),
             after_at,
             after_id,
             filter.limit,

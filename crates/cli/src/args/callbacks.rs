@@ -1,5 +1,6 @@
 //! `modelrow deliveries …` and `modelrow webhook-secret …`
 
+use super::runs::PageArgs;
 use clap::{Args, Subcommand, ValueEnum};
 use runtime::DeliveryStatus;
 use uuid::Uuid;
@@ -40,18 +41,8 @@ pub(crate) struct DeliveryListArgs {
     /// Only those that stand so
     #[arg(long, value_enum)]
     pub(crate) status: Option<DeliveryWord>,
-    /// Only of this tenant
-    #[arg(long, value_name = "ID")]
-    pub(crate) tenant: Option<Uuid>,
-    /// How many, at most 500
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
-    pub(crate) limit: u16,
-    /// Those behind this cursor, which a full page prints
-    #[arg(long, value_name = "CURSOR")]
-    pub(crate) after: Option<String>,
-    /// Print JSON, one callback a line
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
 }
 
 #[derive(Debug, Args)]

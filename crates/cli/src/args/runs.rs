@@ -56,7 +56,14 @@ pub(crate) struct ListArgs {
     /// Only runs whose metadata hold this, `name=value`
     #[arg(long = "metadata", value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<String>,
-    /// Only runs of this tenant
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+/// A part of a list.
+#[derive(Debug, Args)]
+pub(crate) struct PageArgs {
+    /// Only those of this tenant
     #[arg(long, value_name = "ID")]
     pub(crate) tenant: Option<Uuid>,
     /// How many, at most 500
@@ -65,7 +72,7 @@ pub(crate) struct ListArgs {
     /// Those behind this cursor, which a full page prints
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
-    /// Print JSON, one run a line
+    /// Print JSON, one of them a line
     #[arg(long)]
     pub(crate) json: bool,
 }

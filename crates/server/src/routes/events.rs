@@ -68,32 +68,14 @@ fn last_heard(headers: &HeaderMap) -> Result<i32, Problem> {
 
 /// Only entries of the durable timeline have an id: they alone can be resumed behind.
 fn written(event: &RunEvent) -> Event {
-    let (name, data) = named(event);
+    let mut data = json!(event);
+    let members = data.as_object_mut();
+    let name = members.and_then(|members| members.shift_remove("event"));
+    let name = name.as_ref().and_then(Value::as_str).unwrap_or("message");
     let written = Event::default().event(name).data(data.to_string());
     match event {
         RunEvent::Entry { seq, .. } => written.id(seq.to_string()),
         _ => written,
-    }
-}
-
-fn named(event: &RunEvent) -> (&'static str, Value) {
-    match event {
-        RunEvent::State(now) => ("state", json!(now)),
-        RunEvent::Progress(now) => ("progress", json!(now)),
-        RunEvent::Delta { at, text } => ("delta", json!({ "at": at, "text": text })),
-        RunEvent::Entry {
-            seq,
-            at,
-            kind,
-            body,
-        } => {
-            let at = at.format(&time::format_description::well_known::Rfc3339);
-            (
-                "entry",
-                json!({ "seq": seq, "at": at.ok(), "kind": kind, "body": body }),
-            )
-        }
-        RunEvent::End(view) => ("end", json!(view)),
     }
 }
 

@@ -34,15 +34,15 @@ pub(crate) async fn list(house: &HouseArgs, args: &ListArgs) -> Result<(), Stop>
                 .map(|text| since(text, now))
                 .transpose()?,
             metadata,
-            after: args.after.clone(),
-            limit: Some(args.limit),
+            after: args.page.after.clone(),
+            limit: Some(args.page.limit),
         };
-        let scope = args.tenant.map_or(Scope::Operator, Scope::Tenant);
+        let scope = args.page.tenant.map_or(Scope::Operator, Scope::Tenant);
         let page = modelrow
             .runs(scope, &filter)
             .await
             .map_err(|error| run_stop(&error))?;
-        match args.json {
+        match args.page.json {
             true => page.runs.iter().for_each(|run| println!("{}", json!(run))),
             false => table(&page.runs, now),
         }
