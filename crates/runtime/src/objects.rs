@@ -19,8 +19,10 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Bytes of one part in a bucket: at least 5 MiB are asked for there, and 10,000 parts are allowed.
 const CLOUD_PART: usize = 8 * 1024 * 1024;
@@ -30,6 +32,8 @@ const LOCAL_PART: usize = 512 * 1024;
 const LOCAL_MEMORY: usize = 32 * 1024 * 1024;
 /// Parts of one upload on their way at a time.
 const PARTS: usize = 2;
+/// How long an upload that is thrown away waits for its parts on their way; what comes later is left to the sweep.
+const PART_WAIT: Duration = Duration::from_secs(30);
 /// Where the markers of uploads of parts are.
 pub(crate) const MARKERS: &str = "uploads";
 
@@ -428,8 +432,12 @@ impl Upload {
 
     /// Throws away what was written.
     pub(crate) async fn discard(mut self) {
-        // A part that arrives after the end of its upload would stay.
-        self.sending.shutdown().await;
+        // A request that we cut may still be at work in the bucket, and its part stays if it is done after the end of its upload.
+        // <https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html>
+        let settled = async { while self.sending.join_next().await.is_some() {} };
+        if timeout(PART_WAIT, settled).await.is_err() {
+            self.sending.shutdown().await;
+        }
         let ended = match self.open.take() {
             Some(Open::Staged(mut upload)) => upload.abort().await,
             Some(Open::Parts { bucket, id, .. }) => {
