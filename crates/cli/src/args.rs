@@ -7,12 +7,14 @@ use std::path::PathBuf;
 mod call;
 mod callbacks;
 mod credentials;
+mod limits;
 mod pause;
 mod runs;
 
 pub(crate) use call::*;
 pub(crate) use callbacks::*;
 pub(crate) use credentials::*;
+pub(crate) use limits::*;
 pub(crate) use pause::*;
 pub(crate) use runs::*;
 
@@ -140,6 +142,9 @@ pub(crate) enum Command {
     Pause(PauseArgs),
     /// Ends a pause
     Resume(ResumeArgs),
+    /// Shows and sets what tenants may have and spend, and what credentials may send
+    #[command(subcommand)]
+    Limits(LimitsCommand),
     /// Takes away what is past its retention and what killed processes left behind; workers do so by themselves
     Sweep(SweepArgs),
     /// Brings the database to the schema of this build
@@ -180,6 +185,9 @@ pub(crate) struct RunArgs {
     /// The same key gives the same run, however often the command is repeated
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
+    /// Wait when the tenant has reached a limit, instead of being refused
+    #[arg(long)]
+    pub(crate) queue: bool,
     /// Folder for the files
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(crate) out: PathBuf,

@@ -230,6 +230,10 @@ codes! {
     R176 "nothing to pause",
     R177 "no webhook secret",
     R178 "no such delivery",
+    // R18x: limits
+    R180 "too many runs",
+    R181 "budget spent",
+    R182 "no such tenant or credential",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

@@ -6,6 +6,7 @@ use profile::call::Call;
 use profile::lang::{Bound, Draws, Root, Scope};
 use profile::revision::Revision;
 use serde_json::Value;
+use store::budgets::Price;
 use uuid::Uuid;
 
 /// The estimate; absent without a price list, or where no line of it holds.
@@ -33,6 +34,28 @@ pub(crate) fn estimate(
         estimate: Some(decimal(line.amount * quantity)),
         actual: None,
     })
+}
+
+/// The estimate as budgets count it; absent where a price list gives money away.
+pub(crate) fn price(cost: &Cost) -> Option<Price> {
+    let amount = cost
+        .estimate
+        .as_ref()
+        .filter(|amount| !amount.starts_with('-'))?;
+    Some(Price {
+        amount: amount.clone(),
+        currency: cost.currency.clone(),
+    })
+}
+
+/// What it came to, once the run has ended: by the price list, where it was paid for. `spent`: `none`, `maybe`, `yes`.
+pub(crate) fn after(cost: Cost, spent: &str) -> Cost {
+    let actual = match spent {
+        "none" => Some("0".to_owned()),
+        "yes" => cost.estimate.clone(),
+        _ => None,
+    };
+    Cost { actual, ..cost }
 }
 
 fn number(bound: &Bound<'_>) -> Option<f64> {

@@ -1,7 +1,10 @@
 //! Why a call, a run or a start was not possible.
 
 use diag::{Code, Diagnostic, Diagnostics, Place};
+use std::time::Duration;
 use store::StoreError;
+use store::budgets::{Limit, Over};
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// The program could not start.
@@ -56,6 +59,28 @@ pub enum RunError {
     KeyUsed {
         /// That run.
         run_id: Uuid,
+    },
+    /// The tenant has reached a limit. Nothing was made.
+    #[error("{}", over_words(.over))]
+    OverLimit {
+        /// Which, and until when.
+        over: Over,
+        /// When the same call is worth another try.
+        retry_after: Duration,
+    },
+    /// There is no tenant of that slug or id.
+    #[error("there is no tenant `{name}`")]
+    NoSuchTenant {
+        /// What was asked for.
+        name: String,
+    },
+    /// The tenant has no credential of that name for the provider.
+    #[error("there is no credential{} for the provider `{provider}`", .name.as_ref().map_or_else(String::new, |name| format!(" `{name}`")))]
+    NoSuchCredential {
+        /// `ai_providers.slug`
+        provider: String,
+        /// `provider_api_credentials.name`; absent: any.
+        name: Option<String>,
     },
     /// There is no such run (of this tenant).
     #[error("there is no run {run_id}")]
@@ -156,6 +181,12 @@ impl RunError {
                 Place::pointer("/idempotency_key"),
                 "give a new key to a new call, or repeat the first one unchanged",
             ),
+            Self::OverLimit { over, .. } => one(over_code(over), Place::default(), over_help(over)),
+            Self::NoSuchTenant { .. } | Self::NoSuchCredential { .. } => one(
+                Code::R182,
+                Place::default(),
+                "check the name; `modelrow limits show --tenant SLUG` lists a tenant's credentials",
+            ),
             Self::NoSuchRun { .. } => {
                 one(Code::R162, Place::default(), "check the id and the tenant")
             }
@@ -218,5 +249,39 @@ impl RunError {
             Self::Sealed(error) => one(error.code(), Place::default(), error.help()),
             Self::Objects(error) => one(error.code(), Place::default(), error.help()),
         }
+    }
+}
+
+fn over_words(over: &Over) -> String {
+    let reached = match over.limit {
+        Limit::InFlight => "the tenant has as many runs in flight as it may have",
+        Limit::Queued => "as many runs of the tenant wait as may wait",
+        Limit::RunsPerDay => "the tenant has made as many runs as it may make in a day",
+        Limit::Spend if over.until.is_none() => {
+            "the run costs more than the budget of any month to come has left"
+        }
+        Limit::Spend => "what is left of the month's budget does not cover the run",
+    };
+    match over.until.and_then(|until| until.format(&Rfc3339).ok()) {
+        Some(until) => format!("{reached}; until {until}"),
+        None => reached.to_owned(),
+    }
+}
+
+fn over_code(over: &Over) -> Code {
+    match over.limit {
+        Limit::Spend => Code::R181,
+        Limit::InFlight | Limit::Queued | Limit::RunsPerDay => Code::R180,
+    }
+}
+
+fn over_help(over: &Over) -> &'static str {
+    match (over.limit, over.until) {
+        (Limit::InFlight, _) => "wait until a run has ended, or ask for the run to be queued",
+        (Limit::Queued, _) => "wait until a run has been sent",
+        (Limit::RunsPerDay | Limit::Spend, Some(_)) => {
+            "call again then, ask for the run to be queued, or raise the limit (`modelrow limits set`)"
+        }
+        (Limit::RunsPerDay | Limit::Spend, None) => "raise the limit (`modelrow limits set`)",
     }
 }

@@ -10,6 +10,7 @@ use crate::options::Work;
 use crate::request::RunRequest;
 use crate::sealed::SealError;
 use crate::setting::Recorded;
+use crate::view::Cost;
 use crate::webhook;
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use profile::call::{Call, Checked};
@@ -20,6 +21,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
+use store::budgets::Over;
 use store::catalogue::CredentialRow;
 use store::runs::{Inserted, NewRun};
 use uuid::Uuid;
@@ -107,6 +109,12 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
     }
     inputs::keep(core, request.tenant, &mut understood.given).await?;
     let run_id = Uuid::now_v7();
+    let cost = cost::estimate(
+        &understood.revision,
+        &understood.checked.call,
+        &understood.given.media,
+        core.clock.now_ms(),
+    );
     let new = NewRun {
         run_id,
         tenant_id: request.tenant,
@@ -116,13 +124,12 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
         purpose: request.purpose.clone(),
         revision_id: understood.revision.id.0.to_vec(),
         credential_id: credential,
-        request: recorded(core, &request, &understood)?,
-        start_by: Some(
-            request
-                .start_by
-                .unwrap_or_else(|| core.now() + START_WITHIN),
-        ),
+        request: recorded(core, &request, &understood, cost.clone())?,
+        start_by: request.start_by,
+        start_within: START_WITHIN,
         priority: request.priority,
+        price: cost.as_ref().and_then(cost::price),
+        over_limit: request.over_limit,
     };
     let made = match core.store.run_insert(&new).await? {
         Inserted::New(run) => Made {
@@ -135,6 +142,12 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
         },
         Inserted::OtherBody(run_id) => return Err(RunError::KeyUsed { run_id }),
         Inserted::Erased(run_id) => return Err(RunError::KeyOfDeleted { run_id }),
+        Inserted::Over(over) => {
+            return Err(RunError::OverLimit {
+                retry_after: worth_another_try(core, &over),
+                over,
+            });
+        }
     };
     let named = understood.given.ids();
     if !made.replayed && !named.is_empty() {
@@ -236,7 +249,21 @@ fn identity(request: &RunRequest, given: &Given) -> Vec<u8> {
     Sha256::digest(canonical(&body)).to_vec()
 }
 
-fn recorded(core: &Core, request: &RunRequest, understood: &Understood) -> Result<Value, RunError> {
+/// Without a time it is a guess: a run ends when it ends.
+const SOME_RUN_ENDS: Duration = Duration::from_secs(30);
+
+fn worth_another_try(core: &Core, over: &Over) -> Duration {
+    let wait = over.until.map(|until| until - core.now());
+    let wait = wait.and_then(|wait| Duration::try_from(wait).ok());
+    wait.unwrap_or(SOME_RUN_ENDS)
+}
+
+fn recorded(
+    core: &Core,
+    request: &RunRequest,
+    understood: &Understood,
+    cost: Option<Cost>,
+) -> Result<Value, RunError> {
     let revision = &understood.revision;
     let declared = understood.fallback.as_ref();
     let fallback = declared.map(|declared| {
@@ -252,12 +279,7 @@ fn recorded(core: &Core, request: &RunRequest, understood: &Understood) -> Resul
         callback: request.callback.clone(),
         urls: understood.given.urls.clone(),
         retry_of: request.again.as_ref().map(|again| again.of),
-        cost: cost::estimate(
-            revision,
-            &understood.checked.call,
-            &understood.given.media,
-            core.clock.now_ms(),
-        ),
+        cost,
         fallback,
     };
     serde_json::to_value(&recorded).map_err(|error| {

@@ -7,6 +7,7 @@
 //! A *fact* (what a provider said or gave) is written until it stands; a
 //! *decision* (ours) is one guarded statement, and a stale actor lets go.
 
+mod allowance;
 mod apply;
 mod artifacts;
 mod callbacks;
@@ -69,6 +70,9 @@ mod watches;
 mod webhook;
 mod worker;
 
+pub use allowance::{
+    CountLimit, CredentialUsageView, LimitsView, SpendLimit, SpendView, UsageView, over_limit,
+};
 pub use apply::{BundleCase, Cases, SealedSecrets};
 pub use artifacts::{Artifacts, ArtifactsError};
 pub use credentials::{
@@ -95,7 +99,9 @@ pub use plan::Plan;
 pub use request::{Again, InputMedium, RunRequest};
 pub use sealed::{BadKeys, SealError, SecretKeys};
 pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
+pub use store::budgets::{Limit, OverLimit, TenantLimits};
 pub use store::deliveries::DeliveryStatus;
+pub use store::usage::CredentialLimits;
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};
 pub use view::{

@@ -1,6 +1,7 @@
 //! A run's rows as its caller sees them.
 
 use crate::core::Core;
+use crate::cost::after;
 use crate::error::RunError;
 use crate::setting::Recorded;
 use crate::view::{ArtifactView, AttemptView, FallbackView, RunView, Status};
@@ -105,7 +106,10 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         overdue: row.overdue,
         cancel_requested: row.cancel_requested,
         held: row.held,
-        cost,
+        cost: match row.ended_at {
+            Some(_) => cost.map(|cost| after(cost, &row.spent)),
+            None => cost,
+        },
         provider_job_id: row.provider_job_id.clone(),
         attempts: details
             .attempts
@@ -116,6 +120,8 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         retry_of: recorded.retry_of,
         seq: row.event_seq,
         created_at: row.created_at,
+        not_before: (row.state == State::Queued && row.not_before > core.now())
+            .then_some(row.not_before),
         accepted_at: row.accepted_at,
         deadline_at: row.deadline_at,
         ended_at: row.ended_at,

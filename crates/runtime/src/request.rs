@@ -4,6 +4,7 @@ use bytes::Bytes;
 use profile::call::{Call, Message};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use store::budgets::OverLimit;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -40,6 +41,8 @@ pub struct RunRequest {
     pub start_by: Option<OffsetDateTime>,
     /// The highest goes first within its tenant.
     pub priority: i16,
+    /// Whether it waits, or is refused, when its tenant has reached a limit; absent: as the tenant has chosen.
+    pub over_limit: Option<OverLimit>,
     /// Which API key called; absent for the library.
     pub api_key_id: Option<Uuid>,
     /// The run that this is a retry of; set by [`crate::Modelrow::retry`].
@@ -104,6 +107,7 @@ impl RunRequest {
             callback: None,
             start_by: None,
             priority: 0,
+            over_limit: None,
             api_key_id: None,
             again: None,
         }

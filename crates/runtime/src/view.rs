@@ -65,6 +65,9 @@ pub struct RunView {
     /// When it was called.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// While it waits in the queue: not before then.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub not_before: Option<OffsetDateTime>,
     /// When the provider took it.
     #[serde(with = "time::serde::rfc3339::option")]
     pub accepted_at: Option<OffsetDateTime>,
@@ -202,7 +205,7 @@ pub struct Cost {
     pub currency: String,
     /// By the model's price list.
     pub estimate: Option<String>,
-    /// What the provider said; absent: nothing.
+    /// Once it has ended: the estimate where it was paid for, `0` where nothing was; absent: not known.
     pub actual: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use diag::{Code, Place};
 use fields::Fields;
 pub(crate) use inputs::LoneInputs;
 use profile::call::Message;
-use runtime::{Retry, RunRequest};
+use runtime::{OverLimit, Retry, RunRequest};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -42,6 +42,7 @@ const KNOWN: &[&str] = &[
     "long_summary",
     "start_by",
     "priority",
+    "over_limit",
     "metadata",
     "callback",
     "cache",
@@ -111,6 +112,7 @@ fn run_request(fields: &mut Fields<'_>) -> (RunRequest, LoneInputs) {
     request.callback = fields.object("callback").map(Value::Object);
     request.start_by = start_by(fields);
     request.priority = fields.integer("priority").unwrap_or_default();
+    request.over_limit = over_limit(fields);
     read_call(fields, &mut request);
     let (media, lone_inputs) = inputs::read(fields);
     request.media = media;
@@ -164,6 +166,17 @@ fn start_by(fields: &mut Fields<'_>) -> Option<OffsetDateTime> {
         );
     }
     time
+}
+
+fn over_limit(fields: &mut Fields<'_>) -> Option<OverLimit> {
+    let text = fields.text("over_limit")?;
+    let known = runtime::over_limit(&text);
+    if known.is_none() {
+        let message = format!("`{text}` is neither `refuse` nor `queue`");
+        let help = "write `refuse`, or `queue` to let the run wait for its tenant's limits";
+        fields.refuse("over_limit", Code::C154, message, help);
+    }
+    known
 }
 
 fn not_built(fields: &mut Fields<'_>, name: &str) {

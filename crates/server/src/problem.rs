@@ -8,6 +8,7 @@ use diag::{Code, Diagnostic};
 use runtime::RunError;
 use serde_json::{Map, Value, json};
 use std::error::Error;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// When a call is worth another try after the database or the artifact store was away.
@@ -95,6 +96,8 @@ pub(crate) struct Problem {
     violations: Vec<Violation>,
     run_id: Option<Uuid>,
     retry_after_secs: Option<u64>,
+    /// When the limit that was reached lets the next call pass.
+    until: Option<String>,
 }
 
 impl Problem {
@@ -108,6 +111,7 @@ impl Problem {
             violations,
             run_id: None,
             retry_after_secs: None,
+            until: None,
         }
     }
 
@@ -146,8 +150,11 @@ impl Problem {
             "code": first.map(|v| v.code.as_str()),
             "errors": self.violations.iter().map(Violation::to_json).collect::<Vec<_>>(),
         });
-        if let (Some(run_id), Some(members)) = (self.run_id, document.as_object_mut()) {
-            members.insert("run_id".into(), run_id.to_string().into());
+        let run_id = self.run_id.map(|run_id| run_id.to_string());
+        for (name, value) in [("run_id", &run_id), ("until", &self.until)] {
+            if let (Some(value), Some(members)) = (value, document.as_object_mut()) {
+                members.insert(name.into(), value.as_str().into());
+            }
         }
         document
     }
@@ -183,7 +190,11 @@ impl From<RunError> for Problem {
             | RunError::NothingToPause { .. }
             | RunError::NoWebhookSecret
             | RunError::BadReason => StatusCode::UNPROCESSABLE_ENTITY,
-            RunError::NoSuchRun { .. } | RunError::NoSuchDelivery { .. } => StatusCode::NOT_FOUND,
+            RunError::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
+            RunError::NoSuchRun { .. }
+            | RunError::NoSuchDelivery { .. }
+            | RunError::NoSuchTenant { .. }
+            | RunError::NoSuchCredential { .. } => StatusCode::NOT_FOUND,
             RunError::BadCursor { .. } => StatusCode::BAD_REQUEST,
             _ if away => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -193,6 +204,10 @@ impl From<RunError> for Problem {
         }
         let problem = Self::all(status, violations(&error));
         let problem = match error {
+            RunError::OverLimit { over, retry_after } => Self {
+                until: over.until.and_then(|until| until.format(&Rfc3339).ok()),
+                ..problem.retry_after(retry_after.as_secs().saturating_add(1))
+            },
             RunError::KeyUsed { run_id }
             | RunError::KeyOfDeleted { run_id }
             | RunError::NotEnded { run_id, .. }

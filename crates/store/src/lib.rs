@@ -10,6 +10,7 @@
 //! means that the actor is stale: it reads again and lets go.
 
 pub mod artifacts;
+pub mod budgets;
 pub mod captured;
 pub mod cases;
 pub mod catalogue;
@@ -38,6 +39,7 @@ pub mod revisions;
 pub mod runs;
 mod scope;
 mod state;
+pub mod usage;
 pub mod work;
 pub mod workers;
 

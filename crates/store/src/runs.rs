@@ -1,13 +1,16 @@
 //! Calls: inserting a run, reading it as its caller may, canceling it.
 
 use crate::artifacts::ArtifactRow;
+use crate::budgets::{Over, OverLimit, Price};
 use crate::{Outcome, Scope, State, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
+use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 mod again;
+mod insert;
 mod list;
 
 pub use again::Before;
@@ -34,10 +37,16 @@ pub struct NewRun {
     pub credential_id: Uuid,
     /// Input, params, inputs, context, callback, metadata.
     pub request: Value,
-    /// Not started by then: it fails, nothing spent.
+    /// Not started by then: it fails, nothing spent. Absent: so long after it may start.
     pub start_by: Option<OffsetDateTime>,
+    /// Where `start_by` is absent.
+    pub start_within: Duration,
     /// The highest goes first within its tenant.
     pub priority: i16,
+    /// By the price list; absent: it has none.
+    pub price: Option<Price>,
+    /// What becomes of it over a limit; absent: what the tenant has chosen.
+    pub over_limit: Option<OverLimit>,
 }
 
 /// What became of a call.
@@ -51,6 +60,8 @@ pub enum Inserted {
     OtherBody(Uuid),
     /// The same key made this run, which was deleted: 409.
     Erased(Uuid),
+    /// The tenant has reached a limit: no run was made.
+    Over(Over),
 }
 
 /// A run, as its caller may see it.
@@ -72,6 +83,8 @@ pub struct RunRow {
     pub fell_back: Option<Value>,
     /// Where it stands.
     pub state: State,
+    /// Queued, it does not start before.
+    pub not_before: OffsetDateTime,
     /// Counts state changes.
     pub ver: i64,
     /// No new attempt without an operator.
@@ -150,43 +163,6 @@ pub enum Cancel {
 }
 
 impl Store {
-    /// Inserts a run and its state, or finds the run that the key made before.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Unreachable`]: in doubt, look the run up by its id. [`crate::Rule::KeyLength`].
-    pub async fn run_insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
-        let mut tx = self.as_tenant(run.tenant_id).await?;
-        let new = sqlx::query_scalar!(
-            r#"
-            with r as (insert into runs (run_id, tenant_id, idempotency_key, request_sha256, purpose, revision_id, request, api_key_id, start_by)
-                       values ($1, $2, $3, $4, $5, $6, $7, $9, $10) on conflict do nothing returning run_id, tenant_id),
-            hint as (select pg_notify('modelrow_queue', '') from r)
-            insert into run_states (run_id, tenant_id, credential_id, revision_id, state, priority)
-            select r.run_id, r.tenant_id, $8, $6, 'queued', $11 from r left join hint on true returning run_id
-            "#,
-            run.run_id,
-            run.tenant_id,
-            run.idempotency_key,
-            run.request_sha256,
-            run.purpose,
-            run.revision_id,
-            run.request,
-            run.credential_id,
-            run.api_key_id,
-            run.start_by,
-            run.priority,
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let inserted = match new {
-            Some(id) => Inserted::New(id),
-            None => earlier(&mut tx, run).await?,
-        };
-        tx.commit().await?;
-        Ok(inserted)
-    }
-
     /// Reads one run; `None`: it is not there, or another tenant's.
     ///
     /// # Errors
@@ -299,30 +275,6 @@ impl Store {
     }
 }
 
-/// The key exists, or this very insert was committed before.
-async fn earlier(connection: &mut PgConnection, run: &NewRun) -> Result<Inserted, StoreError> {
-    let row = sqlx::query!(
-        r#"
-        select u.run_id, u.request_sha256, s.erased_at is not null as "erased!" from runs u join run_states s using (run_id)
-        where (u.tenant_id = $1 and u.idempotency_key = $2) or u.run_id = $3
-        "#,
-        run.tenant_id,
-        run.idempotency_key,
-        run.run_id,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(if row.run_id == run.run_id {
-        Inserted::New(row.run_id)
-    } else if row.erased {
-        Inserted::Erased(row.run_id)
-    } else if row.request_sha256 == run.request_sha256 {
-        Inserted::Same(row.run_id)
-    } else {
-        Inserted::OtherBody(row.run_id)
-    })
-}
-
 async fn cancel_mark(
     connection: &mut PgConnection,
     run: Uuid,
@@ -360,7 +312,7 @@ async fn read_run(connection: &mut PgConnection, run: Uuid) -> Result<Option<Run
     let row = sqlx::query_as!(
         Raw,
         r#"
-        select s.run_id, s.tenant_id, u.purpose, u.request, u.request_sha256, s.revision_id, s.state, s.ver, s.held, s.attempt,
+        select s.run_id, s.tenant_id, u.purpose, u.request, u.request_sha256, s.revision_id, s.state, s.not_before, s.ver, s.held, s.attempt,
                s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
                s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
                s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at,
@@ -415,6 +367,7 @@ struct Raw {
     revision_id: Vec<u8>,
     fell_back: Option<Value>,
     state: String,
+    not_before: OffsetDateTime,
     ver: i64,
     held: bool,
     attempt: i32,
@@ -443,6 +396,7 @@ impl Raw {
             revision_id: self.revision_id,
             fell_back: self.fell_back,
             state: State::parse(&self.state)?,
+            not_before: self.not_before,
             ver: self.ver,
             held: self.held,
             attempt: self.attempt,

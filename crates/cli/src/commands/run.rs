@@ -5,7 +5,7 @@ use crate::exit::{self, Stop};
 use crate::house::{House, Purpose, run_stop};
 use crate::progress::Deltas;
 use crate::{params, progress, saved, ui};
-use runtime::{Modelrow, RunHandle, RunRequest, RunView, Status};
+use runtime::{Modelrow, OverLimit, RunHandle, RunRequest, RunView, Status};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn run(house: &HouseArgs, args: &RunArgs) -> Result<(), Stop> {
     let mut request = request(&args.call)?;
     request.idempotency_key.clone_from(&args.idempotency_key);
+    request.over_limit = args.queue.then_some(OverLimit::Queue);
     let house = House::open(house).await?;
     let modelrow = house.start(Purpose::Work).await?;
     let ended = one(&modelrow, request, args).await;

@@ -1,7 +1,7 @@
 //! Limits of a credential, over all workers.
 
 use crate::house::{House, LIMIT, cat, ended, quick, until};
-use runtime::{Modelrow, Options, Status};
+use runtime::{Limit, Modelrow, Options, OverLimit, RunError, RunRequest, Status, TenantLimits};
 use serde_json::{Value, json};
 use simulator::{Entry, Operation};
 use std::collections::BTreeMap;
@@ -261,4 +261,120 @@ async fn a_day_has_no_more_requests_than_its_limit_and_the_next_one_goes_on() {
     .await;
     let view = second.run(DEFAULT_TENANT, late.id()).await.unwrap();
     assert_eq!(view.status, Status::Running);
+}
+
+/// Every model costs 0.4 dollars a run.
+fn priced(bundle: &mut Value) {
+    for model in bundle["models"].as_array_mut().unwrap() {
+        model["capabilities"]["pricing"] = json!({"currency": "USD", "price": [{"amount": 0.4}]});
+    }
+}
+
+fn limits(over_limit: OverLimit) -> TenantLimits {
+    TenantLimits {
+        max_in_flight: None,
+        max_queued: None,
+        runs_per_day: None,
+        spend_per_month: None,
+        currency: "USD".into(),
+        over_limit,
+    }
+}
+
+async fn refused(modelrow: &Modelrow, request: RunRequest) -> (diag::Code, Limit) {
+    match modelrow.run_profile(request).await {
+        Err(error @ RunError::OverLimit { .. }) => {
+            let code = error.diagnostics().iter().next().unwrap().code;
+            let RunError::OverLimit { over, retry_after } = error else {
+                unreachable!()
+            };
+            assert!(retry_after > Duration::ZERO && retry_after < Duration::from_secs(32 * 86_400));
+            (code, over.limit)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_spends_no_more_than_its_budget_and_sees_what_is_left() {
+    let house = House::with(quick(), priced).await;
+    let modelrow = house.start().await;
+    let budget = TenantLimits {
+        spend_per_month: Some("1".into()),
+        ..limits(OverLimit::Refuse)
+    };
+    modelrow
+        .set_limits(DEFAULT_TENANT, Some(&budget))
+        .await
+        .unwrap();
+    let view = ended(&modelrow, cat()).await;
+    let cost = view.cost.unwrap();
+    assert_eq!(
+        (cost.estimate.as_deref(), cost.actual.as_deref()),
+        (Some("0.4"), Some("0.4"))
+    );
+    modelrow.run_profile(cat()).await.unwrap();
+    let over = refused(&modelrow, cat()).await;
+    assert_eq!(over, (diag::Code::R181, Limit::Spend));
+    let view = modelrow.limits(DEFAULT_TENANT).await.unwrap();
+    let spend = view.spend_per_month.unwrap();
+    assert_eq!((spend.left.as_str(), spend.most.as_str()), ("0.2", "1"));
+    // Of the month to come.
+    let mut waits = cat();
+    waits.over_limit = Some(OverLimit::Queue);
+    let waiting = modelrow
+        .run_profile(waits)
+        .await
+        .unwrap()
+        .view()
+        .await
+        .unwrap();
+    assert_eq!(
+        (waiting.status, waiting.not_before),
+        (Status::Queued, Some(spend.until))
+    );
+    let usage = modelrow.usage(DEFAULT_TENANT).await.unwrap();
+    assert_eq!(
+        (usage.runs_today, usage.spend[0].currency.as_str()),
+        (3, "USD")
+    );
+    assert_eq!(house.asked(Operation::Create).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_runs_in_flight_are_refused_or_wait_as_it_has_chosen() {
+    let mut config = quick();
+    config.jobs.run_ms = 500;
+    let house = House::new(config).await;
+    let workers = four(&house, || house.options()).await;
+    let one = |over| TenantLimits {
+        max_in_flight: Some(1),
+        ..limits(over)
+    };
+    let caller = &workers[0];
+    let set = async |limits: &TenantLimits| {
+        caller
+            .set_limits(DEFAULT_TENANT, Some(limits))
+            .await
+            .unwrap();
+    };
+    set(&one(OverLimit::Refuse)).await;
+    let first = caller.run_profile(cat()).await.unwrap();
+    let over = refused(caller, cat()).await;
+    assert_eq!(over, (diag::Code::R180, Limit::InFlight));
+    first.wait().await.unwrap();
+    set(&one(OverLimit::Queue)).await;
+    let mut runs = Vec::new();
+    for i in 0..6 {
+        runs.push(workers[i % 4].run_profile(cat()).await.unwrap().id());
+    }
+    for run in runs {
+        let view = caller.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
+        assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    }
+    let (creates, contents) = (
+        house.asked(Operation::Create),
+        house.asked(Operation::Content),
+    );
+    assert_eq!((creates.len(), most_at_once(&creates, &contents)), (7, 1));
 }

@@ -172,3 +172,40 @@ async fn the_callers_own_request_id_is_kept() {
     let (one, two) = (house.get("/healthz").await, house.get("/healthz").await);
     assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_over_a_limit_is_told_until_when_or_waits_when_it_asks_to() {
+    let house = House::open().await;
+    let limits = runtime::TenantLimits {
+        max_in_flight: None,
+        max_queued: None,
+        runs_per_day: Some(1),
+        spend_per_month: None,
+        currency: "USD".into(),
+        over_limit: runtime::OverLimit::Refuse,
+    };
+    let set = house
+        .modelrow
+        .set_limits(store::DEFAULT_TENANT, Some(&limits));
+    set.await.unwrap();
+    let made = house.create(&video("a cat"), &[]).await;
+    assert_eq!(made.status.as_u16(), 202, "{made:?}");
+    let refused = house.create(&video("a dog"), &[]).await;
+    assert_eq!(refused.status.as_u16(), 429, "{refused:?}");
+    let document = refused.json();
+    assert_eq!(document["code"], "R180");
+    assert!(
+        document["until"].as_str().unwrap().ends_with("T00:00:00Z"),
+        "{document}"
+    );
+    let secs: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=86_401).contains(&secs), "{secs}");
+    let mut waits = video("a dog");
+    waits["over_limit"] = json!("queue");
+    let queued = house.create(&waits, &[]).await;
+    assert_eq!(queued.status.as_u16(), 202, "{queued:?}");
+    assert_eq!(queued.json()["not_before"], document["until"]);
+    waits["over_limit"] = json!("maybe");
+    let wrong = house.create(&waits, &[]).await;
+    assert_eq!(wrong.problem().1, "C154");
+}

@@ -123,7 +123,10 @@ impl House {
             credential_id: self.credential,
             request: json!({"callback": {"url": "https://cb.test"}}),
             start_by: None,
+            start_within: 24 * HOUR,
             priority: 0,
+            price: None,
+            over_limit: None,
         }
     }
 

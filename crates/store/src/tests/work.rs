@@ -151,7 +151,7 @@ async fn tenants_take_turns_and_one_over_its_limit_hides_nobody() {
     let house = House::new().await;
     let (a, _lease, _) = house.worker(10).await;
     house.sql("insert into tenants (tenant_id, slug) values ('00000000-0000-0000-0000-000000000009', 't9');
-               insert into tenant_limits (tenant_id, max_in_flight) values ('00000000-0000-0000-0000-000000000002', 1)").await;
+               insert into tenant_limits (tenant_id, max_in_flight, over_limit) values ('00000000-0000-0000-0000-000000000002', 1, 'queue')").await;
     for run in 1..=3 {
         house.queue(run).await;
     }
@@ -403,7 +403,7 @@ async fn a_tenant_is_counted_once_however_many_credentials_serve_it() {
     house
         .sql("insert into provider_api_credentials (id, provider_id, name)
                   values ('00000000-0000-0000-0000-000000000004', '00000000-0000-0000-0000-000000000002', 'other');
-              insert into tenant_limits (tenant_id, max_in_flight) values ('00000000-0000-0000-0000-000000000002', 1)")
+              insert into tenant_limits (tenant_id, max_in_flight, over_limit) values ('00000000-0000-0000-0000-000000000002', 1, 'queue')")
         .await;
     let other = Uuid::from_u128(4);
     house.queue(1).await;

@@ -1,0 +1,145 @@
+//! A call becomes a run, unless its key has made it before or its tenant has reached a limit.
+
+use super::{Inserted, NewRun};
+use crate::budgets::{self, Admitted};
+use crate::{Store, StoreError};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Whether the tenant's limits were asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    /// A tenant that has some gets no run.
+    No,
+}
+
+impl Store {
+    /// Inserts a run and its state, or finds the run that the key made before. A tenant without limits costs nothing more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: in doubt, look the run up by its id. [`crate::Rule::KeyLength`].
+    pub async fn run_insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
+        let mut tx = self.as_tenant(run.tenant_id).await?;
+        let new = write(&mut tx, run, Admitted::default(), Asked::No).await?;
+        let inserted = match new {
+            Some(id) => Inserted::New(id),
+            None => match earlier(&mut tx, run).await? {
+                Some(earlier) => earlier,
+                None => {
+                    tx.rollback().await?;
+                    return self.run_insert_limited(run).await;
+                }
+            },
+        };
+        tx.commit().await?;
+        Ok(inserted)
+    }
+
+    /// The same under the lock of the tenant's limits. A key that has made a run before is asked first: that run is no new one.
+    async fn run_insert_limited(&self, run: &NewRun) -> Result<Inserted, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let limits = budgets::lock(&mut tx, run.tenant_id).await?;
+        if let Some(earlier) = earlier(&mut tx, run).await? {
+            return Ok(earlier);
+        }
+        let admitted = match &limits {
+            Some(limits) => match budgets::admitted(&mut tx, run, limits).await? {
+                Ok(admitted) => admitted,
+                Err(over) => return Ok(Inserted::Over(over)),
+            },
+            None => Admitted::default(),
+        };
+        let inserted = match write(&mut tx, run, admitted, Asked::Yes).await? {
+            Some(id) => Inserted::New(id),
+            // Somebody was first who holds no lock: the limits were set just now.
+            None => match earlier(&mut tx, run).await? {
+                Some(earlier) => {
+                    tx.rollback().await?;
+                    return Ok(earlier);
+                }
+                None => {
+                    return Err(StoreError::NoSuchRow {
+                        table: "runs",
+                        key: run.run_id.to_string(),
+                    });
+                }
+            },
+        };
+        tx.commit().await?;
+        Ok(inserted)
+    }
+}
+
+/// `None`: the key or the id is there, or the tenant has limits that were not asked.
+async fn write(
+    connection: &mut PgConnection,
+    run: &NewRun,
+    admitted: Admitted,
+    asked: Asked,
+) -> Result<Option<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        with start as (select coalesce($13::date::timestamp at time zone 'utc', now()) as at),
+        r as (insert into runs (run_id, tenant_id, idempotency_key, request_sha256, purpose, revision_id, request, api_key_id, start_by,
+                                cost, currency, budget_month)
+              select $1, $2, $3, $4, $5, $6, $7, $9, coalesce($10, start.at + make_interval(secs => $12)),
+                     $14::text::numeric, $15, $16 from start
+              where $17 or not exists (select 1 from tenant_limits l where l.tenant_id = $2)
+              on conflict do nothing returning run_id, tenant_id),
+        hint as (select pg_notify('modelrow_queue', '') from r)
+        insert into run_states (run_id, tenant_id, credential_id, revision_id, state, priority, not_before)
+        select r.run_id, r.tenant_id, $8, $6, 'queued', $11, start.at from r cross join start left join hint on true returning run_id
+        "#,
+        run.run_id,
+        run.tenant_id,
+        run.idempotency_key,
+        run.request_sha256,
+        run.purpose,
+        run.revision_id,
+        run.request,
+        run.credential_id,
+        run.api_key_id,
+        run.start_by,
+        run.priority,
+        run.start_within.as_secs_f64(),
+        admitted.not_before,
+        run.price.as_ref().map(|price| &*price.amount),
+        run.price.as_ref().map(|price| &*price.currency),
+        admitted.budget_month,
+        asked == Asked::Yes,
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// What the key has made, or this very insert that was committed before.
+async fn earlier(
+    connection: &mut PgConnection,
+    run: &NewRun,
+) -> Result<Option<Inserted>, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        select u.run_id, u.request_sha256, s.erased_at is not null as "erased!" from runs u join run_states s using (run_id)
+        where (u.tenant_id = $1 and u.idempotency_key = $2) or u.run_id = $3
+        "#,
+        run.tenant_id,
+        run.idempotency_key,
+        run.run_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    Ok(Some(if row.run_id == run.run_id {
+        Inserted::New(row.run_id)
+    } else if row.erased {
+        Inserted::Erased(row.run_id)
+    } else if row.request_sha256 == run.request_sha256 {
+        Inserted::Same(row.run_id)
+    } else {
+        Inserted::OtherBody(row.run_id)
+    }))
+}
