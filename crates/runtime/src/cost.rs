@@ -65,9 +65,12 @@ fn number(bound: &Bound<'_>) -> Option<f64> {
     }
 }
 
+/// The largest amount; the database keeps twelve digits before the point.
+const MOST: f64 = 999_999_999_999.0;
+
 /// Up to six digits after the point, as the database keeps money.
 fn decimal(amount: f64) -> String {
-    let text = format!("{amount:.6}");
+    let text = format!("{:.6}", amount.clamp(-MOST, MOST));
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -83,6 +86,8 @@ mod tests {
             (0.1 + 0.2, "0.3"),
             (0.000_000_1, "0"),
             (12.345_678_9, "12.345679"),
+            (1e300, "999999999999"),
+            (f64::INFINITY, "999999999999"),
         ];
         for (amount, want) in cases {
             assert_eq!(decimal(amount), want);

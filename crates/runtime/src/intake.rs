@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
-use store::budgets::Over;
+use store::budgets::{Limit, Over};
 use store::catalogue::CredentialRow;
 use store::runs::{Inserted, NewRun};
 use uuid::Uuid;
@@ -249,13 +249,17 @@ fn identity(request: &RunRequest, given: &Given) -> Vec<u8> {
     Sha256::digest(canonical(&body)).to_vec()
 }
 
-/// Without a time it is a guess: a run ends when it ends.
+/// Without a time it is a guess: a run ends when it ends, and a person raises a budget.
 const SOME_RUN_ENDS: Duration = Duration::from_secs(30);
+const LIMIT_IS_RAISED: Duration = Duration::from_secs(86_400);
 
 fn worth_another_try(core: &Core, over: &Over) -> Duration {
     let wait = over.until.map(|until| until - core.now());
     let wait = wait.and_then(|wait| Duration::try_from(wait).ok());
-    wait.unwrap_or(SOME_RUN_ENDS)
+    wait.unwrap_or(match over.limit {
+        Limit::InFlight | Limit::Queued => SOME_RUN_ENDS,
+        Limit::RunsPerDay | Limit::Spend => LIMIT_IS_RAISED,
+    })
 }
 
 fn recorded(

@@ -99,7 +99,7 @@ pub use plan::Plan;
 pub use request::{Again, InputMedium, RunRequest};
 pub use sealed::{BadKeys, SealError, SecretKeys};
 pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
-pub use store::budgets::{Limit, OverLimit, TenantLimits};
+pub use store::budgets::{Limit, Over, OverLimit, TenantLimits};
 pub use store::deliveries::DeliveryStatus;
 pub use store::usage::CredentialLimits;
 pub use store::{Scope, State};

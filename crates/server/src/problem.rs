@@ -5,11 +5,12 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use diag::{Code, Diagnostic};
-use runtime::RunError;
+use runtime::{Over, RunError};
 use serde_json::{Map, Value, json};
 use std::error::Error;
-use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
+
+mod over;
 
 /// When a call is worth another try after the database or the artifact store was away.
 const AWAY_SECS: u64 = 5;
@@ -96,8 +97,8 @@ pub(crate) struct Problem {
     violations: Vec<Violation>,
     run_id: Option<Uuid>,
     retry_after_secs: Option<u64>,
-    /// When the limit that was reached lets the next call pass.
-    until: Option<String>,
+    /// The limit of the tenant that was reached.
+    over: Option<Over>,
 }
 
 impl Problem {
@@ -111,7 +112,7 @@ impl Problem {
             violations,
             run_id: None,
             retry_after_secs: None,
-            until: None,
+            over: None,
         }
     }
 
@@ -147,11 +148,12 @@ impl Problem {
             "title": first.map_or("internal error", |v| v.code.title()),
             "status": self.status.as_u16(),
             "detail": detail,
-            "code": first.map(|v| v.code.as_str()),
+            "code": self.over.as_ref().map(over::code).or(first.map(|v| v.code.as_str())),
             "errors": self.violations.iter().map(Violation::to_json).collect::<Vec<_>>(),
         });
         let run_id = self.run_id.map(|run_id| run_id.to_string());
-        for (name, value) in [("run_id", &run_id), ("until", &self.until)] {
+        let until = self.over.as_ref().and_then(over::until);
+        for (name, value) in [("run_id", &run_id), ("until", &until)] {
             if let (Some(value), Some(members)) = (value, document.as_object_mut()) {
                 members.insert(name.into(), value.as_str().into());
             }
@@ -170,6 +172,9 @@ impl IntoResponse for Problem {
         );
         if let Some(secs) = self.retry_after_secs {
             headers.insert(RETRY_AFTER, secs.into());
+            if let Some(over) = &self.over {
+                headers.extend(over::headers(over, secs));
+            }
         }
         response
     }
@@ -205,7 +210,7 @@ impl From<RunError> for Problem {
         let problem = Self::all(status, violations(&error));
         let problem = match error {
             RunError::OverLimit { over, retry_after } => Self {
-                until: over.until.and_then(|until| until.format(&Rfc3339).ok()),
+                over: Some(over),
                 ..problem.retry_after(retry_after.as_secs().saturating_add(1))
             },
             RunError::KeyUsed { run_id }

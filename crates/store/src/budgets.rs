@@ -56,6 +56,17 @@ pub struct TenantLimits {
     pub over_limit: OverLimit,
 }
 
+impl TenantLimits {
+    fn most(&self, limit: Limit) -> Option<i32> {
+        match limit {
+            Limit::InFlight => self.max_in_flight,
+            Limit::Queued => self.max_queued,
+            Limit::RunsPerDay => self.runs_per_day,
+            Limit::Spend => None,
+        }
+    }
+}
+
 /// What a run costs by the price list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
@@ -83,6 +94,8 @@ pub enum Limit {
 pub struct Over {
     /// The limit that was reached.
     pub limit: Limit,
+    /// How many runs it allows; absent: it counts money.
+    pub most: Option<i32>,
     /// When the same call may pass; absent: when a run ends, or never.
     pub until: Option<OffsetDateTime>,
 }
@@ -119,6 +132,7 @@ fn admit(
 ) -> Result<Admitted, Over> {
     let reached = |limit, until: Option<Date>| Over {
         limit,
+        most: limits.most(limit),
         until: until.map(|day| day.midnight().assume_utc()),
     };
     let this_month = counted.today.replace_day(1).unwrap_or(counted.today);
@@ -484,6 +498,7 @@ mod tests {
             by(datetime!(2026-12-01 23:59 UTC)),
             Err(Over {
                 limit: Limit::RunsPerDay,
+                most: Some(10),
                 until: Some(until)
             })
         );

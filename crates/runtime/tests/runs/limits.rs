@@ -378,3 +378,36 @@ async fn a_tenants_runs_in_flight_are_refused_or_wait_as_it_has_chosen() {
     );
     assert_eq!((creates.len(), most_at_once(&creates, &contents)), (7, 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_four_processes_never_pass_a_tenants_limit_together() {
+    let house = House::with(quick(), priced).await;
+    let workers = four(&house, || house.options()).await;
+    let most = TenantLimits {
+        runs_per_day: Some(5),
+        spend_per_month: Some("1.3".into()),
+        ..limits(OverLimit::Refuse)
+    };
+    let set = workers[0].set_limits(DEFAULT_TENANT, Some(&most));
+    set.await.unwrap();
+    let calls = (0..20).map(|i| workers[i % 4].run_profile(cat()));
+    let (mut made, mut refused) = (Vec::new(), 0);
+    for call in futures_util::future::join_all(calls).await {
+        match call {
+            Ok(run) => made.push(run),
+            Err(RunError::OverLimit { over, .. }) => {
+                assert_eq!(over.limit, Limit::Spend);
+                refused += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((made.len(), refused), (3, 17));
+    for run in made {
+        assert_eq!(run.wait().await.unwrap().status, Status::Succeeded);
+    }
+    assert_eq!(house.asked(Operation::Create).len(), 3);
+    let spend = workers[1].limits(DEFAULT_TENANT).await.unwrap();
+    let spend = spend.spend_per_month.unwrap();
+    assert_eq!((spend.spent.as_str(), spend.left.as_str()), ("1.2", "0.1"));
+}

@@ -193,7 +193,17 @@ async fn a_call_over_a_limit_is_told_until_when_or_waits_when_it_asks_to() {
     let refused = house.create(&video("a dog"), &[]).await;
     assert_eq!(refused.status.as_u16(), 429, "{refused:?}");
     let document = refused.json();
-    assert_eq!(document["code"], "R180");
+    assert_eq!(document["code"], "too_many_runs");
+    assert_eq!(document["errors"][0]["code"], "R180");
+    assert_eq!(
+        refused.header("ratelimit-policy"),
+        "\"runs-per-day\";q=1;w=86400"
+    );
+    assert!(
+        refused
+            .header("ratelimit")
+            .starts_with("\"runs-per-day\";r=0;t=")
+    );
     assert!(
         document["until"].as_str().unwrap().ends_with("T00:00:00Z"),
         "{document}"

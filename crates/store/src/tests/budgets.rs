@@ -177,6 +177,7 @@ async fn a_month_is_spent_by_estimates_before_and_by_what_came_of_them_after() {
         house.store.run_insert(&never).await.unwrap(),
         Inserted::Over(crate::budgets::Over {
             limit: Limit::Spend,
+            most: None,
             until: None
         })
     );
@@ -290,17 +291,24 @@ async fn limits_that_are_set_count_what_was_before() {
 }
 
 #[tokio::test]
+#[rustfmt::skip]
 async fn runs_that_are_made_at_once_never_pass_a_limit_together() {
-    let house = limited(TenantLimits {
-        max_in_flight: Some(3),
-        ..none()
-    })
-    .await;
-    let one = async |run| made(&house, &house.call(run, None)).await;
-    let six = tokio::join!(one(1), one(2), one(3), one(4), one(5), one(6));
-    let six: [Option<Limit>; 6] = six.into();
-    assert_eq!(six.iter().filter(|over| over.is_none()).count(), 3);
-    assert_eq!(house.one("select count(*) from run_states").await, "3");
+    let cases = [
+        (TenantLimits { max_in_flight: Some(3), ..none() },                                   Limit::InFlight),
+        (TenantLimits { max_queued: Some(3), over_limit: OverLimit::Queue, ..none() },        Limit::Queued),
+        (TenantLimits { runs_per_day: Some(3), ..none() },                                    Limit::RunsPerDay),
+        (TenantLimits { spend_per_month: Some("1.3".into()), ..none() },                      Limit::Spend),
+    ];
+    let house = House::new().await;
+    for (round, (limits, limit)) in (0_u128..).zip(&cases) {
+        house.sql("delete from runs; delete from tenant_days; delete from tenant_usage").await;
+        put(&house, limits).await;
+        let one = async |n: u128| made(&house, &priced(&house, round * 100 + n, "0.4")).await;
+        let six = tokio::join!(one(1), one(2), one(3), one(4), one(5), one(6));
+        let refused: Vec<Limit> = <[_; 6]>::from(six).into_iter().flatten().collect();
+        assert_eq!(refused, [*limit; 3], "{limits:?}");
+        assert_eq!(house.one("select count(*) from run_states").await, "3", "{limits:?}");
+    }
 }
 
 #[tokio::test]
