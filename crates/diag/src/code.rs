@@ -100,6 +100,8 @@ codes! {
     P618 "batch that cannot serve many jobs",
     P620 "nothing asks about the job",
     P621 "nothing makes the file",
+    P622 "not before the submit, and not after the end",
+    P623 "variable where an answer is walked",
     P701 "secret is not a reference",
     P702 "authentication not known",
     P703 "address outside the provider",

@@ -5,7 +5,7 @@ use crate::auth::Hidden;
 use crate::fault::{Fault, Kind, bounded, class_word};
 use crate::wait;
 use profile::lang::{Answer, EvalError, Path, Scope, View, is_word};
-use profile::revision::{Capture, Class, ErrorTable, JobState, Match, Poll, Select};
+use profile::revision::{Capture, Class, Duration, ErrorTable, JobState, Match, Poll, Select};
 use serde_json::{Map, Value};
 
 /// What judging needs beside the answer.
@@ -68,8 +68,13 @@ impl Judge<'_> {
         };
         Ok(class.map(|class| Failure {
             fault: self.fault(class, answer),
-            hint_ms: wait::hint(answer, &[self.errors.retry_after.as_ref()], now_ms),
+            hint_ms: wait::hint(answer, &[self.retry_after()], now_ms),
         }))
+    }
+
+    /// Where the table says that the provider's own answers hold a hint.
+    pub(crate) fn retry_after(&self) -> Option<&Duration> {
+        self.errors.retry_after.as_ref().filter(|_| self.trusted)
     }
 
     /// The first class of the table that holds.

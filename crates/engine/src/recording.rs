@@ -13,10 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use diag::Diagnostics;
 use profile::case::{Case, CasePart};
 use profile::catalogue::{Ask, Compiled, choose};
-use profile::revision::{Revision, Step};
+use profile::revision::{Action, Revision, Step};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+mod renewed;
 mod scrub;
 
 use scrub::Scrub;
@@ -68,6 +69,7 @@ pub fn case(taken: &Taken, compiled: &Compiled) -> Result<Value, Unrecordable> {
         .iter()
         .filter(|heard| is_of(heard, revision.as_deref()))
         .collect();
+    let heard = renewed::once(heard, |step| makes_files(step, revision.as_deref()));
     let answers: Vec<Option<HeardAnswer>> = heard
         .iter()
         .map(|heard| {
@@ -123,6 +125,13 @@ fn is_of(heard: &Heard, revision: Option<&Revision>) -> bool {
     let steps = steps.chain(&workflow.cancel).chain(&workflow.cleanup);
     let named = |step: &Step| step.name == heard.request.step;
     ["submit", "settle"].contains(&heard.request.step.as_str()) || steps.into_iter().any(named)
+}
+
+/// Whether it is a download: its requests are made together, and again together.
+fn makes_files(step: &str, revision: Option<&Revision>) -> bool {
+    let steps = revision.into_iter().flat_map(|revision| &revision.workflow.steps);
+    let mut named = steps.filter(|one| one.name == step);
+    named.any(|one| matches!(one.action, Action::Download(_)))
 }
 
 /// The answer with addresses of the provider where another address served.

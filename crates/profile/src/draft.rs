@@ -153,6 +153,10 @@ pub fn from_answers(asked: &Asked) -> Draft {
         let (extract, what) = sync_extract(purpose);
         parts.extract = extract;
         todos.push(todo(format!("{PROFILE}/response_mapping/extract"), what));
+        todos.push(todo(
+            format!("{PROFILE}/workflow"),
+            "nothing, where the answer is the result; where it is the id of a job: `\"type\": \"async_job\"`, with a `poll` and a `download` in `steps`, and `job_id_path` in `extract`",
+        ));
     }
     Draft {
         bundle: parts.bundle(),
@@ -180,6 +184,9 @@ fn sync_extract(purpose: Purpose) -> (Value, &'static str) {
         ),
     }
 }
+
+/// Stands where a draft does not know the path.
+pub(crate) const UNKNOWN_PATH: &str = "/CHANGE-ME";
 
 /// What a draft is made of.
 struct Parts {
@@ -218,7 +225,7 @@ impl Parts {
             secret: false,
             method: "POST".to_owned(),
             kind: "http_json",
-            path: "/CHANGE-ME".to_owned(),
+            path: UNKNOWN_PATH.to_owned(),
             query: Map::new(),
             headers: Map::new(),
             body: Value::Null,

@@ -349,7 +349,7 @@ impl Snapshot {
         };
         found
             .copied()
-            .ok_or_else(|| no_credential(&revision.provider, named))
+            .ok_or_else(|| no_credential(&revision.provider, named, &usable))
     }
 
     fn named_credential(&self, revision: &Revision, key: &str, tenant: Uuid) -> Option<&str> {
@@ -380,7 +380,8 @@ fn serves(owner: Option<Uuid>, revision: &Revision) -> bool {
     owner.is_some() || revision.provider_tenant.is_none()
 }
 
-fn no_credential(provider: &str, named: Option<&str>) -> Diagnostics {
+/// `usable`: those that serve. Of several none is taken by chance.
+fn no_credential(provider: &str, named: Option<&str>, usable: &[&CredentialRow]) -> Diagnostics {
     let what = named.map_or_else(
         || "a default credential".to_owned(),
         |name| format!("the credential `{name}`"),
@@ -389,10 +390,21 @@ fn no_credential(provider: &str, named: Option<&str>) -> Diagnostics {
         source: Some("provider_api_credentials".into()),
         ..Place::default()
     };
-    Diagnostics(vec![Diagnostic::error(
-        Code::R160,
-        place,
-        format!("provider `{provider}` has not {what} that is active"),
-        "add a row to `provider_api_credentials`, with `secret_ref` when the provider wants a secret",
-    )])
+    let names = || usable.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (message, help) = match (named, usable.len()) {
+        (None, 2..) => (
+            format!("provider `{provider}` has several credentials, and none of them is the default one: {}", names()),
+            "name one in the auth profile (`provider_auth_profiles.credential_id`), or make one of them the default one: \
+             `update provider_api_credentials set is_default = true where name = '…'`",
+        ),
+        (Some(_), 1..) => (
+            format!("provider `{provider}` has not {what} that is active; there are: {}", names()),
+            "name another one in the auth profile (`provider_auth_profiles.credential_id`), or add it: `modelrow credential set`",
+        ),
+        _ => (
+            format!("provider `{provider}` has not {what} that is active"),
+            "`modelrow credential set` adds one, with its secret or a reference to it",
+        ),
+    };
+    Diagnostics(vec![Diagnostic::error(Code::R160, place, message, help)])
 }

@@ -79,7 +79,7 @@ impl Modelrow {
     ///
     /// # Errors
     ///
-    /// [`RunError::Sealed`]: there is no key to seal it with (S147). [`RunError::NothingToPause`]: no such tenant.
+    /// [`RunError::Sealed`]: there is no key to seal it with (S147). [`RunError::NoSuchTenant`].
     pub async fn webhook_secret_rotate(
         &self,
         tenant: Uuid,
@@ -98,8 +98,8 @@ impl Modelrow {
             .webhook_secret_put(tenant, id, &sealed, overlap)
             .await?
         {
-            let what = format!("tenant `{tenant}`");
-            return Err(RunError::NothingToPause { what });
+            let name = tenant.to_string();
+            return Err(RunError::NoSuchTenant { name });
         }
         tracing::warn!(%tenant, "the tenant has a new webhook secret");
         self.webhook_secret(tenant).await

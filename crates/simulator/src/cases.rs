@@ -105,8 +105,18 @@ impl CasePlayer {
     ///
     /// [`BadCase`] when there is nothing to play or nowhere to listen.
     pub async fn start(case: &Value) -> Result<Self, BadCase> {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::start_on(case, free).await
+    }
+
+    /// The same, listening there.
+    ///
+    /// # Errors
+    ///
+    /// As [`CasePlayer::start`].
+    pub async fn start_on(case: &Value, address: SocketAddr) -> Result<Self, BadCase> {
         let case = Case::read(case)?;
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        let tcp = TcpListener::bind(address)
             .await
             .map_err(BadCase::Listen)?;
         let address = tcp.local_addr().map_err(BadCase::Listen)?;

@@ -6,26 +6,23 @@ use crate::ui;
 use diag::Code;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use simulator::{CasePlayer, Config, Simulator};
+use simulator::{BadCase, CasePlayer, Config, Simulator};
+use std::fmt::Display;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub(crate) async fn simulate(args: SimulateArgs) -> Result<(), Stop> {
     if let Some(file) = &args.case {
-        return play(file).await;
+        return play(file, args.listen).await;
     }
     let mut config: Config = match &args.script {
         Some(file) => read_json(file)?,
         None => Config::default(),
     };
     config.address = args.listen;
-    let simulator = Simulator::start(config).await.map_err(|error| {
-        Stop::house(
-            Code::X104,
-            format!("cannot listen on {}: {error}", args.listen),
-            "give `--listen` an address that is free",
-        )
-    })?;
+    let started = Simulator::start(config).await;
+    let simulator = started.map_err(|error| cannot_listen(args.listen, &error))?;
     ui::done(&format!(
         "the simulated provider listens on {}",
         simulator.base_url()
@@ -38,16 +35,26 @@ pub(crate) async fn simulate(args: SimulateArgs) -> Result<(), Stop> {
     Ok(())
 }
 
+fn cannot_listen(address: SocketAddr, error: &dyn Display) -> Stop {
+    Stop::house(
+        Code::X104,
+        format!("cannot listen on {address}: {error}"),
+        "give `--listen` an address that is free",
+    )
+}
+
 /// Plays one recorded case, and says at the end what differed.
-async fn play(file: &Path) -> Result<(), Stop> {
+async fn play(file: &Path, listen: SocketAddr) -> Result<(), Stop> {
     let case: Value = read_json(file)?;
-    let player = CasePlayer::start(&case).await.map_err(|error| {
-        Stop::usage(
+    let player = CasePlayer::start_on(&case, listen).await;
+    let player = player.map_err(|error| match error {
+        BadCase::Listen(error) => cannot_listen(listen, &error),
+        error => Stop::usage(
             Code::X105,
             &file.display().to_string(),
             error.to_string(),
             "`profiles/CASES.md` shows the form of a case",
-        )
+        ),
     })?;
     ui::done(&format!(
         "the case is played on http://{}",

@@ -2,6 +2,7 @@
 
 use super::machine::{At, Cancel, Moment, poll_of};
 use super::record::Seen;
+use super::steps::from_of;
 use super::{Ending, Flow, Pending, Verdict, Why};
 use crate::answer::{Failure, progress, selected};
 use crate::fault::{Fault, Kind, OF_THE_ACCOUNT, PASSING, bounded_to};
@@ -47,7 +48,7 @@ impl Flow {
     pub(super) fn first_poll(&mut self, seen: &Seen, moment: Moment) {
         let revision = self.revision();
         let steps = &revision.workflow.steps;
-        let Some(poll) = poll_of(steps.first()) else {
+        let Some(poll) = poll_of(steps.first()).filter(|_| self.holds(steps.first(), moment)) else {
             return;
         };
         let whole = seen.view();
@@ -68,6 +69,9 @@ impl Flow {
                 let name = step.map_or("poll", |step| step.name.as_str());
                 // What does not fit is absent: the job is paid, and goes on.
                 let _ = self.keep_captures(name, captures, seen);
+                if steps.iter().any(|step| from_of(step) == Some(name)) {
+                    self.remember(seen.of_step(name));
+                }
                 self.enter(1, moment.now_ms);
             }
             Said::Ended(_, fault) => self.at = At::Ended(Ending::Failed(fault)),
@@ -82,6 +86,13 @@ impl Flow {
             }
             Said::Nothing(_) => {}
         }
+    }
+
+    /// Whether the step is done at all. What cannot be judged is judged again where it fails the run.
+    fn holds(&self, step: Option<&Step>, moment: Moment) -> bool {
+        let condition = step.and_then(|step| step.when.as_ref());
+        let scope = self.scope(moment.drawn());
+        condition.is_none_or(|condition| condition.holds(&scope).unwrap_or(false))
     }
 
     pub(super) fn on_poll_answer(
@@ -153,7 +164,7 @@ impl Flow {
             _ => None,
         };
         let view = item.as_ref().map_or(whole, |item| whole.with_body(item));
-        let hints = [poll.poll_after.as_ref(), judge.errors.retry_after.as_ref()];
+        let hints = [poll.poll_after.as_ref(), judge.retry_after()];
         let hint_ms = wait::hint(view, &hints, moment.now_ms)
             .or_else(|| wait::hint(whole, &hints, moment.now_ms));
         let word = poll.status.first_text(view).filter(|_| good);

@@ -271,6 +271,14 @@ impl Seen {
         }
     }
 
+    /// The same answer as that of another step.
+    pub(crate) fn of_step(&self, step: &str) -> Self {
+        Self {
+            step: step.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The answers of a step with `each`, as one. `None`: there is none.
     pub(crate) fn of_each(answers: Vec<Self>) -> Option<Self> {
         let mut answers = answers.into_iter();

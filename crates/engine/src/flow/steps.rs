@@ -57,8 +57,9 @@ impl Flow {
                 None => self.last(),
             };
             let items = match (phase, walked) {
-                (Phase::Before, _) | (_, None) => path.items(&scope),
+                (Phase::Before | Phase::Cleanup, _) => path.items(&scope),
                 (_, Some(seen)) => path.items(seen.view()),
+                (_, None) => None,
             };
             items
                 .unwrap_or_default()
@@ -215,7 +216,7 @@ impl Flow {
 }
 
 /// The answer that `each` of a download walks, where it is not the last.
-fn from_of(step: &Step) -> Option<&str> {
+pub(super) fn from_of(step: &Step) -> Option<&str> {
     match &step.action {
         Does::Download(download) => download.from.as_deref(),
         Does::Request | Does::Poll(_) => None,

@@ -4,6 +4,7 @@ mod after;
 mod called;
 mod files;
 mod fold;
+mod places;
 mod round;
 mod settle;
 mod tokens;

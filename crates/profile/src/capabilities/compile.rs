@@ -90,10 +90,16 @@ fn options(fields: &Fields<'_>, sink: &Sink) -> (Vec<OptionSpec>, Vec<String>) {
         names::identifier(name, &at, sink);
         let own = Sink::default();
         let Some(fields) = Fields::open(source, &at, &own) else {
-            if source.is_null() {
-                wrong_type(sink, &at, "an object", source);
+            match source {
+                Value::Null => wrong_type(sink, &at, "an object", source),
+                Value::Array(_) => sink.error(
+                    Code::P102,
+                    &at,
+                    "an object is needed here, not a list",
+                    "write `{\"type\": \"enum\", \"values\": […]}`",
+                ),
+                _ => sink.extend(own.into_inner()),
             }
-            sink.extend(own.into_inner());
             broken.push(name.clone());
             continue;
         };

@@ -387,7 +387,9 @@ impl<'a> Compiler<'a> {
         };
         let (reads, mut rest): (Vec<_>, Vec<_>) = found.into_iter().partition(of_model);
         // A model that the profile names, and that is not there, was reported.
-        if !reads.is_empty() && profile.model.is_none() {
+        // So was a purpose that is none.
+        let is_reported = profile.model.is_some() || Purpose::parse(&profile.purpose).is_none();
+        if !reads.is_empty() && !is_reported {
             let models = self.rows.models.iter();
             let models = models.filter(|row| row.provider == profile.provider);
             let models: Vec<String> = models

@@ -260,8 +260,11 @@ impl Compiler<'_> {
         for (key, _) in config.as_object().into_iter().flatten() {
             known.config(key);
         }
-        if let Some(auth) = auth {
-            auth::known(&mut known, auth);
+        match auth {
+            Some(auth) => auth::known(&mut known, auth),
+            // What is wrong with it is said where it stands; what it gives nobody knows.
+            None if self.joined.profile.auth_profile.is_some() => known.any_secret(),
+            None => {}
         }
         known
     }
@@ -371,7 +374,11 @@ impl Compiler<'_> {
         Some(Made {
             submits,
             errors,
-            workflow: response.with_implied_download(workflow, purpose, steps_cx),
+            workflow: response.with_implied_download(
+                workflow,
+                (purpose, &mapping_at.child("content_type")),
+                steps_cx,
+            ),
             response,
             verify,
             webhook,
@@ -530,10 +537,10 @@ impl Answer {
     fn with_implied_download(
         &self,
         mut workflow: Workflow,
-        purpose: Purpose,
+        made: (Purpose, &Place),
         cx: &Context<'_>,
     ) -> Workflow {
-        let implied = workflow::implied_download(&workflow.steps, &self.read, purpose, cx);
+        let implied = workflow::implied_download(&workflow.steps, &self.read, made, cx);
         workflow.steps.extend(implied);
         workflow
     }

@@ -5,7 +5,7 @@ use super::auth::Hosts;
 use super::walk::Sink;
 use crate::lang::{Condition, Known, Path, Place as Stand, Read, Root, Seg, Text, Tree, VarsTable};
 use crate::revision::Auth;
-use diag::Place;
+use diag::{Code, Place};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -193,6 +193,20 @@ impl<'a> Context<'a> {
 
     /// A path into an answer.
     pub(crate) fn answer_path(&self, source: Option<&Value>, at: &Place) -> Option<Path> {
+        let texts = source.into_iter().flat_map(|source| match source {
+            Value::Array(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        });
+        for text in texts.filter_map(Value::as_str) {
+            if self.known.is_of_ours(text) {
+                self.sink.warn(
+                    Code::P623,
+                    at,
+                    format!("`{text}` is the name of a variable, and this path walks an answer"),
+                    format!("where the variable is meant, write a template: `{{{{{text}}}}}` (in a download `\"url\": \"{{{{{text}}}}}\"`)"),
+                );
+            }
+        }
         self.sink.with(|found| Path::of_answer(source?, at, found))
     }
 

@@ -37,6 +37,12 @@ const MESSAGE: &[&str] = &[
     "$",
 ];
 
+/// HTTP statuses that are written as if they were classes.
+const STATUSES: &[&str] = &[
+    "400", "401", "402", "403", "404", "405", "408", "409", "410", "413", "422", "425", "429", "451", "500",
+    "502", "503", "504", "529",
+];
+
 /// What no answer can reach of the classes that one row writes.
 pub(crate) fn reach(own: &Value, at: &Place, sink: &Sink) {
     let names = CLASSES.iter().map(|(name, _)| *name);
@@ -71,6 +77,10 @@ pub(crate) fn table(value: &Value, at: &Place, cx: &Context<'_>) -> Option<Error
         .iter()
         .filter_map(|(name, class)| Some((*class, matches(&fields, name, cx)?)))
         .collect();
+    fields.elsewhere(
+        STATUSES,
+        "every HTTP status has its class already; to give it another: `\"billing\": [{\"path\": \"@status\", \"equals\": 403}]`",
+    );
     fields.finish();
     Some(ErrorTable {
         code: code?,

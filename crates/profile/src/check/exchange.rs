@@ -5,7 +5,7 @@ use super::context::{Context, Written};
 use super::walk::{Fields, wrong_type};
 use crate::lang::{Place as Stand, Text, Tree};
 use crate::revision::{Address, BodyKind, BodyTemplate, Exchange, Fetch};
-use diag::Code;
+use diag::{Code, Place};
 use serde_json::Value;
 
 /// What has no meaning where nothing is asked for: the file is in an answer.
@@ -141,15 +141,21 @@ fn address(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Address> {
             );
             None
         }
-        (Some(path), None) => Some(Address::Path {
-            base_url,
-            path: cx.text(path, Stand::Path, &fields.place("path"))?,
-        }),
-        (None, Some(url)) => Some(Address::Url(cx.text(
-            url,
-            Stand::Url,
-            &fields.place("url"),
-        )?)),
+        (Some(path), None) => {
+            let at = fields.place("path");
+            is_no_address(path, &at, cx);
+            is_of_a_draft(path, &at, cx);
+            without_single_braces(path, &at, cx);
+            Some(Address::Path {
+                base_url,
+                path: cx.text(path, Stand::Path, &at)?,
+            })
+        }
+        (None, Some(url)) => {
+            let at = fields.place("url");
+            without_single_braces(url, &at, cx);
+            Some(Address::Url(cx.text(url, Stand::Url, &at)?))
+        }
         (None, None) => {
             if fields.raw("path").or(fields.raw("url")).is_none() {
                 cx.sink.error(
@@ -162,6 +168,76 @@ fn address(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Address> {
             None
         }
     }
+}
+
+/// What `profile new` could not know.
+fn is_of_a_draft(path: &str, at: &Place, cx: &Context<'_>) {
+    if path.starts_with(crate::draft::UNKNOWN_PATH) {
+        cx.sink.warn(
+            Code::P401,
+            at,
+            "this is a draft's stand-in, and no path of the API",
+            "write the path that the documentation gives, after the base URL",
+        );
+    }
+}
+
+/// A `path` is appended to the base address.
+fn is_no_address(path: &str, at: &Place, cx: &Context<'_>) {
+    let start = path.trim_start();
+    if !["https://", "http://"]
+        .iter()
+        .any(|scheme| start.starts_with(scheme))
+    {
+        return;
+    }
+    cx.sink.error(
+        Code::P706,
+        at,
+        "`path` is appended to the base address, and this is a whole address",
+        "write only what follows `api_base_url`; or name the member `url`, which is a whole address",
+    );
+}
+
+/// `{job_id}` and `<job_id>` are how documentation writes a place; an address with them as characters is none.
+fn without_single_braces(address: &str, at: &Place, cx: &Context<'_>) {
+    let Some(name) = single_braces(address) else {
+        return;
+    };
+    cx.sink.error(
+        Code::P203,
+        at,
+        format!("`{name}` is sent as it stands here: one brace makes no template"),
+        format!(
+            "write `{{{{{}}}}}`, with the name of a variable",
+            name.trim_matches(['{', '}', '<', '>'])
+        ),
+    );
+}
+
+/// The first `{name}` or `<name>` outside of templates.
+fn single_braces(address: &str) -> Option<&str> {
+    let mut rest = address;
+    while let Some(start) = rest.find(['{', '<']) {
+        let (_, from) = rest.split_at(start);
+        let close = if from.starts_with('{') { "}" } else { ">" };
+        let open = from.get(..1)?;
+        let double = open.repeat(2);
+        if from.starts_with(&double) {
+            let end = from.find(&close.repeat(2))? + 2;
+            rest = from.get(end..)?;
+            continue;
+        }
+        let end = from.find(close)?;
+        let name = from.get(1..end)?;
+        let is_name =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        if is_name {
+            return from.get(..=end);
+        }
+        rest = from.get(1..)?;
+    }
+    None
 }
 
 fn method(fields: &Fields<'_>, role: Role<'_>, has_body: bool, cx: &Context<'_>) -> &'static str {
@@ -212,6 +288,18 @@ fn body(fields: &Fields<'_>, cx: &Context<'_>) -> Option<BodyTemplate> {
             &at,
             format!("a body of this `kind` is {wanted}"),
             format!("write {wanted}, or change `kind`"),
+        );
+    }
+    let is_quoted = |text: &str| {
+        let text = text.trim_start();
+        text.starts_with(['{', '[']) && !text.starts_with("{{")
+    };
+    if kind == BodyKind::Json && source.as_str().is_some_and(is_quoted) {
+        cx.sink.error(
+            Code::P403,
+            &at,
+            "the JSON of this body is written as a text, and would be sent as one",
+            "write the object itself, without the quotes around it; `{\"$json\": …}` makes a text of JSON where one is wanted",
         );
     }
     let parts = matches!(kind, BodyKind::Multipart | BodyKind::Binary);

@@ -316,26 +316,87 @@ pub(crate) fn unknown_key(sink: &Sink, at: &Place, name: &str, known: &[&str]) {
     let mut names: Vec<&str> = known.to_vec();
     names.sort_unstable();
     names.dedup();
-    let help = nearest(name, names.iter().copied()).map_or_else(
-        || format!("remove it; known here: {}", names.join(", ")),
-        |near| format!("did you mean `{near}`? known here: {}", names.join(", ")),
-    );
+    let near = nearest(name, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+    let start = home(name).or(near).unwrap_or_else(|| "remove it;".to_owned());
+    let help = format!("{start} known here: {}", names.join(", "));
     sink.error(Code::P101, at, format!("`{name}` is not known here"), help);
 }
 
+/// Members that are often written one level too high, too low, or in the object beside it, and where they belong.
+const HOMES: &[(&[&str], &str)] = &[
+    (
+        &["steps", "before", "cancel", "cleanup", "webhook"],
+        "it belongs into `workflow`;",
+    ),
+    (
+        &["extract", "output", "result_type", "stream"],
+        "it belongs into `response_mapping`;",
+    ),
+    (
+        &["job_id_path", "text_path", "urls_path", "base64_path", "usage"],
+        "it belongs into `response_mapping.extract`;",
+    ),
+    (
+        &["states", "terminal_states", "status_path", "interval_ms", "max_attempts", "deadline_ms", "progress_path"],
+        "it belongs into a step `poll` of `workflow.steps`, or into `conventions.poll`;",
+    ),
+    (
+        &["path", "body", "kind", "method", "vars", "tables", "variants", "idempotency"],
+        "it belongs into `transport`, or into a step;",
+    ),
+    (
+        &["headers", "query", "errors", "retry", "settle", "verify"],
+        "it belongs into the provider's `conventions`; for one profile, `errors` into `response_mapping`, the others into `transport`;",
+    ),
+    (
+        &["options", "inputs", "limits", "defaults", "supports", "rules", "pricing", "lifecycle"],
+        "it belongs into a model's `capabilities`;",
+    ),
+    (
+        &["params", "parameters"],
+        "what a call may say is declared under `options` of a model's `capabilities`;",
+    ),
+    (
+        &["credential_hosts", "hosts", "allow_http", "allow_private"],
+        "it belongs into the provider's `egress`;",
+    ),
+    (
+        &["auth", "auth_type", "secret", "api_key"],
+        "a secret belongs into `auth_profiles`;",
+    ),
+];
+
+fn home(name: &str) -> Option<String> {
+    let (_, help) = HOMES.iter().find(|(names, _)| names.contains(&name))?;
+    Some((*help).to_owned())
+}
+
+/// A value that stands in a list of one is shown so up to this length.
+const MAX_SHOWN: usize = 40;
+
 /// Refuses a value of another type.
 pub(crate) fn wrong_type(sink: &Sink, at: &Place, wanted: &str, given: &Value) {
+    let text = given.to_string();
+    let one = wanted == "a list" && !given.is_object() && text.len() <= MAX_SHOWN;
+    let help = match one {
+        true => format!("write a list, also of one: `[{text}]`"),
+        false => format!("write {wanted}"),
+    };
     sink.error(
         Code::P102,
         at,
         format!("{wanted} is needed here, not {}", type_name(given)),
-        format!("write {wanted}"),
+        help,
     );
 }
 
 /// Refuses a word outside a closed list.
 pub(crate) fn not_a_word(sink: &Sink, at: &Place, given: &str, known: &[&str]) {
-    let help = nearest(given, known.iter().copied()).map_or_else(
+    // Half of a word, or a word and more: `multipart`, `text-to-video`.
+    let part = known.iter().copied().find(|word| {
+        word.len().min(given.len()) >= 4 && (word.contains(given) || given.contains(word))
+    });
+    let help = part.or_else(|| nearest(given, known.iter().copied())).map_or_else(
         || format!("one of: {}", known.join(", ")),
         |near| format!("did you mean `{near}`? one of: {}", known.join(", ")),
     );

@@ -196,6 +196,9 @@ impl<'a> Reader<'a> {
         let (kind, when) = (*kind, *when);
         let name = self.name(fields, when, cx.sink);
         fields.word("action", KINDS);
+        if kind != Kind::Request && when != When::After {
+            out_of_place(fields, kind, cx.sink);
+        }
         let condition = cx.when(fields.raw("when"), &fields.place("when"));
         let mut cx = cx.assuming(condition.as_ref());
         let auth = step_auth(fields, &cx);
@@ -204,9 +207,16 @@ impl<'a> Reader<'a> {
         }
         let each = match kind {
             Kind::Poll => None,
+            Kind::Request | Kind::Download if when == When::Cancel => None,
             Kind::Request | Kind::Download => each(fields, when, &mut cx),
         };
         say_where(fields, kind);
+        if when == When::Cancel {
+            fields.elsewhere(
+                &["each"],
+                "a cancel is one exchange about one job: leave it out",
+            );
+        }
         let role = Role {
             name: name.as_deref().unwrap_or_default(),
             method: None,
@@ -424,8 +434,9 @@ fn each(fields: &Fields<'_>, when: When, cx: &mut Context<'_>) -> Option<Path> {
     let source = fields.raw("each")?;
     let at = fields.place("each");
     let path = match when {
-        When::Before => cx.variable_path(Some(source), &at),
-        When::After | When::Cancel | When::Cleanup => cx.answer_path(Some(source), &at),
+        // What a run cleans up after is what it captured: its answers are gone by then.
+        When::Before | When::Cleanup | When::Cancel => cx.variable_path(Some(source), &at),
+        When::After => cx.answer_path(Some(source), &at),
     };
     cx.known.step_item();
     path
@@ -528,6 +539,20 @@ fn put_nulls(merged: &mut Value, own: &Value) {
             }
         }
     }
+}
+
+/// Before the submit and after the end there is no job to ask about, and no file of it.
+fn out_of_place(fields: &Fields<'_>, kind: Kind, sink: &Sink) {
+    let (what, why) = match kind {
+        Kind::Poll => ("a poll", "asks about the job until that has ended"),
+        Kind::Download | Kind::Request => ("a download", "fetches a file of the job"),
+    };
+    sink.error(
+        Code::P622,
+        fields.at(),
+        format!("{what} {why}, and stands in `workflow.steps` only"),
+        "move it there; or give it another `name` and no `action`, and it is one `request`",
+    );
 }
 
 /// Members of one action in a step of another.
@@ -707,11 +732,11 @@ fn accept(content_type: Option<&str>, purpose: Purpose) -> Vec<String> {
     kind.map(|kind| format!("{kind}/*")).into_iter().collect()
 }
 
-/// `urls_path`, `base64_path` or a binary `mode`, without a `download`, is that step.
+/// `urls_path`, `base64_path` or a binary `mode`, without a `download`, is that step. `at`: where `content_type` stands.
 pub(crate) fn implied_download(
     steps: &[Step],
     mapping: &Mapping,
-    purpose: Purpose,
+    (purpose, at): (Purpose, &Place),
     cx: &Context<'_>,
 ) -> Option<Step> {
     let mode = mapping.mode.unwrap_or(Mode::Json);
@@ -748,8 +773,7 @@ pub(crate) fn implied_download(
             accept: accept(content_type, purpose),
             max_bytes: 4 * 1024 * 1024 * 1024,
             mime: mapping.mime.clone(),
-            content_type: content_type
-                .and_then(|text| cx.text(text, Stand::Plain, &Place::default())),
+            content_type: content_type.and_then(|text| cx.text(text, Stand::Plain, at)),
             expires: None,
             wrap: None,
             fetch: fetch(None, cx),

@@ -120,3 +120,40 @@ fn a_draft_from_answers_compiles_for_every_purpose() {
         assert_eq!(draft.bundle["provider"]["slug"], "acme");
     }
 }
+
+#[test]
+fn the_job_itself_is_asked_for_and_not_the_list_of_somebodys_jobs() {
+    let answers = |schema: Value| json!({"responses": {"200": {"content": {"application/json": {"schema": schema}}}}});
+    let status = json!({"type": "string", "enum": ["PENDING", "COMPLETE", "FAILED"]});
+    let job = json!({"type": "object", "properties": {"status": status, "video_url": {"type": "string"}}});
+    let list = json!({"type": "object", "properties": {"jobs": {"type": "array", "items": job}}});
+    let mut submit = answers(json!({"type": "object", "properties": {"job_id": {"type": "string"}}}));
+    submit["requestBody"] = json!({"content": {"application/json": {"schema": {
+        "type": "object", "properties": {"prompt": {"type": "string"}}}}}});
+    let document = json!({
+        "openapi": "3.1.0", "info": {"title": "Acme video"}, "servers": [{"url": "https://api.acme.ai/v1"}],
+        "paths": {
+            "/jobs": {"post": submit},
+            "/jobs/{id}": {"get": answers(job.clone())},
+            "/jobs/of/{user}": {"get": answers(list)},
+        }
+    });
+    let draft = from_openapi(&document, &Asked::default()).unwrap();
+    let steps = &draft.bundle["profiles"][0]["workflow"]["steps"];
+    assert_eq!(steps[0]["path"], "/jobs/{{job_id}}", "{steps:#}");
+    assert_eq!(steps[0]["status_path"], "status");
+}
+
+#[test]
+fn what_a_draft_could_not_know_is_said_by_the_check_too() {
+    let asked = Asked {
+        base_url: Some("https://api.acme.ai/v1".into()),
+        purpose: Some(Purpose::Image),
+        ..Asked::default()
+    };
+    let draft = from_answers(&asked);
+    assert!(draft.todo.iter().any(|todo| todo.what.contains("async_job")), "{:#?}", draft.todo);
+    let (_, compiled) = check("draft", &draft.bundle.to_string());
+    let found = compiled.diagnostics.to_string();
+    assert!(found.contains("P401") && found.contains("stand-in"), "{found}");
+}

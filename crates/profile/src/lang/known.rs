@@ -262,6 +262,16 @@ impl Known {
         }
     }
 
+    /// Every secret, where the auth profile that would say which there are cannot be read.
+    pub fn any_secret(&mut self) {
+        self.secrets(true, true, &[]);
+        let secret = Member {
+            secret: true,
+            ..any(Always)
+        };
+        self.root("secret", Root::Secret, secret);
+    }
+
     /// `vars.<name>`, as [`super::VarsTable`] found it.
     pub(super) fn var(&mut self, name: &str, presence: Presence, secret: bool) {
         self.under(
@@ -463,6 +473,10 @@ impl Known {
         let mistake = unknown("variable", first, names);
         let help = match self.meant(first) {
             Some(meant) => format!("did you mean `{meant}`?"),
+            None if self.precedes_the_job(first) => {
+                "the job's id is known after the submit, in a workflow of the type `async_job`"
+                    .to_owned()
+            }
             None if self.lacks_secrets(first) => {
                 "no secret is known here: name an `auth_profile` in the profile".to_owned()
             }
@@ -483,9 +497,29 @@ impl Known {
         {
             return Some(format!("inputs.{first}"));
         }
+        if let Some(captured) = self.captured(first) {
+            return Some(captured);
+        }
         let (_, meant) = MEANT.iter().find(|(written, _)| *written == first)?;
         let root = meant.split('.').next().unwrap_or(meant);
         self.names.contains_key(root).then(|| (*meant).to_owned())
+    }
+
+    /// A capture by its bare name.
+    fn captured(&self, first: &str) -> Option<String> {
+        let Members::Of(steps) = &self.names.get("steps")?.member.members else {
+            return None;
+        };
+        let has = |member: &Member| matches!(&member.members, Members::Of(all) if all.contains_key(first));
+        let (step, _) = steps.iter().find(|(_, member)| has(member))?;
+        Some(format!("steps.{step}.{first}"))
+    }
+
+    /// The job's id, in any spelling, where nobody has it yet.
+    fn precedes_the_job(&self, first: &str) -> bool {
+        let meant = MEANT.iter().find(|(written, _)| *written == first);
+        let name = meant.map_or(first, |(_, meant)| meant);
+        name == "job_id" && self.names.contains_key("model") && !self.names.contains_key("job_id")
     }
 
     /// A name of a secret where no auth profile gives any.
@@ -496,6 +530,12 @@ impl Known {
         SECRETS.contains(&name)
             && self.names.contains_key("model")
             && !SECRETS.iter().any(|name| self.names.contains_key(*name))
+    }
+
+    /// Whether it is a name that only a row gives: no answer has such a member.
+    pub(crate) fn is_of_ours(&self, source: &str) -> bool {
+        const FAMILIES: [&str; 6] = ["steps.", "vars.", "tables.", "secret.", "params_", "config_"];
+        FAMILIES.iter().any(|family| source.starts_with(family)) && self.resolve(source).is_ok()
     }
 
     /// The value that a JSONPath over the variables may start at: one that is

@@ -122,10 +122,18 @@ pub struct Read<'a> {
 /// Splits `a.b[0].c`, `a.[0].c` or `a[].c` into its steps.
 pub(super) fn segments(source: &str) -> Result<Vec<Seg>, Mistake> {
     let wrong = |why: &str| {
+        let bare = source
+            .trim()
+            .strip_prefix("{{")
+            .and_then(|rest| rest.strip_suffix("}}"));
+        let help = match bare.filter(|bare| !bare.contains(['{', ' '])) {
+            Some(bare) => format!("a path stands without braces: `{bare}`"),
+            None => "write it as `data.task_id`, `choices[0].text` or `data[].url`, or as a JSONPath that starts with `$`".to_owned(),
+        };
         Mistake::new(
             Code::P207,
             format!("`{source}` is no path: {why}"),
-            "write it as `data.task_id`, `choices[0].text` or `data[].url`, or as a JSONPath that starts with `$`",
+            help,
         )
     };
     let mut found = Vec::new();

@@ -1,7 +1,7 @@
 //! Whose key a run uses: section 1 of the language, `provider_api_credentials` and `provider_auth_profiles`.
 
 use crate::catalogue::Snapshot;
-use diag::Code;
+use diag::{Code, Diagnostics};
 use profile::catalogue::{Ask, choose};
 use serde_json::json;
 use store::catalogue::{AuthProfileRow, CredentialRow, Rows};
@@ -24,6 +24,10 @@ fn credential(name: &str, is_default: bool, tenant: Option<Uuid>) -> CredentialR
 
 /// The name of the credential that a run of the tenant `OWN` uses, or the code of why it has none.
 fn chosen(named: Option<&str>, credentials: Vec<CredentialRow>) -> Result<String, Code> {
+    found(named, credentials).map_err(|found| found.0[0].code)
+}
+
+fn found(named: Option<&str>, credentials: Vec<CredentialRow>) -> Result<String, Diagnostics> {
     let bundle = json!({
         "language": 1,
         "provider": {"slug": "acme", "name": "Acme", "api_base_url": "https://api.acme.ai/v1"},
@@ -53,9 +57,20 @@ fn chosen(named: Option<&str>, credentials: Vec<CredentialRow>) -> Result<String
         ..Snapshot::default()
     };
     let found = snapshot.credential(&revision, OWN);
-    found
-        .map(|row| row.name.clone())
-        .map_err(|found| found.0[0].code)
+    found.map(|row| row.name.clone())
+}
+
+#[test]
+fn who_has_several_credentials_and_no_default_one_is_told_their_names_and_both_remedies() {
+    let two = vec![credential("a", false, None), credential("b", false, None)];
+    let told = found(None, two).unwrap_err().to_string();
+    for part in ["a, b", "is_default = true", "credential_id"] {
+        assert!(told.contains(part), "{told}");
+    }
+    let told = found(Some("c"), vec![credential("a", false, None)]).unwrap_err().to_string();
+    assert!(told.contains("`c`") && told.contains("there are: a"), "{told}");
+    let told = found(None, Vec::new()).unwrap_err().to_string();
+    assert!(told.contains("credential set"), "{told}");
 }
 
 #[test]

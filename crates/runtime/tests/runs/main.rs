@@ -24,6 +24,7 @@ mod life;
 mod limits;
 mod operate;
 mod receiver;
+mod recorded;
 mod retention;
 mod rounds;
 mod sealed;

@@ -42,7 +42,7 @@ impl Secrets for Wallet {
 }
 
 /// A provider that makes videos in the way of the simulator, proved as said.
-fn acme(auth_profiles: Value) -> Value {
+pub(crate) fn acme(auth_profiles: Value) -> Value {
     json!({
         "language": 1,
         "provider": {
@@ -73,13 +73,13 @@ fn acme(auth_profiles: Value) -> Value {
     })
 }
 
-fn client_credentials(desk: &Desk) -> Value {
+pub(crate) fn client_credentials(desk: &Desk) -> Value {
     let config = json!({"token_url": format!("{}/token", desk.url), "scopes": ["video"]});
     json!([{"profile_key": "acme", "auth_type": "oauth2_client_credentials", "secret": "env:ACME", "config": config}])
 }
 
 /// RFC 6749, section 4.4: a client that proves itself gets `tok-<number>`.
-fn grant(number: usize, asked: &Asked) -> (u16, Value) {
+pub(crate) fn grant(number: usize, asked: &Asked) -> (u16, Value) {
     grant_for(number, asked, 3_600)
 }
 
@@ -120,12 +120,16 @@ fn with_wallet(house: &House, wallet: Arc<Wallet>) -> Options {
 }
 
 async fn started(house: &House) -> Modelrow {
-    let wallet = Wallet::of([("env:ACME", CLIENT)]);
-    Modelrow::start(with_wallet(house, wallet)).await.unwrap()
+    Modelrow::start(proved(house)).await.unwrap()
+}
+
+/// Options of a program that has the client's secret.
+pub(crate) fn proved(house: &House) -> Options {
+    with_wallet(house, Wallet::of([("env:ACME", CLIENT)]))
 }
 
 /// The provider knows these tokens.
-fn taking(tokens: &[&str]) -> Config {
+pub(crate) fn taking(tokens: &[&str]) -> Config {
     let mut config = quick();
     config.keys = tokens.iter().map(|token| (*token).into()).collect();
     config
@@ -140,7 +144,7 @@ fn proved_by(entry: &Entry, token: &str) -> bool {
     entry.headers["authorization"] == format!("sha256:{hex}")
 }
 
-fn unauthorized() -> Action {
+pub(crate) fn unauthorized() -> Action {
     Action::Answer(Scripted {
         status: 401,
         body: Some(json!({"error": {"code": "expired", "message": "the token has expired"}})),

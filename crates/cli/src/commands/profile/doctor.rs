@@ -18,6 +18,9 @@ pub(crate) async fn doctor(house: &HouseArgs, args: &JsonArg) -> Result<(), Stop
     let drift = drift?;
     match args.json {
         true => ui::print_json(&json!({ "drift": drift })),
+        false if drift.is_empty() => ui::note(
+            "no answer had a status word, an error code or a member that its profile does not know",
+        ),
         false => drift.iter().for_each(tell),
     }
     match drift.is_empty() {

@@ -50,6 +50,11 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), Stop> {
         );
     } else {
         println!("{} passed, {failed} failed", results.len() - failed);
+        if results.is_empty() {
+            ui::note(
+                "there are no cases: write them from the documentation into `cases/` beside `bundle.json`, or make one of a live run: `modelrow profile record`",
+            );
+        }
     }
     match failed {
         0 => Ok(()),

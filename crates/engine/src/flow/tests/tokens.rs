@@ -40,6 +40,19 @@ fn followed(profile: &Value) -> (Flow, i64) {
 }
 
 #[test]
+fn without_an_auth_profile_nothing_is_added() {
+    let profile = json!({"auth_profile": null});
+    let revision = revision_of(&profile, &json!({"conventions": {"headers": null}}));
+    let Action::Submit(request) = Flow::new(setting_of(revision, &call("a cat"))).next(0, drawn(0))
+    else {
+        panic!("no submit");
+    };
+    let names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names, request.url.query()), (vec!["Content-Type"], None));
+    assert!(request.proof.signer.is_none() && request.proof.token.is_none());
+}
+
+#[test]
 fn a_token_is_asked_for_before_what_it_proves_and_again_when_it_ends() {
     let (mut flow, mut now) = (Flow::new(proved(&json!({}))), 0);
     asks_for_a_token(&mut flow, &mut now);

@@ -114,10 +114,25 @@ fn digest(row: &AuthProfileRow) -> [u8; 32] {
     Sha256::digest(canonical(&said)).into()
 }
 
+/// What providers' pages call a way to authenticate, in the words of the language.
+fn in_our_words(given: &str) -> Option<&'static str> {
+    Some(match given.to_ascii_lowercase().as_str() {
+        "bearer" | "bearer_token" | "token" | "header" | "http" | "key" | "apikey" => {
+            "a key in a header is `api_key`; the header says how it is written: `\"Authorization\": \"Bearer {{apiKey}}\"`. "
+        }
+        "basic" => {
+            "a user and a password are `api_key`, and the header is `\"Authorization\": \"Basic {{base64 apiKey}}\"` with `user:password` as the secret. "
+        }
+        "none" => "without a key there is no auth profile: leave this one out, and `auth_profile` too. ",
+        _ => return None,
+    })
+}
+
 fn not_auth_type(sink: &Sink, at: &Place, given: &str) {
     let types = auth_types();
     let near = nearest(given, types.iter().copied());
-    let start = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let near = || near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let start = in_our_words(given).map_or_else(near, str::to_owned);
     sink.error(
         Code::P702,
         at,

@@ -126,14 +126,16 @@ fn poll<'o, 'd>(
             .map(|schema| answers::members(document, &schema))
             .unwrap_or_default();
         let has_status = answers::named(&told, answers::STATUSES, |_| true).is_some();
-        (has_status, below, shared, named, ends)
+        // `/jobs/{id}` is a job, `/jobs/of/{user}` a list of somebody's.
+        let nearness = std::cmp::Reverse(one.path.split('/').count());
+        (has_status, below, shared, named, nearness, ends)
     };
     let is_one = |one: &&Operation<'_>| {
         let own = one.path.matches('{').count();
         one.method == "get" && own == submit.path.matches('{').count() + 1
     };
     let best = operations.iter().filter(is_one).max_by_key(score)?;
-    let (has_status, below, shared, named, _) = score(&best);
+    let (has_status, below, shared, named, ..) = score(&best);
     (has_status || below || (shared > 1 && named)).then_some(best)
 }
 
