@@ -129,7 +129,9 @@ fn is_of(heard: &Heard, revision: Option<&Revision>) -> bool {
 
 /// Whether it is a download: its requests are made together, and again together.
 fn makes_files(step: &str, revision: Option<&Revision>) -> bool {
-    let steps = revision.into_iter().flat_map(|revision| &revision.workflow.steps);
+    let steps = revision
+        .into_iter()
+        .flat_map(|revision| &revision.workflow.steps);
     let mut named = steps.filter(|one| one.name == step);
     named.any(|one| matches!(one.action, Action::Download(_)))
 }

@@ -390,15 +390,27 @@ fn no_credential(provider: &str, named: Option<&str>, usable: &[&CredentialRow])
         source: Some("provider_api_credentials".into()),
         ..Place::default()
     };
-    let names = || usable.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || {
+        usable
+            .iter()
+            .map(|row| row.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let (message, help) = match (named, usable.len()) {
         (None, 2..) => (
-            format!("provider `{provider}` has several credentials, and none of them is the default one: {}", names()),
+            format!(
+                "provider `{provider}` has several credentials, and none of them is the default one: {}",
+                names()
+            ),
             "name one in the auth profile (`provider_auth_profiles.credential_id`), or make one of them the default one: \
              `update provider_api_credentials set is_default = true where name = '…'`",
         ),
         (Some(_), 1..) => (
-            format!("provider `{provider}` has not {what} that is active; there are: {}", names()),
+            format!(
+                "provider `{provider}` has not {what} that is active; there are: {}",
+                names()
+            ),
             "name another one in the auth profile (`provider_auth_profiles.credential_id`), or add it: `modelrow credential set`",
         ),
         _ => (

@@ -116,9 +116,7 @@ impl CasePlayer {
     /// As [`CasePlayer::start`].
     pub async fn start_on(case: &Value, address: SocketAddr) -> Result<Self, BadCase> {
         let case = Case::read(case)?;
-        let tcp = TcpListener::bind(address)
-            .await
-            .map_err(BadCase::Listen)?;
+        let tcp = TcpListener::bind(address).await.map_err(BadCase::Listen)?;
         let address = tcp.local_addr().map_err(BadCase::Listen)?;
         let play = Arc::new(Play {
             exchanges: case.exchanges,

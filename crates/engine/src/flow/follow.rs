@@ -48,7 +48,8 @@ impl Flow {
     pub(super) fn first_poll(&mut self, seen: &Seen, moment: Moment) {
         let revision = self.revision();
         let steps = &revision.workflow.steps;
-        let Some(poll) = poll_of(steps.first()).filter(|_| self.holds(steps.first(), moment)) else {
+        let Some(poll) = poll_of(steps.first()).filter(|_| self.holds(steps.first(), moment))
+        else {
             return;
         };
         let whole = seen.view();

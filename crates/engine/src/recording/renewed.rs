@@ -8,7 +8,9 @@ use diag::ExposeSecret as _;
 /// The exchanges without those that were made again with another token. `is_file` knows the steps whose requests are made
 /// again all together: files come one after the other, and those before a refused one come twice.
 pub(super) fn once(heard: Vec<&Heard>, is_file: impl Fn(&str) -> bool) -> Vec<&Heard> {
-    let refused: Vec<usize> = (0..heard.len()).filter(|at| is_renewed(&heard, *at)).collect();
+    let refused: Vec<usize> = (0..heard.len())
+        .filter(|at| is_renewed(&heard, *at))
+        .collect();
     let stays = |at: &usize| {
         let Some(one) = heard.get(*at) else {
             return false;
@@ -18,7 +20,8 @@ pub(super) fn once(heard: Vec<&Heard>, is_file: impl Fn(&str) -> bool) -> Vec<&H
                 .get(**k)
                 .is_some_and(|refused| refused.request.step == one.request.step)
         };
-        let again = |k: &usize| at < k && is_file(&one.request.step) && is_sent_again(&heard, *at, *k);
+        let again =
+            |k: &usize| at < k && is_file(&one.request.step) && is_sent_again(&heard, *at, *k);
         !refused.contains(at) && !refused.iter().filter(of_its_step).any(again)
     };
     let kept: Vec<usize> = (0..heard.len()).filter(stays).collect();

@@ -39,8 +39,8 @@ const MESSAGE: &[&str] = &[
 
 /// HTTP statuses that are written as if they were classes.
 const STATUSES: &[&str] = &[
-    "400", "401", "402", "403", "404", "405", "408", "409", "410", "413", "422", "425", "429", "451", "500",
-    "502", "503", "504", "529",
+    "400", "401", "402", "403", "404", "405", "408", "409", "410", "413", "422", "425", "429",
+    "451", "500", "502", "503", "504", "529",
 ];
 
 /// What no answer can reach of the classes that one row writes.

@@ -230,8 +230,10 @@ fn single_braces(address: &str) -> Option<&str> {
         }
         let end = from.find(close)?;
         let name = from.get(1..end)?;
-        let is_name =
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        let is_name = !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
         if is_name {
             return from.get(..=end);
         }

@@ -317,7 +317,9 @@ pub(crate) fn unknown_key(sink: &Sink, at: &Place, name: &str, known: &[&str]) {
     names.sort_unstable();
     names.dedup();
     let near = nearest(name, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-    let start = home(name).or(near).unwrap_or_else(|| "remove it;".to_owned());
+    let start = home(name)
+        .or(near)
+        .unwrap_or_else(|| "remove it;".to_owned());
     let help = format!("{start} known here: {}", names.join(", "));
     sink.error(Code::P101, at, format!("`{name}` is not known here"), help);
 }
@@ -333,15 +335,38 @@ const HOMES: &[(&[&str], &str)] = &[
         "it belongs into `response_mapping`;",
     ),
     (
-        &["job_id_path", "text_path", "urls_path", "base64_path", "usage"],
+        &[
+            "job_id_path",
+            "text_path",
+            "urls_path",
+            "base64_path",
+            "usage",
+        ],
         "it belongs into `response_mapping.extract`;",
     ),
     (
-        &["states", "terminal_states", "status_path", "interval_ms", "max_attempts", "deadline_ms", "progress_path"],
+        &[
+            "states",
+            "terminal_states",
+            "status_path",
+            "interval_ms",
+            "max_attempts",
+            "deadline_ms",
+            "progress_path",
+        ],
         "it belongs into a step `poll` of `workflow.steps`, or into `conventions.poll`;",
     ),
     (
-        &["path", "body", "kind", "method", "vars", "tables", "variants", "idempotency"],
+        &[
+            "path",
+            "body",
+            "kind",
+            "method",
+            "vars",
+            "tables",
+            "variants",
+            "idempotency",
+        ],
         "it belongs into `transport`, or into a step;",
     ),
     (
@@ -349,7 +374,16 @@ const HOMES: &[(&[&str], &str)] = &[
         "it belongs into the provider's `conventions`; for one profile, `errors` into `response_mapping`, the others into `transport`;",
     ),
     (
-        &["options", "inputs", "limits", "defaults", "supports", "rules", "pricing", "lifecycle"],
+        &[
+            "options",
+            "inputs",
+            "limits",
+            "defaults",
+            "supports",
+            "rules",
+            "pricing",
+            "lifecycle",
+        ],
         "it belongs into a model's `capabilities`;",
     ),
     (
@@ -396,10 +430,12 @@ pub(crate) fn not_a_word(sink: &Sink, at: &Place, given: &str, known: &[&str]) {
     let part = known.iter().copied().find(|word| {
         word.len().min(given.len()) >= 4 && (word.contains(given) || given.contains(word))
     });
-    let help = part.or_else(|| nearest(given, known.iter().copied())).map_or_else(
-        || format!("one of: {}", known.join(", ")),
-        |near| format!("did you mean `{near}`? one of: {}", known.join(", ")),
-    );
+    let help = part
+        .or_else(|| nearest(given, known.iter().copied()))
+        .map_or_else(
+            || format!("one of: {}", known.join(", ")),
+            |near| format!("did you mean `{near}`? one of: {}", known.join(", ")),
+        );
     sink.error(
         Code::P105,
         at,

@@ -127,7 +127,8 @@ fn the_job_itself_is_asked_for_and_not_the_list_of_somebodys_jobs() {
     let status = json!({"type": "string", "enum": ["PENDING", "COMPLETE", "FAILED"]});
     let job = json!({"type": "object", "properties": {"status": status, "video_url": {"type": "string"}}});
     let list = json!({"type": "object", "properties": {"jobs": {"type": "array", "items": job}}});
-    let mut submit = answers(json!({"type": "object", "properties": {"job_id": {"type": "string"}}}));
+    let mut submit =
+        answers(json!({"type": "object", "properties": {"job_id": {"type": "string"}}}));
     submit["requestBody"] = json!({"content": {"application/json": {"schema": {
         "type": "object", "properties": {"prompt": {"type": "string"}}}}}});
     let document = json!({
@@ -152,8 +153,18 @@ fn what_a_draft_could_not_know_is_said_by_the_check_too() {
         ..Asked::default()
     };
     let draft = from_answers(&asked);
-    assert!(draft.todo.iter().any(|todo| todo.what.contains("async_job")), "{:#?}", draft.todo);
+    assert!(
+        draft
+            .todo
+            .iter()
+            .any(|todo| todo.what.contains("async_job")),
+        "{:#?}",
+        draft.todo
+    );
     let (_, compiled) = check("draft", &draft.bundle.to_string());
     let found = compiled.diagnostics.to_string();
-    assert!(found.contains("P401") && found.contains("stand-in"), "{found}");
+    assert!(
+        found.contains("P401") && found.contains("stand-in"),
+        "{found}"
+    );
 }

@@ -534,7 +534,9 @@ impl Known {
 
     /// Whether it is a name that only a row gives: no answer has such a member.
     pub(crate) fn is_of_ours(&self, source: &str) -> bool {
-        const FAMILIES: [&str; 6] = ["steps.", "vars.", "tables.", "secret.", "params_", "config_"];
+        const FAMILIES: [&str; 6] = [
+            "steps.", "vars.", "tables.", "secret.", "params_", "config_",
+        ];
         FAMILIES.iter().any(|family| source.starts_with(family)) && self.resolve(source).is_ok()
     }
 

@@ -130,11 +130,7 @@ pub(super) fn segments(source: &str) -> Result<Vec<Seg>, Mistake> {
             Some(bare) => format!("a path stands without braces: `{bare}`"),
             None => "write it as `data.task_id`, `choices[0].text` or `data[].url`, or as a JSONPath that starts with `$`".to_owned(),
         };
-        Mistake::new(
-            Code::P207,
-            format!("`{source}` is no path: {why}"),
-            help,
-        )
+        Mistake::new(Code::P207, format!("`{source}` is no path: {why}"), help)
     };
     let mut found = Vec::new();
     let mut rest = source;

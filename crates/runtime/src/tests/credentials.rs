@@ -67,8 +67,13 @@ fn who_has_several_credentials_and_no_default_one_is_told_their_names_and_both_r
     for part in ["a, b", "is_default = true", "credential_id"] {
         assert!(told.contains(part), "{told}");
     }
-    let told = found(Some("c"), vec![credential("a", false, None)]).unwrap_err().to_string();
-    assert!(told.contains("`c`") && told.contains("there are: a"), "{told}");
+    let told = found(Some("c"), vec![credential("a", false, None)])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("`c`") && told.contains("there are: a"),
+        "{told}"
+    );
     let told = found(None, Vec::new()).unwrap_err().to_string();
     assert!(told.contains("credential set"), "{told}");
 }

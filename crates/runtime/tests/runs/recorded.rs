@@ -38,8 +38,15 @@ fn paths(case: &Value) -> Vec<String> {
     let exchanges = case["exchanges"].as_array().unwrap().iter();
     let path = |exchange: &Value| {
         let url = url::Url::parse(exchange["request"]["url"].as_str().unwrap()).unwrap();
-        assert_eq!(exchange["request"]["headers"]["Authorization"], "Bearer ***");
-        format!("{} {}", exchange["request"]["method"].as_str().unwrap(), url.path())
+        assert_eq!(
+            exchange["request"]["headers"]["Authorization"],
+            "Bearer ***"
+        );
+        format!(
+            "{} {}",
+            exchange["request"]["method"].as_str().unwrap(),
+            url.path()
+        )
     };
     exchanges.map(path).collect()
 }
@@ -63,10 +70,16 @@ async fn a_run_whose_token_was_refused_and_replaced_becomes_a_case_that_replays(
         let paths = paths(&case);
         let count = |start: &str| paths.iter().filter(|path| path.starts_with(start)).count();
         assert_eq!(count("POST"), 1, "{operation:?}: {paths:?}");
-        let files: Vec<_> = paths.iter().filter(|path| path.ends_with("/content")).collect();
+        let files: Vec<_> = paths
+            .iter()
+            .filter(|path| path.ends_with("/content"))
+            .collect();
         assert_eq!(files.len(), 1, "{operation:?}: {paths:?}");
         let text = case.to_string();
-        assert!(!text.contains("tok-") && !text.contains("the token has expired"), "{text}");
+        assert!(
+            !text.contains("tok-") && !text.contains("the token has expired"),
+            "{text}"
+        );
     }
 }
 
@@ -82,6 +95,8 @@ async fn of_several_files_those_that_had_come_before_the_refusal_count_once_too(
             "mode": "binary", "content_type": "video/mp4"});
     })
     .await;
-    let files = paths(&case).into_iter().filter(|path| path.ends_with("/content"));
+    let files = paths(&case)
+        .into_iter()
+        .filter(|path| path.ends_with("/content"));
     assert_eq!(files.count(), 2, "{case:#}");
 }

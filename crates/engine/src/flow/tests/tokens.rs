@@ -47,7 +47,11 @@ fn without_an_auth_profile_nothing_is_added() {
     else {
         panic!("no submit");
     };
-    let names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!((names, request.url.query()), (vec!["Content-Type"], None));
     assert!(request.proof.signer.is_none() && request.proof.token.is_none());
 }

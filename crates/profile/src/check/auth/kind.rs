@@ -123,7 +123,9 @@ fn in_our_words(given: &str) -> Option<&'static str> {
         "basic" => {
             "a user and a password are `api_key`, and the header is `\"Authorization\": \"Basic {{base64 apiKey}}\"` with `user:password` as the secret. "
         }
-        "none" => "without a key there is no auth profile: leave this one out, and `auth_profile` too. ",
+        "none" => {
+            "without a key there is no auth profile: leave this one out, and `auth_profile` too. "
+        }
         _ => return None,
     })
 }
