@@ -17,9 +17,10 @@ use serde_json::Value;
 use simulator::{Config, Simulator};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Seek as _, Write as _};
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 use store::Store;
@@ -89,18 +90,20 @@ fn top() -> PathBuf {
 /// What `{name}` stands for in arguments.
 type Known = BTreeMap<String, String>;
 
-fn program(folder: &Path, step: &Step, known: &Known, database: Option<&str>) -> Output {
-    let fill = |text: &String| {
-        let filled = |text: String, (name, value): (&String, &String)| {
-            text.replace(&format!("{{{name}}}"), value)
-        };
-        known.iter().fold(text.clone(), filled)
+/// A text with what it names.
+fn fill(text: &str, known: &Known) -> String {
+    let filled = |text: String, (name, value): (&String, &String)| {
+        text.replace(&format!("{{{name}}}"), value)
     };
+    known.iter().fold(text.to_owned(), filled)
+}
+
+fn program(folder: &Path, step: &Step, known: &Known, database: Option<&str>) -> Output {
     let mut input = tempfile::tempfile().unwrap();
     input.write_all(step.stdin.as_bytes()).unwrap();
     input.rewind().unwrap();
     Command::new(env!("CARGO_BIN_EXE_modelrow"))
-        .args(step.args.iter().map(fill))
+        .args(step.args.iter().map(|text| fill(text, known)))
         .current_dir(folder)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -129,17 +132,18 @@ fn check(
     assert_eq!(output.status.code(), Some(step.exit), "exit code of {what}");
     for text in &step.stdout_has {
         assert!(
-            stdout.contains(text),
+            stdout.contains(&fill(text, known)),
             "no `{text}` on standard output of {what}"
         );
     }
     for text in &step.stderr_has {
         assert!(
-            stderr.contains(text),
+            stderr.contains(&fill(text, known)),
             "no `{text}` on standard error of {what}"
         );
     }
     for text in &step.never {
+        let text = &fill(text, known);
         assert!(
             !stdout.contains(text) && !stderr.contains(text),
             "`{text}` was printed by {what}"
@@ -150,9 +154,13 @@ fn check(
         let document: Value = serde_json::from_str(&stdout)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {what}"));
         for (pointer, want) in &step.json {
+            let want = match want {
+                Value::String(text) => Value::String(fill(text, known)),
+                other => other.clone(),
+            };
             assert_eq!(
                 document.pointer(pointer),
-                Some(want),
+                Some(&want),
                 "at `{pointer}` of {what}"
             );
         }
@@ -308,4 +316,113 @@ async fn every_story_ends_as_its_file_says() {
         broken += usize::from(ended.is_err());
     }
     assert_eq!(broken, 0, "stories that ended otherwise");
+}
+
+/// `modelrow serve` on a port of its own.
+struct Served {
+    process: Child,
+    /// Every line of standard error so far.
+    told: Vec<String>,
+    address: String,
+}
+
+impl Served {
+    /// Waits for the line that names the address.
+    fn start(folder: &Path, database: &str, options: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_modelrow"))
+            .args(["serve", "--no-work", "--listen", "127.0.0.1:0"])
+            .args(options)
+            .current_dir(folder)
+            .env_clear()
+            .env("HOME", folder)
+            .env("MODELROW_DATA", folder.join("data"))
+            .env("MODELROW_LOG", "trace")
+            .env("DATABASE_URL", database)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut told = Vec::new();
+        let address = loop {
+            let line = lines.next().unwrap().unwrap();
+            let found = line
+                .split_once("listens on http://")
+                .map(|(_, rest)| rest.trim_end_matches("/v1").to_owned());
+            told.push(line);
+            if let Some(address) = found {
+                break address;
+            }
+        };
+        // Whatever else it logs must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            process,
+            told,
+            address,
+        }
+    }
+
+    /// Status line of `GET path`.
+    fn status(&self, path: &str, key: Option<&str>) -> String {
+        let mut tcp = TcpStream::connect(&self.address).unwrap();
+        let key = key.map_or_else(String::new, |key| {
+            format!("Authorization: Bearer {key}\r\n")
+        });
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{key}\r\n");
+        tcp.write_all(request.as_bytes()).unwrap();
+        let mut status = String::new();
+        BufReader::new(tcp).read_line(&mut status).unwrap();
+        status.trim_end().to_owned()
+    }
+
+    /// Lines that are a key and nothing else.
+    fn keys(&self) -> Vec<&String> {
+        self.told
+            .iter()
+            .filter(|line| line.starts_with("mrk_"))
+            .collect()
+    }
+
+    fn stop(mut self) {
+        let told = Command::new("kill")
+            .arg(self.process.id().to_string())
+            .status();
+        assert!(told.unwrap().success());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_serve_prints_an_operators_key_once_and_logs_it_never() {
+    let folder = tempfile::Builder::new().prefix("mr").tempdir().unwrap();
+    let server = migrated(folder.path()).await;
+    let url = server.url();
+    tokio::task::block_in_place(|| {
+        let first = Served::start(folder.path(), &url, &[]);
+        let [key] = first.keys()[..] else {
+            panic!("one key: {:?}", first.told);
+        };
+        let holding = first.told.iter().filter(|line| line.contains(&key[12..]));
+        assert_eq!(
+            holding.count(),
+            1,
+            "no other line holds it: {:?}",
+            first.told
+        );
+        assert_eq!(
+            first.status("/admin/v1/tenants", Some(key)),
+            "HTTP/1.1 200 OK"
+        );
+        assert_eq!(first.status("/v1/runs", None), "HTTP/1.1 401 Unauthorized");
+        let key = key.clone();
+        first.stop();
+        let second = Served::start(folder.path(), &url, &[]);
+        assert_eq!(second.keys(), Vec::<&String>::new(), "it is shown once");
+        assert_eq!(second.status("/v1/runs", Some(&key)), "HTTP/1.1 200 OK");
+        second.stop();
+        let local = Served::start(folder.path(), &url, &["--no-auth"]);
+        assert_eq!(local.status("/v1/runs", None), "HTTP/1.1 200 OK");
+        local.stop();
+    });
 }

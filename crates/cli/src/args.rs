@@ -7,6 +7,7 @@ use std::path::PathBuf;
 mod call;
 mod callbacks;
 mod credentials;
+mod keys;
 mod limits;
 mod pause;
 mod runs;
@@ -14,6 +15,7 @@ mod runs;
 pub(crate) use call::*;
 pub(crate) use callbacks::*;
 pub(crate) use credentials::*;
+pub(crate) use keys::*;
 pub(crate) use limits::*;
 pub(crate) use pause::*;
 pub(crate) use runs::*;
@@ -155,6 +157,14 @@ pub(crate) enum Command {
     /// Sets, lists, rotates and proves the secrets of credentials
     #[command(subcommand)]
     Credential(CredentialCommand),
+    /// Makes, lists and revokes API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Makes and lists tenants
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Shows who changed what, newest first
+    Audit(AuditArgs),
     /// Starts a provider that does what a script says, for tests and trials
     Simulate(SimulateArgs),
     /// Explains a code: what happened, why, and what to do
@@ -200,6 +210,10 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Every call shows an API key. Where there never was one, an operator's is made and printed, once, on standard error; where \
+                  standard error is kept, make one with `modelrow key create --role admin --tenant system` before. TLS is the proxy's in front."
+)]
 pub(crate) struct ServeArgs {
     /// Address of the API
     #[arg(long, default_value = "127.0.0.1:8080", env = "MODELROW_LISTEN")]
@@ -207,9 +221,10 @@ pub(crate) struct ServeArgs {
     /// Serve only, and leave the work to `modelrow work`
     #[arg(long)]
     pub(crate) no_work: bool,
-    /// Listen on an address that other machines reach: there are no API keys yet, anyone who reaches it may call
+    /// Ask for no API keys: for a machine of your own. Programs of this machine call as an admin of the tenant `default`;
+    /// refused where other machines reach the address
     #[arg(long)]
-    pub(crate) insecure_listen_anywhere: bool,
+    pub(crate) no_auth: bool,
     #[command(flatten)]
     pub(crate) public: PublicArgs,
 }

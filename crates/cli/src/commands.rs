@@ -4,6 +4,7 @@ pub(crate) mod credential;
 pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod pause;
 pub(crate) mod profile;

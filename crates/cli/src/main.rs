@@ -58,6 +58,9 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Sweep(args) => commands::sweep::sweep(house, &args).await,
         Command::Migrate => commands::migrate(house).await,
         Command::Profile(command) => profile(house, command).await,
+        Command::Key(command) => commands::keys::key(house, command).await,
+        Command::Tenant(command) => commands::keys::tenant(house, command).await,
+        Command::Audit(args) => commands::keys::audit(house, &args).await,
         Command::Simulate(args) => commands::simulate::simulate(args).await,
         Command::Explain(args) => commands::explain::explain(&args),
     }

@@ -178,10 +178,15 @@ codes! {
     C168 "body cut off",
     C170 "name of another machine",
     C171 "no callback is expected here",
+    // C172 ff.: who calls
+    C172 "no API key",
+    C173 "API key not good",
+    C174 "not of this role",
     // C18x: lists
     C180 "no cursor of this list",
     C181 "reason missing or too long",
     C182 "callback cannot be used",
+    C183 "cannot be made so",
     C190 "parameter not understood",
     C191 "no such model",
     // R1xx: what ends a run
@@ -236,6 +241,8 @@ codes! {
     R180 "too many runs",
     R181 "budget spent",
     R182 "no such tenant or credential",
+    // R19x: keys
+    R190 "no such API key",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

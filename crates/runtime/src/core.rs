@@ -1,5 +1,6 @@
 //! What every part of one library holds.
 
+use crate::access::KeyHash;
 use crate::catalogue::Catalogue;
 use crate::clock::DbClock;
 use crate::drift::Drift;
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     /// How busy and how late this process is.
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) hooks: Hooks,
+    pub(crate) key_hash: KeyHash,
     /// When the artifact store was listed last (boot clock).
     pub(crate) swept: Mutex<i64>,
     /// Shards that this worker owned at the last look.

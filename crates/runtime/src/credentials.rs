@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 /// Sealed secrets that are read at once.
 const BATCH: i64 = 100;
+/// Who seals secrets anew.
+const ROTATION: &str = "rotation of the secret keys";
 /// Exchanges and tokens of one proof: a token, the exchange, and both again after a 401.
 const STEPS: usize = 4;
 
@@ -140,7 +142,7 @@ impl Modelrow {
         snapshot.rows.credentials.iter().map(view).collect()
     }
 
-    /// Puts a secret into a credential, or makes one with it. A text is sealed; it must fit the auth profiles that the
+    /// Puts a secret into a credential, or makes one with it, as `by`. A text is sealed; it must fit the auth profiles that the
     /// credential serves.
     ///
     /// # Errors
@@ -151,6 +153,7 @@ impl Modelrow {
         &self,
         which: &CredentialName,
         secret: &NewSecret,
+        by: &str,
     ) -> Result<CredentialSet, RunError> {
         let core = self.core();
         core.catalogue.refresh(&core.store).await?;
@@ -172,9 +175,12 @@ impl Modelrow {
         let given = which.name.as_deref().unwrap_or("default");
         let name = row.map_or_else(|| given.to_owned(), |row| row.name);
         match id {
-            Some(id) => drop(core.store.credential_secret_put(id, &stored, None).await?),
+            Some(id) => {
+                let put = core.store.credential_secret_put(by, id, &stored, None);
+                put.await?;
+            }
             None => {
-                self.added(which, &name, (owner.credential, &stored))
+                self.added(which, (by, &name), (owner.credential, &stored))
                     .await?
             }
         }
@@ -190,7 +196,7 @@ impl Modelrow {
     async fn added(
         &self,
         which: &CredentialName,
-        name: &str,
+        (by, name): (&str, &str),
         (id, secret): (Uuid, &Stored),
     ) -> Result<(), RunError> {
         let new = NewCredential {
@@ -200,7 +206,7 @@ impl Modelrow {
             name,
             secret,
         };
-        match self.core().store.credential_add(&new).await {
+        match self.core().store.credential_add(by, &new).await {
             Err(StoreError::NoSuchRow { .. }) => {
                 Err(RunError::Refused(self.no_such_provider(&which.provider)))
             }
@@ -269,9 +275,12 @@ impl Modelrow {
                 match keys.reseal(owner, &row.secret) {
                     Ok(sealed) => {
                         let sealed = Stored::Sealed(sealed);
-                        let put =
-                            core.store
-                                .credential_secret_put(row.id, &sealed, Some(&row.secret));
+                        let put = core.store.credential_secret_put(
+                            ROTATION,
+                            row.id,
+                            &sealed,
+                            Some(&row.secret),
+                        );
                         match put.await? {
                             true => rotated.sealed += 1,
                             false => rotated.changed += 1,

@@ -147,6 +147,22 @@ pub enum RunError {
         /// What was asked for.
         id: Uuid,
     },
+    /// There is no API key of that id (of this tenant).
+    #[error("there is no API key {id}")]
+    NoSuchKey {
+        /// What was asked for.
+        id: Uuid,
+    },
+    /// What is to be made cannot be made so.
+    #[error("{why}")]
+    BadNew {
+        /// The member that is wrong.
+        pointer: &'static str,
+        /// Why.
+        why: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
     /// A reason of 1 to 500 characters was asked for.
     #[error("the reason has no words, or more than 500 characters")]
     BadReason,
@@ -168,6 +184,28 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Page, place and remedy of what an admin asked for in vain.
+    fn about_settings(&self) -> (Code, Place, &'static str) {
+        match self {
+            Self::BadNew { pointer, help, .. } => (Code::C183, Place::pointer(*pointer), help),
+            Self::NoSuchKey { .. } => (
+                Code::R190,
+                Place::default(),
+                "use an `id` of the list of keys: `modelrow key list`",
+            ),
+            Self::NoSuchCredential { .. } => (
+                Code::R182,
+                Place::default(),
+                "check the name; `modelrow limits show --tenant SLUG` lists a tenant's credentials",
+            ),
+            _ => (
+                Code::R182,
+                Place::default(),
+                "check the name; `modelrow tenant list` shows those that there are",
+            ),
+        }
+    }
+
     /// As findings, each with its code, place and remedy.
     #[must_use]
     pub fn diagnostics(&self) -> Diagnostics {
@@ -182,11 +220,13 @@ impl RunError {
                 "give a new key to a new call, or repeat the first one unchanged",
             ),
             Self::OverLimit { over, .. } => one(over_code(over), Place::default(), over_help(over)),
-            Self::NoSuchTenant { .. } | Self::NoSuchCredential { .. } => one(
-                Code::R182,
-                Place::default(),
-                "check the name; `modelrow limits show --tenant SLUG` lists a tenant's credentials",
-            ),
+            Self::NoSuchTenant { .. }
+            | Self::NoSuchCredential { .. }
+            | Self::NoSuchKey { .. }
+            | Self::BadNew { .. } => {
+                let (code, place, help) = self.about_settings();
+                one(code, place, help)
+            }
             Self::NoSuchRun { .. } => {
                 one(Code::R162, Place::default(), "check the id and the tenant")
             }

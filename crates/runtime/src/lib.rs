@@ -7,6 +7,7 @@
 //! A *fact* (what a provider said or gave) is written until it stands; a
 //! *decision* (ours) is one guarded statement, and a stale actor lets go.
 
+mod access;
 mod allowance;
 mod apply;
 mod artifacts;
@@ -70,6 +71,10 @@ mod watches;
 mod webhook;
 mod worker;
 
+pub use access::{
+    ApiKeyView, AuditEntry, AuditFilter, AuditPage, KeyMade, KeyPage, KeyRefused, NewKey, PageOf,
+    Principal, Role, TenantPage, TenantView,
+};
 pub use allowance::{
     CountLimit, CredentialUsageView, LimitsView, SpendLimit, SpendView, UsageView, over_limit,
 };

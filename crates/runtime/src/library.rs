@@ -1,5 +1,6 @@
 //! [`Modelrow`]: what a backend holds.
 
+use crate::access::KeyHash;
 use crate::catalogue::Catalogue;
 use crate::clock::{DbClock, boot_ms};
 use crate::core::Core;
@@ -147,6 +148,7 @@ impl Modelrow {
         let places = options.concurrency;
         let clock = Arc::new(DbClock::default());
         let hooks = Hooks::new(store.hook_key().await?, options.public_url.as_deref());
+        let key_hash = KeyHash::new(&store.api_key_hash_key().await?);
         let core = Arc::new(Core {
             http: http.with_clock({
                 let clock = Arc::clone(&clock);
@@ -168,6 +170,7 @@ impl Modelrow {
             callback_places: Places::new(deliveries::PLACES),
             vitals,
             hooks,
+            key_hash,
             swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),

@@ -5,13 +5,11 @@ mod inputs;
 
 use crate::problem::Violation;
 use diag::{Code, Place};
-use fields::Fields;
+pub(crate) use fields::Fields;
 pub(crate) use inputs::LoneInputs;
 use profile::call::Message;
 use runtime::{OverLimit, Retry, RunRequest};
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// A call in the words of the library.
 #[derive(Debug)]
@@ -110,7 +108,7 @@ fn run_request(fields: &mut Fields<'_>) -> (RunRequest, LoneInputs) {
     request.feature = fields.text("feature");
     request.metadata = fields.object("metadata").unwrap_or_default();
     request.callback = fields.object("callback").map(Value::Object);
-    request.start_by = start_by(fields);
+    request.start_by = fields.time("start_by");
     request.priority = fields.integer("priority").unwrap_or_default();
     request.over_limit = over_limit(fields);
     read_call(fields, &mut request);
@@ -151,21 +149,6 @@ fn message(item: Value, place: Place, found: &mut Vec<Violation>) -> Option<Mess
         role: role?,
         content: content?,
     })
-}
-
-fn start_by(fields: &mut Fields<'_>) -> Option<OffsetDateTime> {
-    let text = fields.text("start_by")?;
-    let time = OffsetDateTime::parse(&text, &Rfc3339).ok();
-    if time.is_none() {
-        let message = "`start_by` is not a time";
-        fields.refuse(
-            "start_by",
-            Code::C154,
-            message,
-            "write it as RFC 3339 does: `2030-01-31T12:00:00Z`",
-        );
-    }
-    time
 }
 
 fn over_limit(fields: &mut Fields<'_>) -> Option<OverLimit> {

@@ -1,5 +1,4 @@
-//! Answers only to names of this machine, while everybody who reaches the port
-//! may call: a page in the user's browser that lets its own name lead to
+//! Answers only to names of this machine, where no keys are asked for: a page in the user's browser that lets its own name lead to
 //! 127.0.0.1 (DNS rebinding) must not spend the user's money.
 
 use crate::problem::{Problem, Violation};

@@ -4,15 +4,17 @@
 //! and answers; workers do the rest. What is wrong with a call is said at once
 //! and in one form: RFC 9457 problem documents with our codes.
 //!
-//! There are no API keys yet: whoever reaches the port may call, and every
-//! call is the default tenant's. So [`serve()`] listens on loopback only, and
-//! answers only to names of this machine, unless it is told
-//! [`Exposure::Anyone`].
+//! Every call shows an API key, at one place ([`gate`]); whose it is and what
+//! it may do follows from the key alone. On a machine of one's own a program
+//! may be told to do without ([`Access::Local`]): it then listens on loopback
+//! only, answers only to names of this machine, and every call is the default
+//! tenant's. TLS is the proxy's in front.
 
 mod call;
 mod caller;
 mod disposition;
 mod etag;
+mod gate;
 mod headers;
 mod hosts;
 mod json;
@@ -24,4 +26,4 @@ mod routes;
 mod serve;
 
 pub use routes::router;
-pub use serve::{Exposure, serve};
+pub use serve::{Access, serve};

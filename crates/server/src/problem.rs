@@ -1,7 +1,7 @@
 //! What went wrong, as RFC 9457 writes it, with our codes.
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use diag::{Code, Diagnostic};
@@ -99,6 +99,25 @@ pub(crate) struct Problem {
     retry_after_secs: Option<u64>,
     /// The limit of the tenant that was reached.
     over: Option<Over>,
+    challenge: Option<Challenge>,
+}
+
+/// What `WWW-Authenticate` says (RFC 6750, section 3).
+#[derive(Debug, Clone, Copy)]
+enum Challenge {
+    NoKey,
+    BadKey,
+    Role,
+}
+
+impl Challenge {
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::NoKey => "Bearer realm=\"modelrow\"",
+            Self::BadKey => "Bearer realm=\"modelrow\", error=\"invalid_token\"",
+            Self::Role => "Bearer realm=\"modelrow\", error=\"insufficient_scope\"",
+        })
+    }
 }
 
 impl Problem {
@@ -113,7 +132,28 @@ impl Problem {
             run_id: None,
             retry_after_secs: None,
             over: None,
+            challenge: None,
         }
+    }
+
+    /// 401: the call shows no key.
+    pub(crate) fn no_key(violation: Violation) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, violation).challenge(Challenge::NoKey)
+    }
+
+    /// 401: the key is not good.
+    pub(crate) fn bad_key(violation: Violation) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, violation).challenge(Challenge::BadKey)
+    }
+
+    /// 403: who calls is known, and may not.
+    pub(crate) fn forbidden(violation: Violation) -> Self {
+        Self::new(StatusCode::FORBIDDEN, violation).challenge(Challenge::Role)
+    }
+
+    fn challenge(self, challenge: Challenge) -> Self {
+        let challenge = Some(challenge);
+        Self { challenge, ..self }
     }
 
     #[cfg(test)]
@@ -176,6 +216,8 @@ impl IntoResponse for Problem {
                 headers.extend(over::headers(over, secs));
             }
         }
+        let challenge = self.challenge.map(Challenge::header);
+        headers.extend(challenge.map(|challenge| (WWW_AUTHENTICATE, challenge)));
         response
     }
 }
@@ -194,11 +236,13 @@ impl From<RunError> for Problem {
             RunError::NoJob { .. }
             | RunError::NothingToPause { .. }
             | RunError::NoWebhookSecret
+            | RunError::BadNew { .. }
             | RunError::BadReason => StatusCode::UNPROCESSABLE_ENTITY,
             RunError::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
             RunError::NoSuchRun { .. }
             | RunError::NoSuchDelivery { .. }
             | RunError::NoSuchTenant { .. }
+            | RunError::NoSuchKey { .. }
             | RunError::NoSuchCredential { .. } => StatusCode::NOT_FOUND,
             RunError::BadCursor { .. } => StatusCode::BAD_REQUEST,
             _ if away => StatusCode::SERVICE_UNAVAILABLE,
@@ -243,7 +287,7 @@ fn violations(error: &RunError) -> Vec<Violation> {
     let errors = found.into_iter().filter(Diagnostic::is_error);
     errors
         .map(|found| match error {
-            RunError::Refused(_) => Violation::from(found),
+            RunError::Refused(_) | RunError::BadNew { .. } => Violation::from(found),
             RunError::KeyUsed { .. } | RunError::KeyOfDeleted { .. } => {
                 Violation::new(found.code, found.message, found.help)
                     .in_header(crate::headers::IDEMPOTENCY_KEY)

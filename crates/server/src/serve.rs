@@ -12,33 +12,33 @@ use tokio_util::sync::CancellationToken;
 /// How long answers that are on their way may take once we are told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Who can reach the port. There are no API keys: whoever can may call, and pays with our credentials.
+/// How callers are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exposure {
-    /// Programs of this machine.
-    Loopback,
-    /// Anyone: other machines too, under any name. The operator has said so.
-    Anyone,
+pub enum Access {
+    /// By their API keys.
+    Keys,
+    /// Not at all: programs of this machine call, each as an admin of the default tenant.
+    Local,
 }
 
 /// Serves the API until `shutdown` is ready; then takes no more calls, answers those that wait for a
 /// run as it stands, and lets downloads go on for 30 seconds at most.
 ///
-/// All calls are the default tenant's. `modelrow` goes on working afterwards: shut it down too.
+/// `modelrow` goes on working afterwards: shut it down too.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] when the listener can be reached from other machines and `exposure`
-/// is not [`Exposure::Anyone`]: nothing is served. Other errors are the listener's.
+/// [`io::ErrorKind::InvalidInput`] when the listener can be reached from other machines and `access`
+/// asks for no keys: nothing is served. Other errors are the listener's.
 pub async fn serve(
     modelrow: Modelrow,
     listener: TcpListener,
-    exposure: Exposure,
+    access: Access,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    refuse_outsiders(&listener, exposure)?;
+    refuse_outsiders(&listener, access)?;
     let stopping = CancellationToken::new();
-    let app = routes::guarded(modelrow, stopping.clone(), exposure);
+    let app = routes::guarded(modelrow, stopping.clone(), access);
     // Without it small answers wait for the acknowledgement of the one before.
     let listener = listener.tap_io(|tcp| drop(tcp.set_nodelay(true)));
     let told = stopping.clone();
@@ -58,13 +58,13 @@ async fn over(stopping: &CancellationToken) {
     tokio::time::sleep(GRACE).await;
 }
 
-fn refuse_outsiders(listener: &TcpListener, exposure: Exposure) -> io::Result<()> {
+fn refuse_outsiders(listener: &TcpListener, access: Access) -> io::Result<()> {
     let address = listener.local_addr()?;
-    if exposure == Exposure::Anyone || address.ip().is_loopback() {
+    if access == Access::Keys || address.ip().is_loopback() {
         return Ok(());
     }
     let message =
-        format!("{address} can be reached from other machines, and there are no API keys yet");
+        format!("{address} can be reached from other machines, and no API keys are asked for");
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
@@ -73,16 +73,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_that_others_reach_is_refused_unless_anyone_may_call() {
+    async fn without_keys_an_address_that_others_reach_is_refused() {
         let cases = [
-            ("127.0.0.1:0", Exposure::Loopback, true),
-            ("0.0.0.0:0", Exposure::Loopback, false),
-            ("0.0.0.0:0", Exposure::Anyone, true),
+            ("127.0.0.1:0", Access::Local, true),
+            ("0.0.0.0:0", Access::Local, false),
+            ("0.0.0.0:0", Access::Keys, true),
         ];
-        for (address, exposure, want) in cases {
+        for (address, access, want) in cases {
             let listener = TcpListener::bind(address).await.unwrap();
-            let found = refuse_outsiders(&listener, exposure);
-            assert_eq!(found.is_ok(), want, "{address} {exposure:?}: {found:?}");
+            let found = refuse_outsiders(&listener, access);
+            assert_eq!(found.is_ok(), want, "{address} {access:?}: {found:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where a credential's secret is, putting it there, and pausing its submits. Sealing and opening are others' work.
 
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -132,7 +132,7 @@ impl Store {
         }))
     }
 
-    /// Puts a secret into a credential, in place of what is there. `instead_of`: only while that is the sealed secret;
+    /// Puts a secret into a credential, in place of what is there, as `actor`. `instead_of`: only while that is the sealed secret;
     /// `false`: it was another one, or there is no such row.
     ///
     /// # Errors
@@ -140,11 +140,13 @@ impl Store {
     /// [`StoreError::Broken`]: it is neither sealed nor a reference; [`StoreError::Unreachable`].
     pub async fn credential_secret_put(
         &self,
+        actor: &str,
         id: Uuid,
         secret: &Stored,
         instead_of: Option<&Sealed>,
     ) -> Result<bool, StoreError> {
         let (sealed, reference) = columns(secret);
+        let mut tx = self.acting(Scope::Operator, actor).await?;
         let put = sqlx::query!(
             r#"
             update provider_api_credentials set secret = $2, secret_ref = $3
@@ -155,19 +157,25 @@ impl Store {
             reference,
             instead_of.map(|sealed| sealed.0.as_slice()),
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(put.rows_affected() == 1)
     }
 
-    /// Makes a credential with a secret; the first of a tenant and provider is its default one.
+    /// Makes a credential with a secret, as `actor`; the first of a tenant and provider is its default one.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoSuchRow`]: the tenant has no such provider; [`StoreError::Broken`]: the name is taken, or it is
     /// neither sealed nor a reference; [`StoreError::Unreachable`].
-    pub async fn credential_add(&self, new: &NewCredential<'_>) -> Result<(), StoreError> {
+    pub async fn credential_add(
+        &self,
+        actor: &str,
+        new: &NewCredential<'_>,
+    ) -> Result<(), StoreError> {
         let (sealed, reference) = columns(new.secret);
+        let mut tx = self.acting(Scope::Operator, actor).await?;
         let added = sqlx::query!(
             r#"
             insert into provider_api_credentials (id, tenant_id, provider_id, name, secret, secret_ref, is_default)
@@ -183,8 +191,9 @@ impl Store {
             sealed,
             reference,
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         match added.rows_affected() {
             1 => Ok(()),
             _ => Err(StoreError::NoSuchRow {

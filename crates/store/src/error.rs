@@ -166,6 +166,8 @@ pub enum Rule {
     NoReference,
     /// `provider_api_credentials_limits`
     LimitNotPositive,
+    /// `tenants_slug_plain`
+    SlugNotPlain,
     /// A natural key that exists already.
     KeyTaken,
     /// A row that is named by others, or names one that is gone.
@@ -191,6 +193,9 @@ impl Rule {
             Self::SecretNotSealed => "the bytes in `secret` are no sealed secret",
             Self::NoReference => "`secret_ref` is neither `env:NAME` nor `file:/path`",
             Self::LimitNotPositive => "a limit is a positive number",
+            Self::SlugNotPlain => {
+                "a tenant's slug has 1 to 63 lower case letters, digits, `-` and `_`, and begins with a letter or digit"
+            }
             Self::KeyTaken => "a row with this natural key exists",
             Self::InUse => "the row is used by another one, or names one that is not there",
             Self::ForeignTenant => "the row belongs to another tenant",
@@ -216,6 +221,7 @@ impl Rule {
                 "write a reference, or seal the secret with `modelrow credential set`; if it was a secret, it may be in a log now: replace it"
             }
             Self::LimitNotPositive => "write a number above 0, or null for no limit",
+            Self::SlugNotPlain => "write it so: `acme-videos`",
             Self::KeyTaken => "choose another key, or change the row that has it",
             Self::InUse => "deactivate the row instead of deleting it",
             Self::ForeignTenant => "name a row of your own tenant",
@@ -243,6 +249,7 @@ impl Rule {
             "provider_api_credentials_secret_sealed" => Self::SecretNotSealed,
             "provider_api_credentials_secret_referred" => Self::NoReference,
             "provider_api_credentials_limits" => Self::LimitNotPositive,
+            "tenants_slug_plain" => Self::SlugNotPlain,
             _ if code == "23505" => Self::KeyTaken,
             _ if code == "23503" => Self::InUse,
             _ => Self::Other,

@@ -9,7 +9,9 @@
 //! *decisions* ([`decisions`]) are guarded by `state` and `ver`, and `None`
 //! means that the actor is stale: it reads again and lets go.
 
+pub mod api_keys;
 pub mod artifacts;
+pub mod audit;
 pub mod budgets;
 pub mod captured;
 pub mod cases;
@@ -39,6 +41,7 @@ pub mod revisions;
 pub mod runs;
 mod scope;
 mod state;
+pub mod tenants;
 pub mod usage;
 pub mod work;
 pub mod workers;

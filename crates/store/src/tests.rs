@@ -1,5 +1,6 @@
 //! Against a real PostgreSQL: the statements' promises, one sentence each.
 
+mod access;
 mod budgets;
 mod catalogue;
 mod durability;

@@ -50,6 +50,9 @@ pub(crate) struct SetArgs {
     /// Keep a reference instead of a secret: `env:NAME` or `file:/path`
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) reference: Option<String>,
+    /// Who sets it
+    #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
+    pub(crate) by: String,
     /// Print what was set as JSON
     #[arg(long)]
     pub(crate) json: bool,

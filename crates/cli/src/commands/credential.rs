@@ -44,7 +44,7 @@ async fn set(house: &HouseArgs, args: &SetArgs) -> Result<(), Stop> {
     };
     let which = name_of(&args.which);
     let set = in_house(house, async |modelrow| {
-        let set = modelrow.credential_set(&which, &secret).await;
+        let set = modelrow.credential_set(&which, &secret, &args.by).await;
         set.map_err(|error| run_stop(&error))
     })
     .await?;

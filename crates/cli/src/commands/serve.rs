@@ -2,9 +2,10 @@
 
 use crate::args::{HouseArgs, PublicArgs, ServeArgs, WorkArgs};
 use crate::exit::Stop;
-use crate::house::{House, Purpose};
+use crate::house::{House, Purpose, run_stop};
 use crate::ui;
-use diag::Code;
+use anstream::eprintln;
+use diag::{Code, ExposeSecret as _};
 use runtime::Modelrow;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -21,6 +22,7 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
             "give `--listen` an address that is free",
         )
     })?;
+    let address = listener.local_addr().unwrap_or(serve.listen);
     let house = House::open(args).await?;
     let purpose = if serve.no_work {
         Purpose::Serve
@@ -28,14 +30,16 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
         Purpose::Work
     };
     let modelrow = start(&house, purpose, &serve.public).await?;
-    ui::done(&format!("the API listens on http://{}/v1", serve.listen));
-    let exposure = if serve.insecure_listen_anywhere {
-        server::Exposure::Anyone
-    } else {
-        server::Exposure::Loopback
+    let access = match serve.no_auth {
+        true => server::Access::Local,
+        false => server::Access::Keys,
     };
+    if access == server::Access::Keys {
+        first_key(&modelrow).await?;
+    }
+    ui::done(&format!("the API listens on http://{address}/v1"));
     let (stopped, stop) = tokio::sync::oneshot::channel::<()>();
-    let served = server::serve(modelrow.clone(), listener, exposure, async {
+    let served = server::serve(modelrow.clone(), listener, access, async {
         let _ = stop.await;
     });
     let told = async {
@@ -54,6 +58,16 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
     })?;
     told?;
     house.close().await
+}
+
+/// On standard error, not in the log: a log is kept.
+async fn first_key(modelrow: &Modelrow) -> Result<(), Stop> {
+    let made = modelrow.first_key().await;
+    if let Some(key) = made.map_err(|error| run_stop(&error))? {
+        ui::done("there was no API key: this one is an operator's, and is not shown again");
+        eprintln!("{}", key.expose_secret());
+    }
+    Ok(())
 }
 
 async fn start(house: &House, purpose: Purpose, public: &PublicArgs) -> Result<Modelrow, Stop> {

@@ -66,7 +66,7 @@ async fn a_run_uses_a_sealed_secret_that_no_row_shows() {
     let house = sealed_house().await;
     let modelrow = started(&house, &[OLD]).await;
     let set = modelrow
-        .credential_set(&own(&house), &plain())
+        .credential_set(&own(&house), &plain(), "ann")
         .await
         .unwrap();
     assert!(!set.added, "it takes the place of the bundle's reference");
@@ -100,7 +100,10 @@ async fn a_worker_without_the_key_leaves_the_run_to_one_that_has_it() {
     })
     .await
     .unwrap();
-    server.credential_set(&own(&house), &plain()).await.unwrap();
+    server
+        .credential_set(&own(&house), &plain(), "ann")
+        .await
+        .unwrap();
     let handle = server.run_profile(cat()).await.unwrap();
     for (texts, want) in [(&[][..], Code::S147), (&[NEW][..], Code::S144)] {
         let worker = started(&house, texts).await;
@@ -126,12 +129,21 @@ async fn a_worker_without_the_key_leaves_the_run_to_one_that_has_it() {
 async fn a_rotation_seals_every_secret_anew_and_may_be_done_again() {
     let house = sealed_house().await;
     let before = started(&house, &[OLD]).await;
-    before.credential_set(&own(&house), &plain()).await.unwrap();
+    before
+        .credential_set(&own(&house), &plain(), "ann")
+        .await
+        .unwrap();
     let other = CredentialName {
         name: Some("other".into()),
         ..own(&house)
     };
-    assert!(before.credential_set(&other, &plain()).await.unwrap().added);
+    assert!(
+        before
+            .credential_set(&other, &plain(), "ann")
+            .await
+            .unwrap()
+            .added
+    );
     // Copied by hand: it does not open in another row.
     house
         .sql(
@@ -185,7 +197,10 @@ async fn a_secret_that_was_sealed_for_another_row_fails_the_run_that_needs_it() 
         ..own(&house)
     };
     for which in [&other, &used] {
-        modelrow.credential_set(which, &plain()).await.unwrap();
+        modelrow
+            .credential_set(which, &plain(), "ann")
+            .await
+            .unwrap();
     }
     house
         .sql(
@@ -210,14 +225,17 @@ async fn a_credential_is_proved_by_the_free_exchange_of_its_provider() {
     let house = sealed_house().await;
     let modelrow = started(&house, &[OLD]).await;
     modelrow
-        .credential_set(&own(&house), &plain())
+        .credential_set(&own(&house), &plain(), "ann")
         .await
         .unwrap();
     let verified = modelrow.credential_verify(&own(&house)).await.unwrap();
     assert_eq!(verified.failure, None);
     assert_eq!(verified.by, format!("GET {}/videos", house.sim.base_url()));
     let wrong = NewSecret::Sealed(Secret::from("sk-wrong-4321".to_owned()));
-    modelrow.credential_set(&own(&house), &wrong).await.unwrap();
+    modelrow
+        .credential_set(&own(&house), &wrong, "ann")
+        .await
+        .unwrap();
     let verified = modelrow.credential_verify(&own(&house)).await.unwrap();
     let failure = verified.failure.unwrap();
     assert_eq!(failure["class"], "authentication", "{failure}");
@@ -229,7 +247,10 @@ async fn a_credential_is_proved_by_the_free_exchange_of_its_provider() {
     };
     let refused = modelrow.credential_verify(&none).await.unwrap_err();
     assert_eq!(code(&refused), Code::R160);
-    let refused = modelrow.credential_set(&none, &plain()).await.unwrap_err();
+    let refused = modelrow
+        .credential_set(&none, &plain(), "ann")
+        .await
+        .unwrap_err();
     assert_eq!(code(&refused), Code::X111);
 }
 
@@ -260,14 +281,17 @@ async fn a_secret_that_fits_no_auth_profile_is_refused_before_it_is_written() {
     .await;
     let modelrow = started(&house, &[OLD]).await;
     let refused = modelrow
-        .credential_set(&own(&house), &plain())
+        .credential_set(&own(&house), &plain(), "ann")
         .await
         .unwrap_err();
     assert_eq!(code(&refused), Code::R128, "{refused:?}");
     assert!(!format!("{refused:?}").contains("sk-never"));
     let none = started(&house, &[]).await;
     let pair = NewSecret::Sealed(Secret::from("a:b".to_owned()));
-    let refused = none.credential_set(&own(&house), &pair).await.unwrap_err();
+    let refused = none
+        .credential_set(&own(&house), &pair, "ann")
+        .await
+        .unwrap_err();
     assert_eq!(code(&refused), Code::S147);
     assert!(
         modelrow.credentials()[0].reference.is_some(),

@@ -3,9 +3,11 @@
 use crate::problem::Violation;
 use diag::{Code, Place};
 use serde_json::{Map, Number, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// An object being read. `null` counts as absent.
-pub(super) struct Fields<'f> {
+pub(crate) struct Fields<'f> {
     place: Place,
     members: Map<String, Value>,
     found: &'f mut Vec<Violation>,
@@ -13,7 +15,7 @@ pub(super) struct Fields<'f> {
 
 impl<'f> Fields<'f> {
     /// `None`: it is no object, and that is filed.
-    pub(super) fn open(value: Value, place: Place, found: &'f mut Vec<Violation>) -> Option<Self> {
+    pub(crate) fn open(value: Value, place: Place, found: &'f mut Vec<Violation>) -> Option<Self> {
         match value {
             Value::Object(members) => Some(Self {
                 place,
@@ -27,20 +29,20 @@ impl<'f> Fields<'f> {
         }
     }
 
-    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.members
             .shift_remove(name)
             .filter(|value| !value.is_null())
     }
 
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         match self.take(name)? {
             Value::String(text) => Some(text),
             other => self.wrong(name, "a text", &other),
         }
     }
 
-    pub(super) fn required_text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn required_text(&mut self, name: &str) -> Option<String> {
         let missing = self.members.get(name).is_none_or(Value::is_null);
         if missing {
             let help = format!("add `{name}`, a text");
@@ -49,21 +51,21 @@ impl<'f> Fields<'f> {
         self.text(name)
     }
 
-    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
         match self.take(name)? {
             Value::Bool(flag) => Some(flag),
             other => self.wrong(name, "true or false", &other),
         }
     }
 
-    pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+    pub(crate) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
         match self.take(name)? {
             Value::Object(members) => Some(members),
             other => self.wrong(name, "an object", &other),
         }
     }
 
-    pub(super) fn list(&mut self, name: &str) -> Option<(Place, Vec<Value>)> {
+    pub(crate) fn list(&mut self, name: &str) -> Option<(Place, Vec<Value>)> {
         match self.take(name)? {
             Value::Array(items) => Some((self.place.child(name), items)),
             other => self.wrong(name, "a list", &other),
@@ -71,7 +73,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A whole number in the bounds of its type.
-    pub(super) fn integer<T: Bounded>(&mut self, name: &str) -> Option<T> {
+    pub(crate) fn integer<T: Bounded>(&mut self, name: &str) -> Option<T> {
         let value = self.take(name)?;
         let number = value
             .as_number()
@@ -83,15 +85,27 @@ impl<'f> Fields<'f> {
         number
     }
 
-    pub(super) fn place(&self) -> &Place {
+    /// A time as RFC 3339 writes it.
+    pub(crate) fn time(&mut self, name: &str) -> Option<OffsetDateTime> {
+        let text = self.text(name)?;
+        let time = OffsetDateTime::parse(&text, &Rfc3339).ok();
+        if time.is_none() {
+            let message = format!("`{name}` is not a time");
+            let help = "write it as RFC 3339 does: `2030-01-31T12:00:00Z`";
+            self.refuse(name, Code::C154, message, help);
+        }
+        time
+    }
+
+    pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
-    pub(super) fn found(&mut self) -> &mut Vec<Violation> {
+    pub(crate) fn found(&mut self) -> &mut Vec<Violation> {
         self.found
     }
 
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         name: &str,
         code: Code,
@@ -104,7 +118,7 @@ impl<'f> Fields<'f> {
     }
 
     /// Files what was not taken.
-    pub(super) fn close(self, known: &[&str]) {
+    pub(crate) fn close(self, known: &[&str]) {
         for name in self.members.keys() {
             let help = match nearest(name, known) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -124,7 +138,7 @@ impl<'f> Fields<'f> {
 }
 
 /// A whole number that a member may be.
-pub(super) trait Bounded: TryFrom<i64> {
+pub(crate) trait Bounded: TryFrom<i64> {
     const WORDS: &'static str;
 }
 
@@ -137,7 +151,7 @@ impl Bounded for u64 {
 }
 
 /// The caller's own value is not repeated: it may be long, or a secret in the wrong place.
-pub(super) fn wrong_type(place: &Place, wanted: &str, given: &Value) -> Violation {
+pub(crate) fn wrong_type(place: &Place, wanted: &str, given: &Value) -> Violation {
     let given = match given {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

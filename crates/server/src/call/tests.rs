@@ -39,7 +39,7 @@ fn every_member_of_a_body_reaches_the_library() {
     );
     assert_eq!(request.idempotency_key, text("key"));
     assert_eq!(
-        request.start_by.map(OffsetDateTime::unix_timestamp),
+        request.start_by.map(time::OffsetDateTime::unix_timestamp),
         Some(1_896_091_200)
     );
     assert_eq!(request.priority, -5);

@@ -25,11 +25,12 @@ use std::ops::Range;
 /// Streams one file, or a range of it. `HEAD` gets the headers alone.
 pub(super) async fn download(
     State(house): State<House>,
+    caller: Caller,
     path: ArtifactPath,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let tenant = Caller::anyone().tenant;
+    let tenant = caller.tenant();
     let modelrow = &house.modelrow;
     let found = match path.idx {
         Some(idx) => modelrow.stored(tenant, path.run, &path.name, idx).await?,

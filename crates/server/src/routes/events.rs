@@ -24,11 +24,12 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// Streams until the run has ended. `Last-Event-ID` leaves out what the caller has heard.
 pub(super) async fn events(
     State(house): State<House>,
+    caller: Caller,
     RunPath(id): RunPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let after = last_heard(&headers)?;
-    let tenant = Caller::anyone().tenant;
+    let tenant = caller.tenant();
     // A run that is not there is a 404, and no stream without an event.
     house.modelrow.run(tenant, id).await?;
     let events = house.modelrow.events_after(tenant, id, after);

@@ -4,10 +4,11 @@ use super::House;
 use crate::caller::Caller;
 use crate::problem::{Problem, Violation};
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use diag::Code;
-use runtime::{RunFilter, RunPage, State as RunState, Status};
+use runtime::{PageOf, RunFilter, RunPage, State as RunState, Status};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,16 +19,55 @@ const KNOWN: &str =
 
 pub(super) async fn list(
     State(house): State<House>,
-    query: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
+    caller: Caller,
+    query: Asked,
 ) -> Result<Json<RunPage>, Problem> {
-    let refuse = |found| Problem::all(StatusCode::BAD_REQUEST, found);
+    let filter = filter(pairs(query)?).map_err(refuse)?;
+    let page = house.modelrow.runs(caller.tenant(), &filter).await;
+    Ok(Json(page?))
+}
+
+/// A query, or why it is none.
+pub(super) type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+fn refuse(found: Vec<Violation>) -> Problem {
+    Problem::all(StatusCode::BAD_REQUEST, found)
+}
+
+fn pairs(query: Asked) -> Result<Vec<(String, String)>, Problem> {
     let Query(pairs) = query.map_err(|_| {
         let message = "the query is not readable";
         refuse(vec![wrong(message.to_owned(), "percent-encode its values")])
     })?;
-    let filter = filter(pairs).map_err(refuse)?;
-    let page = house.modelrow.runs(Caller::anyone().tenant, &filter).await;
-    Ok(Json(page?))
+    Ok(pairs)
+}
+
+/// Which part of a list is asked for; `other` takes the list's own parameters, and says which are none.
+pub(super) fn page(
+    query: Asked,
+    known: &str,
+    mut other: impl FnMut(&str, String) -> bool,
+) -> Result<PageOf, Problem> {
+    let mut page = PageOf::default();
+    let mut found = Vec::new();
+    for (name, value) in pairs(query)? {
+        match name.as_str() {
+            "after" => page.after = Some(value),
+            "limit" => match limit(&value) {
+                Ok(limit) => page.limit = Some(limit),
+                Err(violation) => found.push(violation),
+            },
+            name if other(name, value) => {}
+            name => {
+                let message = format!("there is no parameter `{name}`");
+                found.push(wrong(message, &format!("known are {known}")));
+            }
+        }
+    }
+    match found.is_empty() {
+        true => Ok(page),
+        false => Err(refuse(found)),
+    }
 }
 
 /// Every parameter read, every mistake found at once.

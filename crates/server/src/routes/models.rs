@@ -13,17 +13,18 @@ use diag::Code;
 use serde_json::{Value, json};
 
 /// The capability matrix.
-pub(super) async fn list(State(house): State<House>) -> Json<Value> {
-    let models = house.modelrow.models(Caller::anyone().tenant, None);
+pub(super) async fn list(State(house): State<House>, caller: Caller) -> Json<Value> {
+    let models = house.modelrow.models(caller.tenant(), None);
     Json(json!({ "models": models }))
 }
 
 /// One model, with its schema, as each provider that has it serves it. Its id may hold `/`.
 pub(super) async fn show(
     State(house): State<House>,
+    caller: Caller,
     Path(model): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let served = house.modelrow.models(Caller::anyone().tenant, Some(&model));
+    let served = house.modelrow.models(caller.tenant(), Some(&model));
     if served.is_empty() {
         let message = format!("no model `{model}` serves");
         let help = "`GET /v1/models` lists those that do";
@@ -38,13 +39,14 @@ pub(super) async fn show(
 /// Checks and renders a call as `POST /v1/runs` would, and sends nothing.
 pub(super) async fn plan(
     State(house): State<House>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let body = json::read(&headers, body).await?;
     let call = call::read(body, Ok(None))
         .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
-    let request = call.request.tenant(Caller::anyone().tenant);
+    let request = call.request.tenant(caller.tenant());
     let planned = house.modelrow.plan(&request).await;
     let planned = planned.map_err(|error| Problem::from(call.lone_inputs.point(error)))?;
     Ok(Json(planned.to_json()))

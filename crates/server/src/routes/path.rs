@@ -20,6 +20,27 @@ pub(super) struct ArtifactPath {
     pub(super) idx: Option<i32>,
 }
 
+/// The API key that is meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = read(parts, state).await?;
+        let text = part(&path, "id").unwrap_or_default();
+        Uuid::try_parse(text).map(Self).map_err(|_| {
+            let message = format!("`{text}` is no id of an API key");
+            let help = "use an `id` that `GET /admin/v1/keys` lists";
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                Violation::new(Code::R190, message, help),
+            )
+        })
+    }
+}
+
 /// An address for callbacks.
 #[derive(Debug, Clone)]
 pub(super) struct HookPath {

@@ -26,25 +26,24 @@ pub(super) const LOOK_AGAIN_SECS: u64 = 2;
 /// `POST /v1/runs`: 202, or 200 when the run has ended meanwhile. A run that failed is no error here.
 pub(super) async fn create(
     State(house): State<House>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let body = json::read(&headers, body).await?;
-    let caller = Caller::anyone();
     let call = call::read(body, headers::idempotency_key(&headers))
         .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
-    let made = house
-        .modelrow
-        .run_profile(call.request.tenant(caller.tenant))
-        .await;
+    let mut request = call.request.tenant(caller.tenant());
+    request.api_key_id = caller.api_key_id();
+    let made = house.modelrow.run_profile(request).await;
     let run = made.map_err(|error| Problem::from(call.lone_inputs.point(error)))?;
-    made_run(&house, caller, &run, prefer::wait(&headers)).await
+    made_run(&house, &caller, &run, prefer::wait(&headers)).await
 }
 
 /// What the caller of a new run hears, or of one that its key made before.
 async fn made_run(
     house: &House,
-    caller: Caller,
+    caller: &Caller,
     run: &RunHandle,
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
@@ -66,11 +65,12 @@ async fn made_run(
 /// `GET /v1/runs/{id}`
 pub(super) async fn show(
     State(house): State<House>,
+    caller: Caller,
     RunPath(id): RunPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = prefer::wait(&headers);
-    let view = look(&house, Caller::anyone(), id, wait).await?;
+    let view = look(&house, &caller, id, wait).await?;
     let shown = Shown::of(&view)?;
     let known = shown.tag.is_known(&headers);
     let mut response = if known {
@@ -85,52 +85,55 @@ pub(super) async fn show(
 /// `POST /v1/runs/{id}/cancel`: repeatable; a run that has ended is answered as it is.
 pub(super) async fn cancel(
     State(house): State<House>,
+    caller: Caller,
     RunPath(id): RunPath,
 ) -> Result<Response, Problem> {
-    let view = house.modelrow.cancel(Caller::anyone().tenant, id).await?;
+    let view = house.modelrow.cancel(caller.tenant(), id).await?;
     shown(&view, StatusCode::ACCEPTED)
 }
 
 /// `POST /v1/runs/{id}/retry`: a new run of the same call. The body may consent to paying twice.
 pub(super) async fn retry(
     State(house): State<House>,
+    caller: Caller,
     RunPath(id): RunPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let key = headers::idempotency_key(&headers);
-    let how = call::retry(json::read_optional(&headers, body).await?, key)
+    let mut how = call::retry(json::read_optional(&headers, body).await?, key)
         .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
-    let caller = Caller::anyone();
-    let run = house.modelrow.retry(caller.tenant, id, how).await?;
-    made_run(&house, caller, &run, prefer::wait(&headers)).await
+    how.api_key_id = caller.api_key_id();
+    let run = house.modelrow.retry(caller.tenant(), id, how).await?;
+    made_run(&house, &caller, &run, prefer::wait(&headers)).await
 }
 
 /// `DELETE /v1/runs/{id}`: of a run that has ended; 204.
 pub(super) async fn delete(
     State(house): State<House>,
+    caller: Caller,
     RunPath(id): RunPath,
 ) -> Result<StatusCode, Problem> {
-    let tenant = Caller::anyone().tenant;
-    house.modelrow.delete(tenant, id, "caller").await?;
+    let done = house.modelrow.delete(caller.tenant(), id, caller.actor());
+    done.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The run as it stands, or, if the caller would rather wait, once it has ended.
 async fn look(
     house: &House,
-    caller: Caller,
+    caller: &Caller,
     id: Uuid,
     wait: Option<Duration>,
 ) -> Result<RunView, RunError> {
     let modelrow = &house.modelrow;
     let Some(limit) = wait.filter(|limit| !limit.is_zero()) else {
-        return modelrow.run(caller.tenant, id).await;
+        return modelrow.run(caller.tenant(), id).await;
     };
     // Cancel safety: a look reads, and may be dropped at any point.
     tokio::select! {
-        view = modelrow.wait(caller.tenant, id, limit) => view,
-        () = house.stopping.cancelled() => modelrow.run(caller.tenant, id).await,
+        view = modelrow.wait(caller.tenant(), id, limit) => view,
+        () = house.stopping.cancelled() => modelrow.run(caller.tenant(), id).await,
     }
 }
 

@@ -4,13 +4,16 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use runtime::{Modelrow, NoSecret, Options, Secrets};
+use diag::ExposeSecret as _;
+use runtime::{Modelrow, NewKey, NoSecret, Options, Role, Scope, Secrets};
 use serde_json::{Value, json};
+use server::Access;
 use simulator::{Config, JobPlan, Simulator};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{SYSTEM_TENANT, Store};
+use store::{DEFAULT_TENANT, SYSTEM_TENANT, Store};
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 pub(crate) const BUNDLE: &str = include_str!("acme.json");
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -19,6 +22,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct House {
     pub(crate) modelrow: Modelrow,
     pub(crate) provider: Simulator,
+    /// Of a caller of the default tenant: what every call shows that shows no other.
+    pub(crate) key: String,
     app: Router,
     _folder: tempfile::TempDir,
 }
@@ -61,7 +66,8 @@ impl House {
         assert!(!bundle.diagnostics.has_errors(), "{}", bundle.diagnostics);
         modelrow.apply(SYSTEM_TENANT, &bundle.rows).await.unwrap();
         Self {
-            app: server::router(modelrow.clone()),
+            key: key(&modelrow, DEFAULT_TENANT, Role::Caller).await,
+            app: server::router(modelrow.clone(), Access::Keys),
             modelrow,
             provider,
             _folder: folder,
@@ -102,14 +108,41 @@ impl House {
             .await
     }
 
-    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn call(&self, mut request: Request<Body>) -> Answer {
+        let headers = request.headers_mut();
+        if !headers.contains_key("authorization") {
+            headers.insert("authorization", bearer(&self.key).parse().unwrap());
+        }
+        self.call_as_it_is(request).await
+    }
+
+    /// Without a key of the house.
+    pub(crate) async fn call_as_it_is(&self, request: Request<Body>) -> Answer {
         Answer::read(self.app.clone().oneshot(request).await.unwrap()).await
     }
 }
 
+/// A new key.
+pub(crate) async fn key(modelrow: &Modelrow, tenant: Uuid, role: Role) -> String {
+    let new = NewKey {
+        tenant,
+        role,
+        name: format!("test {}", role.as_str()),
+        expires_at: None,
+    };
+    let made = modelrow.key_create(Scope::Operator, &new, "the test").await;
+    made.unwrap().key.expose_secret().to_owned()
+}
+
+/// As `Authorization` has it.
+pub(crate) fn bearer(key: &str) -> String {
+    format!("Bearer {key}")
+}
+
 /// `GET` of any router.
-pub(crate) async fn answer(app: &Router, path: &str) -> Answer {
-    let request = Request::get(path).body(Body::empty()).unwrap();
+pub(crate) async fn answer(app: &Router, path: &str, key: &str) -> Answer {
+    let request = Request::get(path).header("authorization", bearer(key));
+    let request = request.body(Body::empty()).unwrap();
     Answer::read(app.clone().oneshot(request).await.unwrap()).await
 }
 

@@ -4,7 +4,7 @@ use crate::fixture::{AnyKey, BUNDLE, LIMIT};
 use crate::video;
 use runtime::{Modelrow, Options, RunRequest};
 use serde_json::{Value, json};
-use server::{Exposure, serve};
+use server::{Access, serve};
 use simulator::{Callback, Config, JobPlan, Key, Operation, Simulator, signature};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Reached {
         modelrow.apply(SYSTEM_TENANT, &rows.rows).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         // No names but this machine's may call the rest; callbacks come under any.
-        let serving = serve(modelrow.clone(), listener, Exposure::Loopback, async {
+        let serving = serve(modelrow.clone(), listener, Access::Local, async {
             drop(stopped.await);
         });
         drop(tokio::spawn(serving));

@@ -1,8 +1,8 @@
 //! The API on a real socket.
 
-use crate::fixture::House;
+use crate::fixture::{House, bearer};
 use crate::{id, video};
-use server::{Exposure, serve};
+use server::{Access, serve};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,15 +35,14 @@ async fn without_keys_only_names_of_this_machine_are_served() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = serve(
-        house.modelrow.clone(),
-        listener,
-        Exposure::Loopback,
-        async { drop(stopped.await) },
-    );
+    let serving = serve(house.modelrow.clone(), listener, Access::Local, async {
+        drop(stopped.await)
+    });
     let asking = async {
         let own = ask(address, "localhost:8080", "/healthz").await;
         assert!(own.starts_with("HTTP/1.1 200 "), "{own}");
+        let unkeyed = ask(address, "localhost:8080", "/v1/runs").await;
+        assert!(unkeyed.starts_with("HTTP/1.1 200 "), "{unkeyed}");
         let foreign = ask(address, "attacker.example", "/healthz").await;
         assert!(
             foreign.starts_with("HTTP/1.1 421 ") && foreign.contains("C170"),
@@ -63,14 +62,16 @@ async fn a_stop_answers_those_who_wait_with_the_run_as_it_stands() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = serve(house.modelrow.clone(), listener, Exposure::Anyone, async {
+    let serving = serve(house.modelrow.clone(), listener, Access::Keys, async {
         drop(stopped.await)
     });
     let path = format!("/v1/runs/{}", id(&made));
     let asking = async {
-        let held = send(address, "any.example", &path, "Prefer: wait=60\r\n").await;
+        let key = format!("Authorization: {}\r\n", bearer(&house.key));
+        let waits = format!("{key}Prefer: wait=60\r\n");
+        let held = send(address, "any.example", &path, &waits).await;
         // Connections are taken in their order: once this one is answered, the other is being served.
-        let now = ask(address, "any.example", &path).await;
+        let now = answer(send(address, "any.example", &path, &key).await).await;
         assert!(now.starts_with("HTTP/1.1 200 "), "{now}");
         stop.send(()).unwrap();
         answer(held).await
@@ -84,13 +85,13 @@ async fn a_stop_answers_those_who_wait_with_the_run_as_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_that_other_machines_reach_is_refused() {
+async fn without_keys_an_address_that_other_machines_reach_is_refused() {
     let house = House::open().await;
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let refused = serve(
         house.modelrow.clone(),
         listener,
-        Exposure::Loopback,
+        Access::Local,
         std::future::pending(),
     )
     .await;

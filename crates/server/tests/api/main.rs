@@ -6,6 +6,7 @@
     reason = "what a test needs and does not find ends it"
 )]
 
+mod access;
 mod events;
 mod fixture;
 mod hooks;

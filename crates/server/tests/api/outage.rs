@@ -1,11 +1,12 @@
 //! The API while the database is away.
 
-use crate::fixture::answer;
+use crate::fixture::{answer, key};
 use axum::Router;
-use runtime::{Modelrow, Options, Work};
+use runtime::{Modelrow, Options, Role, Work};
+use server::Access;
 use std::time::Duration;
-use store::Store;
 use store::embedded::{self, Embedded};
+use store::{DEFAULT_TENANT, Store};
 
 /// A database that this test can take away.
 async fn database(folder: &std::path::Path) -> Embedded {
@@ -27,17 +28,19 @@ async fn healthz_never_asks_postgres_and_other_calls_say_that_it_is_away() {
     Store::migrate(&database.owner_url()).await.unwrap();
     let mut options = Options::new(database.url(), folder.path().join("artifacts"));
     options.work = Work::No;
-    let app: Router = server::router(Modelrow::start(options).await.unwrap());
+    let modelrow = Modelrow::start(options).await.unwrap();
+    let key = key(&modelrow, DEFAULT_TENANT, Role::Caller).await;
+    let app: Router = server::router(modelrow, Access::Keys);
     tokio::task::spawn_blocking(move || database.stop(Duration::from_secs(10)).unwrap())
         .await
         .unwrap();
 
-    let health = answer(&app, "/healthz").await;
+    let health = answer(&app, "/healthz", "").await;
     assert_eq!(
         (health.status.as_u16(), health.body.as_slice()),
         (200, &b"ok\n"[..])
     );
-    let run = answer(&app, "/v1/runs/018f0000-0000-7000-8000-000000000000").await;
+    let run = answer(&app, "/v1/runs/018f0000-0000-7000-8000-000000000000", &key).await;
     assert_eq!(run.problem(), (503, "S120".to_owned()));
     assert_eq!(run.header("retry-after"), "5");
     assert!(

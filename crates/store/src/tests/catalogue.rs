@@ -330,7 +330,7 @@ async fn a_secret_is_a_reference_or_sealed_and_nothing_else_can_be_written() {
     let put = async |secret: &Stored| {
         let put = house
             .store
-            .credential_secret_put(house.credential, secret, None);
+            .credential_secret_put("ann", house.credential, secret, None);
         put.await.map_err(|error| error.to_string())
     };
     // Version 1, the key `k1`, a nonce, and a ciphertext with its tag.
@@ -362,9 +362,10 @@ async fn a_secret_is_a_reference_or_sealed_and_nothing_else_can_be_written() {
     assert!(!format!("{sealed:?}").contains('7'), "{sealed:?}");
     // Somebody who read another one leaves it alone.
     let other = Sealed(vec![1; 40]);
-    let late = house
-        .store
-        .credential_secret_put(house.credential, &Stored::Nowhere, Some(&other));
+    let late =
+        house
+            .store
+            .credential_secret_put("ann", house.credential, &Stored::Nowhere, Some(&other));
     assert!(!late.await.unwrap());
     assert_eq!(read().await, Stored::Sealed(sealed.clone()));
     let rows = house.store.catalogue(None).await.unwrap().credentials;
@@ -394,7 +395,7 @@ async fn a_bundles_reference_leaves_a_sealed_secret_alone_unless_it_is_told_to_t
     assert!(
         house
             .store
-            .credential_secret_put(id, &sealed, None)
+            .credential_secret_put("ann", id, &sealed, None)
             .await
             .unwrap()
     );

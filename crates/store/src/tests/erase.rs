@@ -154,7 +154,9 @@ async fn of_an_erased_run_nothing_is_left_that_it_held() {
     );
     assert_eq!(
         house
-            .one("select actor || ' ' || action from audit_log")
+            .one(
+                "select actor || ' ' || action from audit_log where object not like 'credential/%'"
+            )
             .await,
         "ann run.delete"
     );

@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
-async fn run(url: &str, sql: &str) -> Result<(), String> {
+pub(super) async fn run(url: &str, sql: &str) -> Result<(), String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let done = connection
         .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())))
@@ -109,7 +109,7 @@ async fn callers_reach_no_answers_limits_workers_or_other_tables_without_a_tenan
         "revisions",
         "webhook_receipts",
         "hook_key",
-        "audit_log",
+        "api_key_hash_key",
         "database_identity",
     ] {
         let refused = run(
@@ -120,13 +120,25 @@ async fn callers_reach_no_answers_limits_workers_or_other_tables_without_a_tenan
         .unwrap_err();
         assert!(refused.contains("permission denied"), "{table}: {refused}");
     }
-    let refused = run(
-        &house.database.url,
-        "set role modelrow_api; select answer from submit_attempts",
-    )
-    .await
-    .unwrap_err();
-    assert!(refused.contains("permission denied"), "{refused}");
+    for statement in [
+        "select answer from submit_attempts",
+        "select key_hash from api_keys",
+        "update api_keys set role = 'admin'",
+        "delete from api_keys",
+        "insert into audit_log (actor, action, object) values ('x', 'y', 'z')",
+        "insert into tenants (slug) values ('sly')",
+    ] {
+        let refused = run(
+            &house.database.url,
+            &format!("set role modelrow_api; {statement}"),
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            refused.contains("permission denied"),
+            "{statement}: {refused}"
+        );
+    }
     let foreign = "set role modelrow_api; set modelrow.tenant = '00000000-0000-0000-0000-000000000002';
                    insert into ai_providers (slug, api_base_url) values ('sly', 'https://acme.test')";
     let refused = run(&house.database.url, foreign).await.unwrap_err();

@@ -1,0 +1,152 @@
+//! `/admin/v1/keys`: the API keys of the admin's tenant; of all, to an operator.
+
+use super::House;
+use super::list::{self, Asked};
+use super::path::KeyPath;
+use crate::call::Fields;
+use crate::caller::Caller;
+use crate::json;
+use crate::problem::{Problem, Violation};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use diag::{Code, ExposeSecret as _, Place};
+use runtime::{ApiKeyView, KeyPage, NewKey, Role, RunError};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+const KNOWN: &[&str] = &["role", "name", "tenant", "expires_at"];
+
+pub(super) async fn list(
+    State(house): State<House>,
+    caller: Caller,
+    query: Asked,
+) -> Result<Json<KeyPage>, Problem> {
+    let mut named = None;
+    let page = list::page(query, "tenant, limit, after", |name, value| {
+        let known = name == "tenant";
+        named = known.then_some(value).or(named.take());
+        known
+    })?;
+    let scope = caller.admin_scope();
+    let tenant = match named {
+        Some(named) => Some(house.modelrow.tenant_seen(scope, &named).await?),
+        None => None,
+    };
+    Ok(Json(house.modelrow.keys(scope, tenant, &page).await?))
+}
+
+/// `{role, name?, tenant?, expires_at?}`: 201 with the key, which is shown this once.
+pub(super) async fn create(
+    State(house): State<House>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let asked = read(json::read(&headers, body).await?)
+        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let scope = caller.admin_scope();
+    let tenant: Uuid = match &asked.tenant {
+        Some(named) => {
+            let seen = house.modelrow.tenant_seen(scope, named).await;
+            seen.map_err(in_body)?
+        }
+        None => caller.tenant(),
+    };
+    let new = NewKey {
+        tenant,
+        role: asked.role,
+        name: asked.name,
+        expires_at: asked.expires_at,
+    };
+    let made = house.modelrow.key_create(scope, &new, caller.actor());
+    let made = made.await?;
+    let mut shown = json!(made.view);
+    if let Some(members) = shown.as_object_mut() {
+        members.insert("key".to_owned(), made.key.expose_secret().into());
+    }
+    let once = [(CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, once, Json(shown)).into_response())
+}
+
+/// What is wrong is a member of the body, not the address.
+fn in_body(error: RunError) -> Problem {
+    let RunError::NoSuchTenant { name } = &error else {
+        return error.into();
+    };
+    let message = format!("there is no tenant `{name}`");
+    let violation = Violation::new(Code::R182, message, "name your own, or leave it out");
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, violation.at("/tenant"))
+}
+
+/// From now on it is refused; repeatable.
+pub(super) async fn revoke(
+    State(house): State<House>,
+    caller: Caller,
+    KeyPath(id): KeyPath,
+) -> Result<Json<ApiKeyView>, Problem> {
+    let scope = caller.admin_scope();
+    let revoked = house.modelrow.key_revoke(scope, id, caller.actor()).await;
+    Ok(Json(revoked?))
+}
+
+/// The body of a new key.
+struct Wanted {
+    role: Role,
+    name: String,
+    tenant: Option<String>,
+    expires_at: Option<OffsetDateTime>,
+}
+
+fn read(body: Value) -> Result<Wanted, Vec<Violation>> {
+    let mut found = Vec::new();
+    let Some(mut fields) = Fields::open(body, Place::default(), &mut found) else {
+        return Err(found);
+    };
+    let word = fields.required_text("role");
+    let role = word.as_deref().and_then(Role::parse);
+    if word.is_some() && role.is_none() {
+        let help = "give `admin`, `caller` or `viewer`";
+        fields.refuse("role", Code::C154, "`role` is no role", help);
+    }
+    let name = fields.text("name").unwrap_or_default();
+    let tenant = fields.text("tenant");
+    let expires_at = fields.time("expires_at");
+    fields.close(KNOWN);
+    match role.filter(|_| found.is_empty()) {
+        Some(role) => Ok(Wanted {
+            role,
+            name,
+            tenant,
+            expires_at,
+        }),
+        None => Err(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_of_a_new_key_is_read_and_every_mistake_found_at_once() {
+        let good = json!({"role": "viewer", "name": "board", "tenant": "acme", "expires_at": "2030-01-02T03:04:05Z"});
+        let read_good = read(good).unwrap_or_else(|found| panic!("{found:?}"));
+        assert_eq!(
+            (read_good.role, read_good.name.as_str()),
+            (Role::Viewer, "board")
+        );
+        assert!(read_good.tenant.is_some() && read_good.expires_at.is_some());
+        let bad = json!({"role": "root", "name": 7, "expires_at": "soon", "rights": []});
+        let found = read(bad).err().unwrap_or_default();
+        let mut at: Vec<_> = found.iter().filter_map(Violation::pointer).collect();
+        at.sort_unstable();
+        assert_eq!(at, ["/expires_at", "/name", "/rights", "/role"]);
+        assert_eq!(read(json!({})).err().map(|found| found.len()), Some(1));
+        assert!(read(json!([])).is_err());
+    }
+}

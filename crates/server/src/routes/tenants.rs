@@ -1,0 +1,47 @@
+//! `/admin/v1/tenants`: an operator's.
+
+use super::House;
+use super::list::{self, Asked};
+use crate::call::Fields;
+use crate::caller::Caller;
+use crate::json;
+use crate::problem::Problem;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use diag::Place;
+use runtime::{TenantPage, TenantView};
+
+pub(super) async fn list(
+    State(house): State<House>,
+    caller: Caller,
+    query: Asked,
+) -> Result<Json<TenantPage>, Problem> {
+    caller.must_be_operator()?;
+    let page = list::page(query, "limit, after", |_, _| false)?;
+    let tenants = house.modelrow.tenants(caller.admin_scope(), &page).await;
+    Ok(Json(tenants?))
+}
+
+/// `{slug}`: 201.
+pub(super) async fn create(
+    State(house): State<House>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<TenantView>), Problem> {
+    caller.must_be_operator()?;
+    let body = json::read(&headers, body).await?;
+    let mut found = Vec::new();
+    let slug = Fields::open(body, Place::default(), &mut found).map(|mut fields| {
+        let slug = fields.required_text("slug");
+        fields.close(&["slug"]);
+        slug.unwrap_or_default()
+    });
+    let (Some(slug), true) = (slug, found.is_empty()) else {
+        return Err(Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found));
+    };
+    let made = house.modelrow.tenant_create(&slug, caller.actor()).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}

@@ -1,0 +1,366 @@
+//! Who may call what: every call, and everybody who may not.
+
+use crate::fixture::{Answer, House, LIMIT, bearer, key};
+use crate::{id, video};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use runtime::{AuditFilter, KeyRefused, NewKey, PageOf, Role, RunFilter, Scope};
+use serde_json::{Value, json};
+use store::{DEFAULT_TENANT, SYSTEM_TENANT};
+use uuid::Uuid;
+
+/// Method, path (`{run}`, `{key}` are the default tenant's), body, the role that it needs; `None`: an operator.
+type Call = (Method, &'static str, Value, Option<Role>);
+
+/// Every call that needs a key.
+#[rustfmt::skip]
+fn calls() -> Vec<Call> {
+    let none = Value::Null;
+    let (viewer, caller, admin) = (Some(Role::Viewer), Some(Role::Caller), Some(Role::Admin));
+    vec![
+        (Method::GET,    "/v1/runs",                         none.clone(),             viewer),
+        (Method::GET,    "/v1/runs/{run}",                   none.clone(),             viewer),
+        (Method::GET,    "/v1/runs/{run}/events",            none.clone(),             viewer),
+        (Method::GET,    "/v1/runs/{run}/artifacts/video",   none.clone(),             viewer),
+        (Method::HEAD,   "/v1/runs/{run}/artifacts/video/0", none.clone(),             viewer),
+        (Method::GET,    "/v1/models",                       none.clone(),             viewer),
+        (Method::GET,    "/v1/models/reel-1",                none.clone(),             viewer),
+        (Method::POST,   "/v1/plan",                         video("a cat"),           caller),
+        (Method::POST,   "/v1/runs",                         video("a cat"),           caller),
+        (Method::POST,   "/v1/runs/{run}/cancel",            none.clone(),             caller),
+        (Method::POST,   "/v1/runs/{run}/retry",             json!({}),                caller),
+        (Method::DELETE, "/v1/runs/{run}",                   none.clone(),             caller),
+        (Method::GET,    "/admin/v1/audit",                  none.clone(),             admin),
+        (Method::GET,    "/admin/v1/keys",                   none.clone(),             admin),
+        (Method::POST,   "/admin/v1/keys",                   json!({"role": "admin"}), admin),
+        (Method::POST,   "/admin/v1/keys/{key}/revoke",      none.clone(),             admin),
+        (Method::GET,    "/admin/v1/tenants",                none.clone(),             None),
+        (Method::POST,   "/admin/v1/tenants",                json!({"slug": "acme"}),  None),
+    ]
+}
+
+/// A house with a run that has ended, a key that may be revoked, and a neighbour.
+struct Street {
+    house: House,
+    run: String,
+    spare: String,
+    neighbour: Uuid,
+}
+
+impl Street {
+    async fn open() -> Self {
+        let house = House::open().await;
+        let made = house
+            .create(&video("spongebob"), &[("prefer", "wait=60")])
+            .await;
+        assert_eq!(made.json()["status"], "failed", "{made:?}");
+        let modelrow = &house.modelrow;
+        let wanted = new(DEFAULT_TENANT, Role::Viewer);
+        let spare = modelrow.key_create(Scope::Operator, &wanted, "the test");
+        let spare = spare.await.unwrap().view.id.to_string();
+        let neighbour = modelrow
+            .tenant_create("neighbour", "the test")
+            .await
+            .unwrap()
+            .id;
+        Self {
+            run: id(&made),
+            spare,
+            neighbour,
+            house,
+        }
+    }
+
+    async fn call(&self, (method, path, body, _): &Call, key: Option<&str>) -> Answer {
+        let path = path
+            .replace("{run}", &self.run)
+            .replace("{key}", &self.spare);
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(key) = key {
+            request = request.header("authorization", bearer(key));
+        }
+        let body = match body {
+            Value::Null => Body::empty(),
+            body => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+        };
+        self.house.call_as_it_is(request.body(body).unwrap()).await
+    }
+
+    /// All that a call might have changed.
+    async fn stands(&self) -> String {
+        let (modelrow, all) = (&self.house.modelrow, Scope::Operator);
+        let runs = modelrow.runs(all, &RunFilter::default()).await.unwrap();
+        let mut keys = modelrow.keys(all, None, &PageOf::default()).await.unwrap();
+        keys.keys.iter_mut().for_each(|key| key.last_used_at = None);
+        let tenants = modelrow.tenants(all, &PageOf::default()).await.unwrap();
+        let log = modelrow.audit(all, &AuditFilter::default()).await.unwrap();
+        let sent = self.house.provider.ledger().len();
+        json!([runs, keys, tenants, log, sent]).to_string()
+    }
+}
+
+fn new(tenant: Uuid, role: Role) -> NewKey {
+    NewKey {
+        tenant,
+        role,
+        name: String::new(),
+        expires_at: None,
+    }
+}
+
+/// A key of an operator whose time is over.
+async fn expired(house: &House) -> String {
+    use diag::ExposeSecret as _;
+    let soon = house.modelrow.now() + time::Duration::milliseconds(500);
+    let new = NewKey {
+        expires_at: Some(soon),
+        ..new(SYSTEM_TENANT, Role::Admin)
+    };
+    let made = house.modelrow.key_create(Scope::Operator, &new, "the test");
+    let key = made.await.unwrap().key;
+    let over = async {
+        while !matches!(
+            house.modelrow.authenticate(&key).await,
+            Err(KeyRefused::Expired)
+        ) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, over).await.unwrap();
+    key.expose_secret().to_owned()
+}
+
+/// A key of an operator that was revoked.
+async fn revoked(house: &House) -> String {
+    use diag::ExposeSecret as _;
+    let (modelrow, all) = (&house.modelrow, Scope::Operator);
+    let wanted = new(SYSTEM_TENANT, Role::Admin);
+    let made = modelrow.key_create(all, &wanted, "the test");
+    let made = made.await.unwrap();
+    modelrow
+        .key_revoke(all, made.view.id, "the test")
+        .await
+        .unwrap();
+    made.key.expose_secret().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_without_a_good_key_of_its_role_is_refused_and_changes_nothing() {
+    let street = Street::open().await;
+    let modelrow = &street.house.modelrow;
+    let unknown = format!("mrk_{}", "0".repeat(64));
+    let (expired, revoked) = (expired(&street.house).await, revoked(&street.house).await);
+    let mut roles = Vec::new();
+    for role in Role::ALL {
+        roles.push((role, key(modelrow, DEFAULT_TENANT, role).await));
+    }
+    let strangers = [
+        (None, "C172"),
+        (Some(unknown.as_str()), "C173"),
+        (Some("sk-other"), "C173"),
+        (Some(&expired), "C173"),
+        (Some(&revoked), "C173"),
+    ];
+    let before = street.stands().await;
+    for call in &calls() {
+        let (method, path, _, needed) = call;
+        let refused = |answer: &Answer, status: u16, code: &str| {
+            assert_eq!(
+                answer.status.as_u16(),
+                status,
+                "{method} {path}: {answer:?}"
+            );
+            assert!(
+                answer
+                    .header("www-authenticate")
+                    .starts_with("Bearer realm="),
+                "{method} {path}"
+            );
+            if *method != Method::HEAD {
+                assert_eq!(answer.problem().1, code, "{method} {path}");
+            }
+        };
+        for (key, code) in strangers {
+            refused(&street.call(call, key).await, 401, code);
+        }
+        for (role, key) in &roles {
+            if needed.is_none_or(|needed| *role < needed) {
+                refused(&street.call(call, Some(key)).await, 403, "C174");
+            }
+        }
+    }
+    assert_eq!(street.stands().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_another_tenants_is_not_there_for_a_key_and_stays_as_it_is() {
+    let street = Street::open().await;
+    let admin = key(&street.house.modelrow, street.neighbour, Role::Admin).await;
+    let before = street.stands().await;
+    for call in &calls() {
+        let (method, path, _, needed) = call;
+        if path.contains('{') {
+            let answer = street.call(call, Some(&admin)).await;
+            assert_eq!(answer.status.as_u16(), 404, "{method} {path}: {answer:?}");
+        } else if *method == Method::GET && needed.is_some() {
+            let answer = street.call(call, Some(&admin)).await;
+            assert_eq!(answer.status.as_u16(), 200, "{method} {path}: {answer:?}");
+            let text = answer.json().to_string();
+            for foreign in [&street.run, &street.spare, &DEFAULT_TENANT.to_string()] {
+                assert!(!text.contains(foreign), "{method} {path}: {text}");
+            }
+        }
+    }
+    for tenant in ["default", &DEFAULT_TENANT.to_string(), "nobody"] {
+        let body = json!({"role": "caller", "tenant": tenant});
+        let call = (Method::POST, "/admin/v1/keys", body, None);
+        let answer = street.call(&call, Some(&admin)).await;
+        assert_eq!(answer.problem(), (422, "R182".to_owned()), "{answer:?}");
+        assert_eq!(answer.json()["errors"][0]["pointer"], "/tenant");
+    }
+    assert_eq!(street.stands().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_call_is_served_to_the_least_role_that_it_needs() {
+    let street = Street::open().await;
+    let modelrow = &street.house.modelrow;
+    for call in &calls() {
+        let (method, path, _, needed) = call;
+        let tenant = needed.map_or(SYSTEM_TENANT, |_| DEFAULT_TENANT);
+        let key = key(modelrow, tenant, needed.unwrap_or(Role::Admin)).await;
+        let answer = street.call(call, Some(&key)).await;
+        let status = answer.status.as_u16();
+        // A run that failed has no file.
+        let served = match path.contains("artifacts") {
+            true => status == 404,
+            false => (200..300).contains(&status),
+        };
+        assert!(served, "{method} {path}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_shown_once_and_a_revoked_one_is_refused_from_then_on() {
+    let street = Street::open().await;
+    let admin = key(&street.house.modelrow, DEFAULT_TENANT, Role::Admin).await;
+    let ask = async |method, path: &'static str, body: Value, key: &str| {
+        street.call(&(method, path, body, None), Some(key)).await
+    };
+    let wanted = json!({"role": "caller", "name": "backend", "expires_at": "2999-01-01T00:00:00Z"});
+    let made = ask(Method::POST, "/admin/v1/keys", wanted, &admin).await;
+    assert_eq!(
+        (made.status.as_u16(), made.header("cache-control")),
+        (201, "no-store"),
+        "{made:?}"
+    );
+    let made = made.json();
+    let key = made["key"].as_str().unwrap();
+    assert!(
+        key.starts_with(made["shown"].as_str().unwrap())
+            && made["tenant"] == DEFAULT_TENANT.to_string()
+    );
+    assert_eq!(
+        ask(Method::GET, "/v1/runs", Value::Null, key)
+            .await
+            .status
+            .as_u16(),
+        200
+    );
+    let listed = ask(Method::GET, "/admin/v1/keys", Value::Null, &admin)
+        .await
+        .json();
+    let of_it = listed["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["id"] == made["id"])
+        .unwrap();
+    assert!(
+        of_it["last_used_at"].is_string()
+            && of_it["created_by"].as_str().unwrap().starts_with("mrk_"),
+        "{of_it}"
+    );
+    let log = ask(
+        Method::GET,
+        "/admin/v1/audit?action=api_key.create",
+        Value::Null,
+        &admin,
+    )
+    .await
+    .json();
+    assert_eq!(
+        log["entries"][0]["object"],
+        format!("api_key/{}", made["id"].as_str().unwrap())
+    );
+    assert_eq!(log["entries"][0]["after"]["role"], "caller");
+    for text in [listed.to_string(), log.to_string()] {
+        assert!(!text.contains(&key[12..]), "{text}");
+    }
+    let path = format!("/admin/v1/keys/{}/revoke", made["id"].as_str().unwrap());
+    let revoke = Request::post(path).header("authorization", bearer(&admin));
+    let revoked = street
+        .house
+        .call_as_it_is(revoke.body(Body::empty()).unwrap())
+        .await;
+    assert_eq!(revoked.status.as_u16(), 200, "{revoked:?}");
+    let refused = ask(Method::GET, "/v1/runs", Value::Null, key).await;
+    assert_eq!(refused.problem(), (401, "C173".to_owned()));
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("revoked")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_made_is_refused_at_its_member() {
+    let street = Street::open().await;
+    let operator = key(&street.house.modelrow, SYSTEM_TENANT, Role::Admin).await;
+    #[rustfmt::skip]
+    let cases = [
+        ("/admin/v1/keys",            json!({"role": "caller", "expires_at": "2020-01-01T00:00:00Z"}), 422, "C183", "/expires_at"),
+        ("/admin/v1/keys",            json!({"role": "caller", "name": "n".repeat(101)}),              422, "C183", "/name"),
+        ("/admin/v1/keys",            json!({"role": "root"}),                                         422, "C154", "/role"),
+        ("/admin/v1/keys",            json!({}),                                                       422, "C155", "/role"),
+        ("/admin/v1/tenants",         json!({"slug": "neighbour"}),                                    422, "C183", "/slug"),
+        ("/admin/v1/tenants",         json!({"slug": "Not Plain"}),                                    422, "C183", "/slug"),
+        ("/admin/v1/tenants",         json!({"name": "x"}),                                            422, "C155", "/slug"),
+    ];
+    let before = street.stands().await;
+    for (path, body, status, code, pointer) in cases {
+        let answer = street
+            .call(&(Method::POST, path, body.clone(), None), Some(&operator))
+            .await;
+        assert_eq!(
+            answer.problem(),
+            (status, code.to_owned()),
+            "{path} {body}: {answer:?}"
+        );
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
+    }
+    for path in [
+        "/admin/v1/keys/x/revoke",
+        "/admin/v1/keys/018f0000-0000-7000-8000-000000000000/revoke",
+    ] {
+        let answer = street
+            .call(&(Method::POST, path, Value::Null, None), Some(&operator))
+            .await;
+        assert_eq!(answer.problem(), (404, "R190".to_owned()), "{path}");
+    }
+    for path in [
+        "/admin/v1/audit?limit=0",
+        "/admin/v1/keys?sort=age",
+        "/admin/v1/tenants?after=nonsense",
+    ] {
+        let answer = street
+            .call(&(Method::GET, path, Value::Null, None), Some(&operator))
+            .await;
+        assert_eq!(answer.status.as_u16(), 400, "{path}: {answer:?}");
+    }
+    assert_eq!(street.stands().await, before);
+}
