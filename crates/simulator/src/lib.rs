@@ -13,6 +13,7 @@ mod cases;
 mod clock;
 mod config;
 pub mod content;
+pub mod crowd;
 mod jobs;
 mod ledger;
 mod listener;

@@ -1,0 +1,177 @@
+//! The other processes of a measurement: this program again, in another role.
+
+use crate::ground::options;
+use runtime::{Concurrency, Modelrow, Options};
+use simulator::crowd::{Crowd, CrowdConfig};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A process of ours. It ends when its input does, or with this value.
+pub(crate) struct Process {
+    child: Child,
+    input: Option<ChildStdin>,
+    /// Its first line.
+    pub(crate) said: String,
+}
+
+/// Starts this program in the role that `args` say, and waits until it is ready.
+pub(crate) fn start(args: &[String]) -> Process {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    lines.read_line(&mut said).unwrap();
+    assert!(!said.is_empty(), "{args:?} did not start");
+    Process {
+        input: child.stdin.take(),
+        child,
+        said: said.trim().to_owned(),
+    }
+}
+
+impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of memory: `VmRSS` now, `VmHWM` at most so far.
+    pub(crate) fn memory(&self, which: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(which)).unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Ends it as its input's end does.
+    pub(crate) fn end(mut self) {
+        self.input.take();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it where it stands.
+    pub(crate) fn killed(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What this process is to be, if it is not the measurement itself.
+pub(crate) fn role() -> Option<Vec<String>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let roles = ["--provider", "--worker", "--client"];
+    args.first()
+        .is_some_and(|first| roles.contains(&first.as_str()))
+        .then_some(args)
+}
+
+pub(crate) async fn play(args: Vec<String>) {
+    match args[0].as_str() {
+        "--provider" => provider(&args).await,
+        "--worker" => worker(&args).await,
+        _ => client(&args).await,
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}").unwrap();
+    out.flush().unwrap();
+}
+
+async fn input_ends() {
+    let lines = tokio::task::spawn_blocking(|| std::io::stdin().lines().count());
+    lines.await.unwrap();
+}
+
+async fn provider(args: &[String]) {
+    let crowd = Crowd::start(CrowdConfig {
+        answer_after: Duration::from_millis(args[1].parse().unwrap()),
+        content_bytes: args[2].parse().unwrap(),
+        keep_polls: args[3].parse().unwrap(),
+    });
+    let crowd = crowd.await.unwrap();
+    say(&crowd.base_url());
+    input_ends().await;
+}
+
+async fn worker(args: &[String]) {
+    let concurrency = Concurrency {
+        submits: args[3].parse().unwrap(),
+        polls: args[4].parse().unwrap(),
+        fetches: args[5].parse().unwrap(),
+    };
+    let started = Modelrow::start(Options {
+        concurrency,
+        // By this its row is found.
+        build: format!("bench {}", std::process::id()),
+        ..options(&args[1], &args[2])
+    });
+    let modelrow = started.await.unwrap();
+    say("ready");
+    input_ends().await;
+    modelrow.shutdown(Duration::from_secs(5)).await;
+}
+
+/// The shortest client: so many requests at a time for so many seconds, each answer read as JSON. Says how many.
+async fn client(args: &[String]) {
+    let (url, at_once, seconds) = (
+        args[1].clone(),
+        args[2].parse().unwrap(),
+        args[3].parse().unwrap(),
+    );
+    let client = reqwest::Client::builder().build().unwrap();
+    let (done, ends) = (
+        Arc::new(AtomicU64::new(0)),
+        Instant::now() + Duration::from_secs(seconds),
+    );
+    let mut loops = tokio::task::JoinSet::new();
+    for _ in 0..at_once {
+        let (client, url, done) = (client.clone(), url.clone(), Arc::clone(&done));
+        loops.spawn(async move {
+            while Instant::now() < ends {
+                let answer = client
+                    .get(&url)
+                    .bearer_auth("crowd-key")
+                    .send()
+                    .await
+                    .unwrap();
+                let bytes = answer.bytes().await.unwrap();
+                let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                assert!(value["status"].is_string());
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    loops.join_all().await;
+    say(&done.load(Ordering::Relaxed).to_string());
+}
