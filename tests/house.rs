@@ -104,7 +104,7 @@ fn no_source_file_contains_the_name_of_a_provider() {
 #[rustfmt::skip]
 fn each_library_stays_in_its_room() {
     let rooms: &[(&str, &[&str])] = &[
-        ("use sqlx",     &["crates/store/", "/tests/"]),
+        ("use sqlx",     &["crates/store/", "/tests/", "/benches/"]),
         ("sqlx::query",  &["crates/store/", "/tests/"]),
         ("use axum",     &["crates/server/", "crates/simulator/"]),
         ("reqwest::",    &["crates/engine/src/http", "crates/engine/src/egress", "crates/engine/src/download", "/tests/", "/tests.rs", "/benches/"]),

@@ -218,6 +218,8 @@ pub(crate) struct ServeArgs {
     /// Address of the API
     #[arg(long, default_value = "127.0.0.1:8080", env = "MODELROW_LISTEN")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) ops: OpsArgs,
     /// Serve only, and leave the work to `modelrow work`
     #[arg(long)]
     pub(crate) no_work: bool,
@@ -232,7 +234,18 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WorkArgs {
     #[command(flatten)]
+    pub(crate) ops: OpsArgs,
+    #[command(flatten)]
     pub(crate) public: PublicArgs,
+}
+
+/// Where operators look.
+#[derive(Debug, Args)]
+pub(crate) struct OpsArgs {
+    /// Address of `/healthz`, `/readyz` and `/metrics` (Prometheus), such as 127.0.0.1:9464; without it there are none. It asks
+    /// for no key: keep it inside the network
+    #[arg(long, env = "MODELROW_OPS_LISTEN", value_name = "ADDRESS")]
+    pub(crate) ops_listen: Option<SocketAddr>,
 }
 
 /// Where we are reached from outside.

@@ -8,6 +8,7 @@ use crate::follow::Follow;
 use crate::ground::{Grounds, Shared};
 use crate::hooks::Hooks;
 use crate::lease::Lease;
+use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::options::Options;
 use crate::places::Places;
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) callback_places: Places,
     /// How busy and how late this process is.
     pub(crate) vitals: Arc<Vitals>,
+    pub(crate) metrics: Metrics,
     pub(crate) hooks: Hooks,
     pub(crate) key_hash: KeyHash,
     /// When the artifact store was listed last (boot clock).
@@ -79,10 +81,18 @@ impl Core {
     /// A run ended, by our hand.
     pub(crate) fn ended(&self, run: Uuid, state: State) {
         self.vitals.ended(state);
+        self.metrics.ended(state);
         if state.is_ended() {
             self.callbacks.notify_one();
         }
         self.watches.state(run, state.as_str());
+    }
+
+    /// A poll is sent, which was due then.
+    pub(crate) fn polled(&self, due_ms: i64) {
+        let late = self.clock.now_ms().saturating_sub(due_ms);
+        self.vitals.lateness.saw(late);
+        self.metrics.polled(late);
     }
 
     /// The database's time.

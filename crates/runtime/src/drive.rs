@@ -122,9 +122,7 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                     its_turn(core, live, urgency_of(phase)).await?;
                 }
                 if let (Phase::Poll, Some(due)) = (phase, due_ms.take()) {
-                    core.vitals
-                        .lateness
-                        .saw(core.clock.now_ms().saturating_sub(due));
+                    core.polled(due);
                 }
                 let outcome = tokens::sent(core, &mut live.flow, &request, &mut renewed).await;
                 let Some(outcome) = outcome else { continue };
@@ -335,6 +333,7 @@ async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
 
 async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
     core.drift.fault(&live.revision, "poll", fault, live.run);
+    core.metrics.failed(&live.revision, fault);
     if fault.kind == Kind::DeadlineExceeded {
         let written = core
             .store
@@ -370,6 +369,7 @@ async fn failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble
     if live.state == State::SubmitUnknown {
         return unsettled(core, live, fault).await;
     }
+    core.metrics.failed(&live.revision, fault);
     let written = core
         .store
         .run_ended(&end(live, State::Failed, None, Some(fault.to_json())))

@@ -174,6 +174,7 @@ async fn recorded(
     };
     let stands = written("fetched", || core.store.fact_fetched(&fact)).await?;
     core.vitals.stored(fetched.bytes);
+    core.metrics.stored(fetched.bytes);
     if stands.as_deref() != Some(key)
         && let Err(error) = core.objects.delete(key).await
     {

@@ -43,6 +43,7 @@ mod lease;
 mod library;
 mod list;
 mod live;
+mod metrics;
 mod models;
 mod objects;
 mod operate;

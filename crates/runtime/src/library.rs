@@ -13,6 +13,7 @@ use crate::handle::RunHandle;
 use crate::hooks::Hooks;
 use crate::lateness::LatenessView;
 use crate::lease::{Keeper, Lease};
+use crate::metrics::Metrics;
 use crate::objects::ObjectsError;
 use crate::options::{Options, Work};
 use crate::places::Places;
@@ -35,14 +36,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::revisions::ProfileStatus;
 use store::runs::Cancel;
-use store::{ConnectOptions, Scope, Store};
+use store::{ConnectOptions, Scope, Store, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Between two looks at a run that another process follows.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Whoever asks whether we are ready waits no longer for the database.
+const READY_WAIT: Duration = Duration::from_secs(2);
 /// The lease's release, and the pool's close, may take so long each.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -169,6 +173,7 @@ impl Modelrow {
             callbacks: Notify::new(),
             callback_places: Places::new(deliveries::PLACES),
             vitals,
+            metrics: Metrics::default(),
             hooks,
             key_hash,
             swept: std::sync::Mutex::new(boot_ms()),
@@ -277,7 +282,7 @@ impl Modelrow {
                 return Ok(view);
             }
             let wait = LOOK_EVERY.min(until - now);
-            let _ = tokio::time::timeout(wait, watcher.changed()).await;
+            let _ = timeout(wait, watcher.changed()).await;
         }
     }
 
@@ -418,13 +423,32 @@ impl Modelrow {
     /// Whether it can do its part.
     pub async fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
-        if let Err(error) = self.core.store.ping().await {
-            reasons.push(error.to_string());
+        match timeout(READY_WAIT, self.not_ready()).await {
+            Ok(Ok(missing)) => reasons.extend(missing),
+            Ok(Err(error)) => reasons.push(error.to_string()),
+            Err(_) => reasons.push("the database does not answer in time".to_owned()),
         }
         if self.core.options.work == Work::Yes && self.core.lease.current().is_none() {
             reasons.push("the worker's lease is not held".to_owned());
         }
         Readiness { reasons }
+    }
+
+    /// Keys that are missing here, for secrets that are sealed under them.
+    async fn not_ready(&self) -> Result<Vec<String>, StoreError> {
+        let core = &self.core;
+        core.store.ready().await?;
+        let keys = core.store.sealing_keys().await?;
+        let missing = keys
+            .into_iter()
+            .filter(|id| !core.options.secret_keys.has(id));
+        Ok(missing
+            .map(|id| {
+                format!(
+                    "credentials are sealed under the key `{id}`, which this process does not have"
+                )
+            })
+            .collect())
     }
 
     /// Gives its shards away, claims no more, awaits exchanges in flight for `grace`, then releases its lease and closes
@@ -438,7 +462,7 @@ impl Modelrow {
         {
             tracing::warn!(%error, "the shards are free when the lease ends");
         }
-        let ended = tokio::time::timeout(grace, core.tasks.exchanges_ended()).await;
+        let ended = timeout(grace, core.tasks.exchanges_ended()).await;
         let cut = if ended.is_ok() {
             0
         } else {
@@ -451,7 +475,7 @@ impl Modelrow {
             );
         }
         self.life.release.cancel();
-        let _ = tokio::time::timeout(GOODBYE, core.lease.ended()).await;
+        let _ = timeout(GOODBYE, core.lease.ended()).await;
         core.tasks.death.cancel();
         self.closed().await;
         Stopped { cut }
@@ -464,7 +488,7 @@ impl Modelrow {
             self.core.lease.ended().await;
             self.core.store.close().await;
         };
-        if tokio::time::timeout(GOODBYE, all).await.is_err() {
+        if timeout(GOODBYE, all).await.is_err() {
             tracing::warn!("connections to the database end with the process");
         }
     }

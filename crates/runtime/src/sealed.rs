@@ -211,6 +211,12 @@ impl SecretKeys {
         self.0.is_empty()
     }
 
+    /// Whether the key of this id is there.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id == id)
+    }
+
     /// The id of the key that seals.
     #[must_use]
     pub fn first(&self) -> Option<&str> {

@@ -7,9 +7,9 @@ use crate::facts::written;
 use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
-use crate::tokens;
 use crate::vitals;
 use crate::watches::Speech;
+use crate::{metrics, tokens};
 use engine::flow::{Accepted as Job, Then as Next};
 use engine::http::Ear;
 use engine::request::Request;
@@ -19,6 +19,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
 use store::{Rule, State, StoreError};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 mod closed;
@@ -59,6 +60,7 @@ impl Sending {
             return self.not_ours().await;
         }
         vitals::count(&core.vitals.submits, 1);
+        let begun = Instant::now();
         let (event, http_status) = match &speech {
             Some(speech) => self.listen(speech).await,
             None => {
@@ -68,6 +70,13 @@ impl Sending {
             }
         };
         drop(self.permit);
+        let word = metrics::heard(&event, http_status);
+        core.metrics.exchanged(
+            &self.live.revision.provider,
+            &self.request.step,
+            word,
+            begun.elapsed(),
+        );
         if let Event::Answered(received) = &event {
             if received.status == 401 {
                 // The next attempt has another token.
@@ -167,7 +176,9 @@ impl Written<'_> {
     /// Judges what came of the submit and writes it. `true`: the run is to be followed.
     async fn event(&self, live: &mut Live, event: Event) -> Result<bool, StoreError> {
         let now = self.core.clock.now_ms();
-        match live.flow.on(event, now, rand::random()) {
+        let verdict = live.flow.on(event, now, rand::random());
+        self.core.metrics.submitted(&live.revision, &verdict);
+        match verdict {
             Verdict::Accepted(job) => self.accepted(live, &job).await,
             Verdict::Answered => self.answered(live).await,
             Verdict::Refused { fault, retry } => {

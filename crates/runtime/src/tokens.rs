@@ -2,6 +2,7 @@
 //! end, and asked for by one of all those who want them.
 
 use crate::core::Core;
+use crate::metrics;
 use diag::ExposeSecret as _;
 use engine::auth::token::{self, Source, Token};
 use engine::auth::{Fingerprint, TokenId};
@@ -13,6 +14,7 @@ use profile::revision::Class;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
 
 /// A token that replaced a refused one stays for so long, in milliseconds, even
 /// when it is refused too: then the credential is wrong, and asking does not help.
@@ -223,7 +225,11 @@ pub(crate) async fn sent(
     request: &Request,
     renewed: &mut bool,
 ) -> Option<Outcome> {
+    let begun = Instant::now();
     let outcome = core.http.send(request).await;
+    let word = metrics::word(&outcome);
+    core.metrics
+        .exchanged(flow.provider(), &request.step, word, begun.elapsed());
     let refused = matches!(&outcome, Outcome::Answered(received) if received.status == 401);
     *renewed = refused && !*renewed && renew(core, flow, &request.proof).await;
     (!*renewed).then_some(outcome)

@@ -18,6 +18,7 @@ mod gate;
 mod headers;
 mod hosts;
 mod json;
+pub mod ops;
 mod prefer;
 mod problem;
 mod range;

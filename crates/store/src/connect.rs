@@ -93,16 +93,13 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// One round trip, for `/readyz`.
+    /// Whether the database answers and has every migration that this program knows.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unreachable`].
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query_scalar!(r#"select 1 as "one!""#)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(())
+    /// [`StoreError::Unreachable`], [`StoreError::NotMigrated`].
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.check_migrations().await
     }
 
     /// A connection outside the pool.

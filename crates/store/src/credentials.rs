@@ -203,6 +203,19 @@ impl Store {
         }
     }
 
+    /// Ids of the keys that secrets are sealed under.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select distinct sealed_under(secret) as "key!" from provider_api_credentials where secret is not null order by 1"#
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Secrets that are sealed under another key, of every tenant, in the order of their ids from `after` on.
     ///
     /// # Errors

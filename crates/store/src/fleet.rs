@@ -40,6 +40,32 @@ pub struct FleetFacts {
     pub queue_oldest_ms: Option<i64>,
 }
 
+/// Runs of one profile in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileRuns {
+    /// Word of the state.
+    pub state: String,
+    /// `model_api_profiles.profile_key`.
+    pub profile: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// The house in numbers, for those who watch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Census {
+    /// Runs that have not ended.
+    pub runs: Vec<ProfileRuns>,
+    /// What is not a worker's own.
+    pub facts: FleetFacts,
+    /// Unknown outcomes that are so for at most a minute, at most ten, at most an hour, and longer.
+    pub unknown_by_age: [i64; 4],
+    /// Workers whose lease has not ended.
+    pub workers: i64,
+    /// Milliseconds since the beginning of the oldest transaction of our role.
+    pub transaction_oldest_ms: Option<i64>,
+}
+
 impl Store {
     /// Workers whose lease has not ended, the oldest first.
     ///
@@ -82,6 +108,52 @@ impl Store {
         rows.into_iter()
             .map(|row| Ok((State::parse(&row.state)?, row.count)))
             .collect()
+    }
+
+    /// Everything that is counted. Its price does not grow with the runs that have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn fleet_census(&self) -> Result<Census, StoreError> {
+        let runs = sqlx::query_as!(
+            ProfileRuns,
+            r#"
+            select live.state as "state!", coalesce(r.content #>> '{profile,profile_key}', '') as "profile!", sum(live.count)::bigint as "count!"
+            from (
+                select state, revision_id, count(*) from run_states where state = 'queued' group by 1, 2
+                union all
+                select state, revision_id, count(*) from run_states where state in ('preparing', 'submitting') group by 1, 2
+                union all
+                select state, revision_id, count(*) from run_states
+                where state in ('submit_unknown', 'polling', 'fetching', 'validating') group by 1, 2) live
+            join revisions r using (revision_id) group by 1, 2 order by 1, 2
+            "#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let row = sqlx::query!(
+            r#"
+            with ages as (
+                select extract(epoch from now() - coalesce(a.ended_at, a.sent_at)) as s
+                from run_states r join submit_attempts a on a.run_id = r.run_id and a.n = r.attempt where r.state = 'submit_unknown')
+            select (select count(*) from workers where expires_at > now()) as "workers!",
+                   (select (extract(epoch from now() - min(xact_start)) * 1000)::bigint from pg_stat_activity
+                    where datname = current_database() and pid <> pg_backend_pid()) as transaction_oldest_ms,
+                   count(*) filter (where s <= 60) as "minute!", count(*) filter (where s > 60 and s <= 600) as "ten!",
+                   count(*) filter (where s > 600 and s <= 3600) as "hour!", count(*) filter (where s > 3600) as "more!"
+            from ages
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Census {
+            runs,
+            facts: self.fleet_facts().await?,
+            unknown_by_age: [row.minute, row.ten, row.hour, row.more],
+            workers: row.workers,
+            transaction_oldest_ms: row.transaction_oldest_ms,
+        })
     }
 
     /// Orphans, held runs, and what waits longest.

@@ -1,12 +1,14 @@
 //! `modelrow serve` and `modelrow work`: until they are told to stop.
 
-use crate::args::{HouseArgs, PublicArgs, ServeArgs, WorkArgs};
+use crate::args::{HouseArgs, OpsArgs, PublicArgs, ServeArgs, WorkArgs};
 use crate::exit::Stop;
 use crate::house::{House, Purpose, run_stop};
 use crate::ui;
 use anstream::eprintln;
 use diag::{Code, ExposeSecret as _};
 use runtime::Modelrow;
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,14 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 const GRACE: Duration = Duration::from_secs(600);
 
 pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Stop> {
-    let listener = TcpListener::bind(serve.listen).await.map_err(|error| {
-        Stop::house(
-            Code::X104,
-            format!("cannot listen on {}: {error}", serve.listen),
-            "give `--listen` an address that is free",
-        )
-    })?;
+    let listener = listen(serve.listen, "--listen").await?;
     let address = listener.local_addr().unwrap_or(serve.listen);
+    let ops = Ops::listen(&serve.ops).await?;
     let house = House::open(args).await?;
     let purpose = if serve.no_work {
         Purpose::Serve
@@ -47,8 +44,12 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
         let _ = stopped.send(());
         told
     };
-    let (served, told) = tokio::join!(served, told);
-    modelrow.shutdown(GRACE).await;
+    let work = async {
+        let (served, told) = tokio::join!(served, told);
+        modelrow.clone().shutdown(GRACE).await;
+        (served, told)
+    };
+    let (served, told) = ops.beside(&modelrow, work).await;
     served.map_err(|error| {
         Stop::house(
             Code::X104,
@@ -70,6 +71,51 @@ async fn first_key(modelrow: &Modelrow) -> Result<(), Stop> {
     Ok(())
 }
 
+async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Stop> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Stop::house(
+            Code::X104,
+            format!("cannot listen on {address}: {error}"),
+            format!("give `{flag}` an address that is free"),
+        )
+    })
+}
+
+/// The operators' port, where one is wanted.
+struct Ops(Option<TcpListener>);
+
+impl Ops {
+    async fn listen(args: &OpsArgs) -> Result<Self, Stop> {
+        Ok(Self(match args.ops_listen {
+            Some(address) => Some(listen(address, "--ops-listen").await?),
+            None => None,
+        }))
+    }
+
+    /// Serves as long as `work` goes on, its end included: who drains is still looked at.
+    async fn beside<T>(self, modelrow: &Modelrow, work: impl Future<Output = T>) -> T {
+        let Some(listener) = self.0 else {
+            return work.await;
+        };
+        if let Ok(address) = listener.local_addr() {
+            ui::done(&format!("operators look at http://{address}/metrics"));
+        }
+        // Cancel safety: what is cut are answers to those who look.
+        tokio::select! {
+            done = work => done,
+            never = for_good(modelrow.clone(), listener) => match never {},
+        }
+    }
+}
+
+/// What breaks this port breaks nothing else.
+async fn for_good(modelrow: Modelrow, listener: TcpListener) -> Infallible {
+    if let Err(error) = server::ops::serve_ops(modelrow, listener).await {
+        tracing::error!(%error, "the operators' port is closed");
+    }
+    std::future::pending().await
+}
+
 async fn start(house: &House, purpose: Purpose, public: &PublicArgs) -> Result<Modelrow, Stop> {
     let mut options = house.options(purpose);
     options.public_url.clone_from(&public.public_url);
@@ -77,12 +123,16 @@ async fn start(house: &House, purpose: Purpose, public: &PublicArgs) -> Result<M
 }
 
 pub(crate) async fn work(args: &HouseArgs, work: &WorkArgs) -> Result<(), Stop> {
+    let ops = Ops::listen(&work.ops).await?;
     let house = House::open(args).await?;
     let modelrow = start(&house, Purpose::Work, &work.public).await?;
     ui::done("working; SIGTERM or Ctrl-C hands everything over and stops");
-    let told = told_to_stop(&house).await;
-    modelrow.shutdown(GRACE).await;
-    told?;
+    let until_told = async {
+        let told = told_to_stop(&house).await;
+        modelrow.clone().shutdown(GRACE).await;
+        told
+    };
+    ops.beside(&modelrow, until_told).await?;
     house.close().await
 }
 

@@ -370,6 +370,12 @@ impl Flow {
             .filter(|_| self.record.answer_is_large())
     }
 
+    /// The slug of the provider whose revision it runs.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        &self.setting.revision.provider
+    }
+
     /// The provider's id of the job, once it has one.
     #[must_use]
     pub fn job_id(&self) -> Option<&str> {

@@ -160,8 +160,7 @@ async fn asked(core: &Core, all: &mut [Live]) -> Came {
         {
             return Came::Wait(now.saturating_add(millis(wait)));
         }
-        due.iter()
-            .for_each(|due| core.vitals.lateness.saw(now.saturating_sub(*due)));
+        due.iter().for_each(|due| core.polled(*due));
         let came = tokens::sent(core, &mut first.flow, &request, &mut renewed).await;
         let Some(came) = came else { continue };
         if let Outcome::Answered(received) = &came {

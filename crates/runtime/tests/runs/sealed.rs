@@ -298,3 +298,26 @@ async fn a_secret_that_fits_no_auth_profile_is_refused_before_it_is_written() {
         "nothing is changed"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_without_the_key_of_a_sealed_secret_is_not_ready_and_says_which() {
+    let house = sealed_house().await;
+    let with = started(&house, &[OLD]).await;
+    with.credential_set(&own(&house), &plain(), "ann")
+        .await
+        .unwrap();
+    assert_eq!(without_lease(&with).await, [""; 0]);
+    let without = started(&house, &[NEW]).await;
+    let reasons = without_lease(&without).await;
+    assert!(
+        reasons.len() == 1 && reasons[0].contains("`old`"),
+        "{reasons:?}"
+    );
+}
+
+/// A worker that has just begun may have no lease yet.
+async fn without_lease(modelrow: &Modelrow) -> Vec<String> {
+    let mut reasons = modelrow.readiness().await.reasons;
+    reasons.retain(|reason| !reason.contains("lease"));
+    reasons
+}

@@ -12,6 +12,7 @@ mod fixture;
 mod hooks;
 mod listening;
 mod lists;
+mod ops;
 mod outage;
 mod refusals;
 

@@ -30,7 +30,9 @@ async fn healthz_never_asks_postgres_and_other_calls_say_that_it_is_away() {
     options.work = Work::No;
     let modelrow = Modelrow::start(options).await.unwrap();
     let key = key(&modelrow, DEFAULT_TENANT, Role::Caller).await;
+    let ops = server::ops::router(modelrow.clone());
     let app: Router = server::router(modelrow, Access::Keys);
+    assert_eq!(answer(&ops, "/readyz", "").await.status.as_u16(), 200);
     tokio::task::spawn_blocking(move || database.stop(Duration::from_secs(10)).unwrap())
         .await
         .unwrap();
@@ -40,6 +42,12 @@ async fn healthz_never_asks_postgres_and_other_calls_say_that_it_is_away() {
         (health.status.as_u16(), health.body.as_slice()),
         (200, &b"ok\n"[..])
     );
+    assert_eq!(answer(&ops, "/healthz", "").await.status.as_u16(), 200);
+    let ready = answer(&ops, "/readyz", "").await;
+    assert_eq!(ready.status.as_u16(), 503);
+    assert_ne!(ready.body.as_slice(), b"ready\n");
+    let metrics = String::from_utf8(answer(&ops, "/metrics", "").await.body).unwrap();
+    assert!(metrics.contains("\nmodelrow_database_up 0\n"), "{metrics}");
     let run = answer(&app, "/v1/runs/018f0000-0000-7000-8000-000000000000", &key).await;
     assert_eq!(run.problem(), (503, "S120".to_owned()));
     assert_eq!(run.header("retry-after"), "5");

@@ -21,7 +21,7 @@ async fn migrations_may_run_twice_and_by_an_ordinary_owner() {
     let store = Store::connect(&database.owner_url, ConnectOptions::default())
         .await
         .unwrap();
-    store.ping().await.unwrap();
+    store.ready().await.unwrap();
     store.close().await;
     run(&database.owner_url, "do $$ begin assert not (select rolsuper or rolbypassrls from pg_roles where rolname = current_user); end $$")
         .await
