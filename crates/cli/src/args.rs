@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod cache;
 mod call;
 mod callbacks;
 mod credentials;
@@ -12,6 +13,7 @@ mod limits;
 mod pause;
 mod runs;
 
+pub(crate) use cache::*;
 pub(crate) use call::*;
 pub(crate) use callbacks::*;
 pub(crate) use credentials::*;
@@ -147,6 +149,9 @@ pub(crate) enum Command {
     /// Shows and sets what tenants may have and spend, and what credentials may send
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Shows, chooses and clears the result cache of a tenant
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Takes away what is past its retention and what killed processes left behind; workers do so by themselves
     Sweep(SweepArgs),
     /// Brings the database to the schema of this build
@@ -198,6 +203,13 @@ pub(crate) struct RunArgs {
     /// Wait when the tenant has reached a limit, instead of being refused
     #[arg(long)]
     pub(crate) queue: bool,
+    /// Take the result of the same request if there is one, at no cost, and keep this one for others; `modelrow cache on`
+    /// does so for every call of the tenant
+    #[arg(long)]
+    pub(crate) cache: bool,
+    /// Make it anew though the tenant's calls are cached
+    #[arg(long, conflicts_with = "cache")]
+    pub(crate) no_cache: bool,
     /// Folder for the files
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(crate) out: PathBuf,

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod cache;
 pub(crate) mod credential;
 pub(crate) mod deliveries;
 pub(crate) mod demo;

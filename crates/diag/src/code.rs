@@ -174,7 +174,6 @@ codes! {
     C163 "no such file",
     C165 "member given twice",
     C166 "medium not given in exactly one way",
-    C167 "not built yet",
     C168 "body cut off",
     C170 "name of another machine",
     C171 "no callback is expected here",

@@ -10,6 +10,7 @@ pub mod auth;
 pub mod download;
 pub mod egress;
 pub mod fault;
+mod fingerprint;
 pub mod flow;
 pub mod http;
 pub mod media;
@@ -29,5 +30,6 @@ pub mod wait;
 pub mod webhook;
 
 pub use fault::{Fault, Kind};
+pub use fingerprint::fingerprint;
 pub use flow::{Action, Ending, Event, Flow, Phase, Resume, RunIdentity, Setting, Verdict};
 pub use state::{RunEvent, RunState};

@@ -93,6 +93,8 @@ pub struct UsageView {
     pub runs_today: i64,
     /// Runs made this month.
     pub runs_this_month: i64,
+    /// Beside these, runs that were given a cached result this month: nothing was sent.
+    pub cached_this_month: i64,
     /// Runs that have not ended.
     pub runs_in_flight: i64,
     /// Of these, those that wait.
@@ -148,6 +150,7 @@ impl Modelrow {
             tenant,
             runs_today: usage.runs_today,
             runs_this_month: usage.runs_this_month,
+            cached_this_month: usage.cached_this_month,
             runs_in_flight: usage.open,
             runs_queued: usage.queued,
             spend: usage.spend.into_iter().map(spend_view).collect(),

@@ -21,6 +21,8 @@ pub(crate) struct Snapshot {
     pub(crate) version: i64,
     pub(crate) rows: Rows,
     pub(crate) compiled: Arc<Compiled>,
+    /// Tenants whose calls are served from the result cache unless they say otherwise.
+    pub(crate) caching: HashSet<Uuid>,
 }
 
 /// The rows, compiled; and every revision that was met.
@@ -89,8 +91,10 @@ impl Catalogue {
         if let Err(error) = store.verdicts_put(&verdicts).await {
             tracing::warn!(%error, "what became of the profiles is not written down");
         }
+        let caching = store.tenants_that_cache().await?;
         let snapshot = Snapshot {
             version: rows.version,
+            caching: caching.into_iter().collect(),
             rows,
             compiled: Arc::new(compiled),
         };

@@ -7,6 +7,7 @@ use crate::fallback;
 use crate::fetch;
 use crate::lease::millis;
 use crate::live::Live;
+use crate::objects::ObjectsError;
 use crate::quota::urgency_of;
 use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::sender::Written;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use store::decisions::{Ended, JobFailed};
 use store::limits::Urgency;
 use store::{State, StoreError};
+use uuid::Uuid;
 
 mod settle;
 
@@ -414,17 +416,11 @@ async fn with_output(
     warnings: &[String],
 ) -> Result<Value, Trouble> {
     let mut captured = live.flow.captured();
-    let text = output.to_string();
-    let (name, value) = if text.len() <= OUTPUT_MAX {
-        (OUTPUT, output)
-    } else {
-        let key = format!("{}/output/{}", live.run, live.ver);
-        if let Err(error) = core.objects.put(&key, text.into()).await {
-            tracing::error!(run.id = %live.run, %error, "the output is not stored yet");
-            return Err(Trouble::Wait(core.clock.now_ms() + 5_000));
-        }
-        (OUTPUT_OBJECT, json!(key))
-    };
+    let kept = kept_output(core, (live.run, live.ver), output).await;
+    let (name, value) = kept.map_err(|error| {
+        tracing::error!(run.id = %live.run, %error, "the output is not stored yet");
+        Trouble::Wait(core.clock.now_ms() + 5_000)
+    })?;
     if let Value::Object(members) = &mut captured {
         members.remove("answer");
         members.insert(name.to_owned(), value);
@@ -433,6 +429,21 @@ async fn with_output(
         }
     }
     Ok(captured)
+}
+
+/// The member of `captured` that has the output, or the key of its object.
+pub(crate) async fn kept_output(
+    core: &Core,
+    (run, ver): (Uuid, i64),
+    output: Value,
+) -> Result<(&'static str, Value), ObjectsError> {
+    let text = output.to_string();
+    if text.len() <= OUTPUT_MAX {
+        return Ok((OUTPUT, output));
+    }
+    let key = format!("{run}/output/{ver}");
+    core.objects.put(&key, text.into()).await?;
+    Ok((OUTPUT_OBJECT, json!(key)))
 }
 
 fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) -> Ended {

@@ -1,5 +1,6 @@
 //! A call becomes a run: chosen, checked, written down. Nothing is sent here.
 
+use crate::cache;
 use crate::catalogue::Snapshot;
 use crate::core::Core;
 use crate::cost;
@@ -100,10 +101,11 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
         &understood.revision,
         request.tenant,
     );
-    let credential = row.map_err(RunError::Refused)?.id;
-    let credential = credential.ok_or(RunError::NoSuchRun {
+    let row = row.map_err(RunError::Refused)?;
+    let credential = row.id.ok_or(RunError::NoSuchRun {
         run_id: Uuid::nil(),
     })?;
+    let cache_key = cache::key(core, &request, &understood, row.endpoint_url.clone());
     if let Some(callback) = &request.callback {
         webhook::check(core, request.tenant, callback).await?;
     }
@@ -130,8 +132,13 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
         priority: request.priority,
         price: cost.as_ref().and_then(cost::price),
         over_limit: request.over_limit,
+        cache_key,
     };
-    let made = match core.store.run_insert(&new).await? {
+    let inserted = match cache::served(core, &request, &new).await? {
+        Some(inserted) => inserted,
+        None => core.store.run_insert(&new).await?,
+    };
+    let made = match inserted {
         Inserted::New(run) => Made {
             run,
             replayed: false,

@@ -11,6 +11,7 @@ mod access;
 mod allowance;
 mod apply;
 mod artifacts;
+mod cache;
 mod callbacks;
 mod catalogue;
 mod claim;
@@ -81,6 +82,7 @@ pub use allowance::{
 };
 pub use apply::{BundleCase, Cases, SealedSecrets};
 pub use artifacts::{Artifacts, ArtifactsError};
+pub use cache::CacheView;
 pub use credentials::{
     CredentialName, CredentialSet, CredentialView, NewSecret, Rotated, Unopened, Verified,
 };

@@ -135,6 +135,7 @@ fn summary(run: Listed) -> RunSummary {
         cancel_requested: run.cancel_requested,
         held: run.held,
         attempts: run.attempt,
+        cached: run.cache_of.is_some(),
         cost: run.cost.and_then(|cost| serde_json::from_value(cost).ok()),
         metadata: match run.metadata {
             Some(serde_json::Value::Object(members)) => members,

@@ -118,6 +118,8 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
             .collect(),
         metadata: recorded.metadata,
         retry_of: recorded.retry_of,
+        cached: row.cache_of.is_some(),
+        cache_of: row.cache_of,
         seq: row.event_seq,
         created_at: row.created_at,
         not_before: (row.state == State::Queued && row.not_before > core.now())

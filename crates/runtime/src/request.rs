@@ -43,6 +43,8 @@ pub struct RunRequest {
     pub priority: i16,
     /// Whether it waits, or is refused, when its tenant has reached a limit; absent: as the tenant has chosen.
     pub over_limit: Option<OverLimit>,
+    /// Whether it may be given the result of the same request, and give its own; absent: as the tenant has chosen.
+    pub cache: Option<bool>,
     /// Which API key called; absent for the library.
     pub api_key_id: Option<Uuid>,
     /// The run that this is a retry of; set by [`crate::Modelrow::retry`].
@@ -108,6 +110,7 @@ impl RunRequest {
             start_by: None,
             priority: 0,
             over_limit: None,
+            cache: None,
             api_key_id: None,
             again: None,
         }

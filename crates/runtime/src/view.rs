@@ -60,6 +60,12 @@ pub struct RunView {
     /// The run that this one is a retry of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<Uuid>,
+    /// Whether it was given a result that was there: nothing was sent.
+    #[serde(default)]
+    pub cached: bool,
+    /// The run that made that result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_of: Option<Uuid>,
     /// Number of the last event.
     pub seq: i32,
     /// When it was called.
@@ -275,6 +281,9 @@ pub struct RunSummary {
     pub attempts: i32,
     /// Absent without a price list.
     pub cost: Option<Cost>,
+    /// Whether it was given a result that was there: nothing was sent.
+    #[serde(default)]
+    pub cached: bool,
     /// The caller's own values.
     pub metadata: Map<String, Value>,
     /// When it was called.

@@ -19,9 +19,6 @@ pub(crate) struct ParsedCall {
     pub(crate) lone_inputs: LoneInputs,
 }
 
-/// What the design names and this build does not do: refused, never ignored.
-const NOT_BUILT: &[&str] = &["cache"];
-
 /// Members of the body, for hints.
 const KNOWN: &[&str] = &[
     "purpose",
@@ -111,12 +108,10 @@ fn run_request(fields: &mut Fields<'_>) -> (RunRequest, LoneInputs) {
     request.start_by = fields.time("start_by");
     request.priority = fields.integer("priority").unwrap_or_default();
     request.over_limit = over_limit(fields);
+    request.cache = fields.flag("cache");
     read_call(fields, &mut request);
     let (media, lone_inputs) = inputs::read(fields);
     request.media = media;
-    for name in NOT_BUILT {
-        not_built(fields, name);
-    }
     (request, lone_inputs)
 }
 
@@ -160,18 +155,6 @@ fn over_limit(fields: &mut Fields<'_>) -> Option<OverLimit> {
         fields.refuse("over_limit", Code::C154, message, help);
     }
     known
-}
-
-fn not_built(fields: &mut Fields<'_>, name: &str) {
-    if fields.take(name).is_some() {
-        let message = format!("`{name}` is not built yet");
-        fields.refuse(
-            name,
-            Code::C167,
-            message,
-            "leave it out; this build would not act on it",
-        );
-    }
 }
 
 #[cfg(test)]

@@ -236,7 +236,7 @@ async fn counted(
                 greatest(today.d, month.m)::timestamp + make_interval(days => $7::int), interval '1 day') s
             left join tenant_days t on t.tenant_id = $1 and t.day = s::date
             where coalesce(t.runs, case when s::date = today.d then
-                      (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= today.d::timestamp at time zone 'utc') else 0 end) < $6::int)
+                      (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= today.d::timestamp at time zone 'utc' and r.cache_of is null) else 0 end) < $6::int)
         select (select d from today) as "today!", (select m from month) as month, (select d from day) as day,
                (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null) as "open!",
                (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null and s.state = 'queued') as "queued!"
@@ -273,7 +273,7 @@ async fn count_day(
         with old as (delete from tenant_days where tenant_id = $1 and day < $3)
         insert into tenant_days as t (tenant_id, day, runs)
         select $1, $2::date, 1 + case when $2::date = $3::date then
-            (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= $3::date::timestamp at time zone 'utc')::int else 0 end
+            (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= $3::date::timestamp at time zone 'utc' and r.cache_of is null)::int else 0 end
         on conflict (tenant_id, day) do update set runs = t.runs + 1
         "#,
         tenant,

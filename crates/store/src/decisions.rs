@@ -296,14 +296,19 @@ impl Store {
                 update run_states s set state = $3, ver = s.ver + 1, captured = coalesce($4, s.captured), failure = $5, ended_at = now(),
                     shard = null, worker_id = null, event_seq = s.event_seq + 1
                 where s.run_id = $1 and s.state = $2 and $3 in ('succeeded', 'failed', 'canceled')
-                returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure),
+                returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.credential_id, s.revision_id),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
                    select run_id, event_seq, tenant_id, $3, coalesce(failure, '{}') from st),
             cb as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
                    select st.run_id, st.tenant_id, 'callback', st.event_seq, 'run.' || $3, r.request -> 'callback' ->> 'url'
                    from st join runs r using (run_id) where r.request -> 'callback' ->> 'url' is not null),
             cl as (insert into outbox (run_id, tenant_id, kind, event_seq, event, payload)
-                   select run_id, tenant_id, 'cleanup', event_seq, 'cleanup', $6::jsonb from st where $6::jsonb is not null)
+                   select run_id, tenant_id, 'cleanup', event_seq, 'cleanup', $6::jsonb from st where $6::jsonb is not null),
+            -- What a fallback made is no answer to the request that was asked.
+            ca as (insert into result_cache (tenant_id, credential_id, revision_id, request_sha256, run_id)
+                   select st.tenant_id, st.credential_id, st.revision_id, r.cache_key, st.run_id from st join runs r using (run_id)
+                   where $3 = 'succeeded' and r.cache_key is not null and r.revision_id = st.revision_id
+                   on conflict (tenant_id, credential_id, revision_id, request_sha256) do update set run_id = excluded.run_id)
             select ver as "ver!" from st
             "#,
             end.run_id,

@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// Forgets runs that were erased over 30 days ago, at most `limit`, and with each its idempotency key and its attempts;
-    /// those whose files the sweep has taken. How many went.
+    /// those whose files the sweep has taken, or are another run's as well. How many went.
     ///
     /// # Errors
     ///
@@ -84,7 +84,8 @@ impl Store {
             r#"
             with old as (
                 select s.run_id from run_states s where s.erased_at < now() - interval '30 days'
-                  and not exists (select 1 from artifacts a where a.run_id = s.run_id and a.removed_at is null)
+                  and not exists (select 1 from artifacts a where a.run_id = s.run_id and a.removed_at is null
+                                  and not exists (select 1 from artifacts b where b.object_key = a.object_key and b.deleted_at is null))
                 order by s.erased_at limit $1 for update skip locked)
             delete from runs r using old where r.run_id = old.run_id
             "#,
@@ -107,7 +108,7 @@ async fn empty(connection: &mut PgConnection, run: Uuid) -> Result<(), StoreErro
     sqlx::query!(
         r#"
         update runs set request = jsonb_build_object('provider', request -> 'provider', 'model', request -> 'model',
-            'profile_key', request -> 'profile_key', 'cost', request -> 'cost') where run_id = $1
+            'profile_key', request -> 'profile_key', 'cost', request -> 'cost'), cache_key = null where run_id = $1
         "#,
         run
     )

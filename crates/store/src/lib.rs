@@ -13,6 +13,7 @@ pub mod api_keys;
 pub mod artifacts;
 pub mod audit;
 pub mod budgets;
+pub mod cache;
 pub mod captured;
 pub mod cases;
 pub mod catalogue;

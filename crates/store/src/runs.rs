@@ -14,6 +14,7 @@ mod insert;
 mod list;
 
 pub use again::Before;
+pub(crate) use insert::earlier;
 pub use list::{ListFilter, Listed};
 
 /// A call, as it is recorded.
@@ -47,6 +48,8 @@ pub struct NewRun {
     pub price: Option<Price>,
     /// What becomes of it over a limit; absent: what the tenant has chosen.
     pub over_limit: Option<OverLimit>,
+    /// Of its requests, without per-run values: its result may serve others with the same. Absent: it serves none.
+    pub cache_key: Option<Vec<u8>>,
 }
 
 /// What became of a call.
@@ -107,6 +110,8 @@ pub struct RunRow {
     pub overdue: bool,
     /// Number of the last event.
     pub event_seq: i32,
+    /// The run whose result it was given; absent: it was made.
+    pub cache_of: Option<Uuid>,
     /// When it was called.
     pub created_at: OffsetDateTime,
     /// When the provider took it.
@@ -315,7 +320,7 @@ async fn read_run(connection: &mut PgConnection, run: Uuid) -> Result<Option<Run
         select s.run_id, s.tenant_id, u.purpose, u.request, u.request_sha256, s.revision_id, s.state, s.not_before, s.ver, s.held, s.attempt,
                s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
                s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
-               s.event_seq, u.created_at, s.accepted_at, s.deadline_at, s.ended_at,
+               s.event_seq, u.cache_of, u.created_at, s.accepted_at, s.deadline_at, s.ended_at,
                case when s.revision_id <> u.revision_id
                     then (select e.body from run_events e where e.run_id = s.run_id and e.kind = 'fallback' limit 1) end as fell_back
         from runs u join run_states s using (run_id) where s.run_id = $1 and s.erased_at is null
@@ -379,6 +384,7 @@ struct Raw {
     cancel_requested: bool,
     overdue: bool,
     event_seq: i32,
+    cache_of: Option<Uuid>,
     created_at: OffsetDateTime,
     accepted_at: Option<OffsetDateTime>,
     deadline_at: Option<OffsetDateTime>,
@@ -408,6 +414,7 @@ impl Raw {
             cancel_requested: self.cancel_requested,
             overdue: self.overdue,
             event_seq: self.event_seq,
+            cache_of: self.cache_of,
             created_at: self.created_at,
             accepted_at: self.accepted_at,
             deadline_at: self.deadline_at,

@@ -2,6 +2,7 @@
 
 mod access;
 mod budgets;
+mod cache;
 mod catalogue;
 mod durability;
 mod erase;

@@ -13,10 +13,12 @@ pub struct Usage {
     pub day_ends: OffsetDateTime,
     /// When the next month begins.
     pub month_ends: OffsetDateTime,
-    /// Runs made for today.
+    /// Runs made for today; those of the cache are none.
     pub runs_today: i64,
     /// Runs made this month.
     pub runs_this_month: i64,
+    /// Beside these, runs that were given a cached result this month.
+    pub cached_this_month: i64,
     /// Runs that have not ended.
     pub open: i64,
     /// Of these, those that wait.
@@ -94,8 +96,9 @@ impl Store {
             select today as "today!", (today + 1)::timestamp at time zone 'utc' as "day_ends!",
                    (month + interval '1 month') at time zone 'utc' as "month_ends!",
                    coalesce((select d.runs from tenant_days d where d.tenant_id = $1 and d.day = today),
-                            (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= today::timestamp at time zone 'utc'))::bigint as "runs_today!",
-                   (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= month at time zone 'utc') as "runs_this_month!",
+                            (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= today::timestamp at time zone 'utc' and r.cache_of is null))::bigint as "runs_today!",
+                   (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= month at time zone 'utc' and r.cache_of is null) as "runs_this_month!",
+                   (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= month at time zone 'utc' and r.cache_of is not null) as "cached_this_month!",
                    (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null) as "open!",
                    (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null and s.state = 'queued') as "queued!"
             from t
@@ -125,6 +128,7 @@ impl Store {
             month_ends: counts.month_ends,
             runs_today: counts.runs_today,
             runs_this_month: counts.runs_this_month,
+            cached_this_month: counts.cached_this_month,
             open: counts.open,
             queued: counts.queued,
             spend,

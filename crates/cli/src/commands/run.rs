@@ -17,6 +17,11 @@ pub(crate) async fn run(house: &HouseArgs, args: &RunArgs) -> Result<(), Stop> {
     let mut request = request(&args.call)?;
     request.idempotency_key.clone_from(&args.idempotency_key);
     request.over_limit = args.queue.then_some(OverLimit::Queue);
+    request.cache = match (args.cache, args.no_cache) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
     let house = House::open(house).await?;
     let modelrow = house.start(Purpose::Work).await?;
     let ended = one(&modelrow, request, args).await;
@@ -132,6 +137,11 @@ fn tell(view: &RunView, files: &[saved::File], shown: Shown) {
     }
     if let Some(line) = fallback(view) {
         ui::note(&line);
+    }
+    if let Some(of) = view.cache_of {
+        ui::note(&format!(
+            "from the cache: the result of run {of}; nothing was sent"
+        ));
     }
     view.warnings
         .iter()

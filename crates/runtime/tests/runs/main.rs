@@ -11,6 +11,7 @@ mod answers;
 mod bucket;
 mod buckets;
 mod bundles;
+mod cache;
 mod callbacks;
 mod calls;
 mod catalogue;

@@ -90,7 +90,7 @@ fn each_mistake_has_its_code_and_its_place_in_the_callers_own_body() {
         (json!({"purpose": "v", "inputs": {"a": {"uri": "x"}}}),   Code::C153, "/inputs/a/uri"),
         (json!({"purpose": "v", "inputs": {"a": {"url": "x", "data_url": "y"}}}), Code::C166, "/inputs/a"),
         (json!({"purpose": "v", "callback": "x"}),                 Code::C154, "/callback"),
-        (json!({"purpose": "v", "cache": true}),                   Code::C167, "/cache"),
+        (json!({"purpose": "v", "cache": "yes"}),                  Code::C154, "/cache"),
     ];
     for (body, code, pointer) in cases {
         assert_eq!(wrong(body.clone()), [(code, pointer.to_owned())], "{body}");

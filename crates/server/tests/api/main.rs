@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod cache;
 mod events;
 mod fixture;
 mod hooks;

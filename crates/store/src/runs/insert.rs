@@ -83,9 +83,9 @@ async fn write(
         r#"
         with start as (select coalesce($13::date::timestamp at time zone 'utc', now()) as at),
         r as (insert into runs (run_id, tenant_id, idempotency_key, request_sha256, purpose, revision_id, request, api_key_id, start_by,
-                                cost, currency, budget_month)
+                                cost, currency, budget_month, cache_key)
               select $1, $2, $3, $4, $5, $6, $7, $9, coalesce($10, start.at + make_interval(secs => $12)),
-                     $14::text::numeric, $15, $16 from start
+                     $14::text::numeric, $15, $16, $18 from start
               where $17 or not exists (select 1 from tenant_limits l where l.tenant_id = $2)
               on conflict do nothing returning run_id, tenant_id),
         hint as (select pg_notify('modelrow_queue', '') from r)
@@ -109,13 +109,14 @@ async fn write(
         run.price.as_ref().map(|price| &*price.currency),
         admitted.budget_month,
         asked == Asked::Yes,
+        run.cache_key,
     )
     .fetch_optional(connection)
     .await?)
 }
 
 /// What the key has made, or this very insert that was committed before.
-async fn earlier(
+pub(crate) async fn earlier(
     connection: &mut PgConnection,
     run: &NewRun,
 ) -> Result<Option<Inserted>, StoreError> {

@@ -63,6 +63,8 @@ pub struct Listed {
     pub cancel_requested: bool,
     /// The caller was told that it is late.
     pub overdue: bool,
+    /// The run whose result it was given; absent: it was made.
+    pub cache_of: Option<Uuid>,
     /// When it was called.
     pub created_at: OffsetDateTime,
     /// When the provider took it.
@@ -97,7 +99,7 @@ impl Store {
                    ran.call ->> 'profile_key' as profile_key, u.request -> 'metadata' as metadata,
                    nullif(ran.call -> 'cost', 'null'::jsonb) as cost, s.state, s.held, s.attempt, s.progress, s.spent,
                    s.failure ->> 'code' as failure_code, s.cancel_requested_at is not null as "cancel_requested!",
-                   s.overdue_at is not null as "overdue!", u.created_at, s.accepted_at, s.ended_at
+                   s.overdue_at is not null as "overdue!", u.cache_of, u.created_at, s.accepted_at, s.ended_at
             from runs u join run_states s using (run_id)
             -- A run that goes on under its fallback is listed as what runs.
             cross join lateral (
@@ -148,6 +150,7 @@ impl Store {
                     failure_code: row.failure_code,
                     cancel_requested: row.cancel_requested,
                     overdue: row.overdue,
+                    cache_of: row.cache_of,
                     created_at: row.created_at,
                     accepted_at: row.accepted_at,
                     ended_at: row.ended_at,

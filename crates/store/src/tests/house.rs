@@ -127,6 +127,7 @@ impl House {
             priority: 0,
             price: None,
             over_limit: None,
+            cache_key: None,
         }
     }
 

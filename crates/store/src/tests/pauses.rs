@@ -42,6 +42,8 @@ async fn sendable(house: &House, worker: Uuid) -> Vec<u128> {
         let Some(mut claim) = claim else { continue };
         let picked = claim.pick(10).await.unwrap();
         all.extend(picked.into_iter().map(|run| run.run_id.as_u128()));
+        // One that is dropped holds the credential's lock until its connection has been told.
+        claim.commit().await.unwrap();
     }
     all.sort_unstable();
     all

@@ -127,6 +127,12 @@ fn facts(view: &RunView, now: OffsetDateTime) -> Vec<(&'static str, String)> {
         ("called", called),
         ("spent", spent(view)),
     ];
+    if let Some(of) = &view.cache_of {
+        facts.push((
+            "cached",
+            format!("the result of run {of}; nothing was sent"),
+        ));
+    }
     if let Some(job) = &view.provider_job_id {
         facts.push(("job", job.clone()));
     }
