@@ -3,6 +3,9 @@
 
 use crate::clock::boot_ms;
 use crate::core::Core;
+use crate::faults::At as _;
+#[cfg(feature = "faults")]
+use crate::faults::{Broken, broken};
 use crate::lease::millis;
 use crate::live::Live;
 use crate::places::Place;
@@ -15,7 +18,8 @@ use diag::Code;
 use engine::request::{Drawn, Request};
 use engine::{Action, Ending, Fault};
 use serde_json::{Value, json};
-use std::sync::{Arc, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::claim::{Claim, Intent, Picked};
 use store::work::WorkRow;
@@ -42,7 +46,13 @@ pub(crate) async fn serve(core: Arc<Core>) {
         {
             tracing::warn!(%error, "what memory does not hold is looked for later");
         }
-        let due = core.store.next_due_ms().await.ok().flatten();
+        let due = core
+            .store
+            .next_due_ms()
+            .at("claim.next_due_ms")
+            .await
+            .ok()
+            .flatten();
         wait(&core, due, limit).await;
     }
 }
@@ -63,7 +73,8 @@ async fn wait(core: &Core, due_ms: Option<i64>, limit: Option<Duration>) {
     }
 }
 
-/// A row `submitting` under our id that memory does not hold goes the way of the dead. Asked between two claims.
+/// A row `submitting` under our id that memory does not hold goes the way of the dead, one that prepares is queued again.
+/// Asked between two claims.
 async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
     let Some(shard) = core.own_shard(Uuid::now_v7()) else {
         return Ok(());
@@ -77,15 +88,39 @@ async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
         let doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(doubted.iter().map(|(run, _, _)| *run));
     }
-    let lost = core.store.claim_forgotten(worker, &known, shard).await?;
-    if !lost.is_empty() {
+    let preparing: Vec<Uuid> = preparing(core).iter().copied().collect();
+    let lost = core
+        .store
+        .claim_forgotten(worker, (&known, &preparing), shard)
+        .at("claim.claim_forgotten")
+        .await?;
+    let (queued, unknown): (Vec<_>, Vec<_>) =
+        lost.into_iter().partition(|run| run.state == State::Queued);
+    if !queued.is_empty() {
+        let runs = queued.len();
+        tracing::warn!(
+            runs,
+            "runs whose preparation came to nothing are queued again"
+        );
+        core.queue.notify_one();
+    }
+    if !unknown.is_empty() {
+        let runs = unknown.len();
         tracing::error!(
-            runs = lost.len(),
+            runs,
             "runs were submitting under our id, and memory did not hold them"
         );
-        core.follow.look(lost);
+        core.follow
+            .look(unknown.into_iter().map(|run| run.run_id).collect());
     }
     Ok(())
+}
+
+/// Runs that this worker prepares: held from before the commit of their claim to the end of their preparation.
+pub(crate) fn preparing(core: &Core) -> MutexGuard<'_, HashSet<Uuid>> {
+    core.preparing
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a round of claims came to.
@@ -100,7 +135,12 @@ struct Claimed {
 /// When to look again for the sake of a limit.
 async fn all(core: &Arc<Core>, worker: Uuid) -> Result<Option<Duration>, StoreError> {
     let mut soonest: Option<Duration> = None;
-    for credential in core.store.credentials_due().await? {
+    for credential in core
+        .store
+        .credentials_due()
+        .at("claim.credentials_due")
+        .await?
+    {
         loop {
             let claimed = one(core, worker, credential).await?;
             soonest = soonest.into_iter().chain(claimed.wait).min();
@@ -115,7 +155,13 @@ async fn all(core: &Arc<Core>, worker: Uuid) -> Result<Option<Duration>, StoreEr
 /// Claims from one credential.
 async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<Claimed, StoreError> {
     let nothing = Ok(Claimed::default());
-    let Some(credential) = core.store.credential(id).await?.filter(|row| row.active) else {
+    let Some(credential) = core
+        .store
+        .credential(id)
+        .at("claim.credential")
+        .await?
+        .filter(|row| row.active)
+    else {
         return nothing;
     };
     let places = core
@@ -124,10 +170,13 @@ async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<Claimed, StoreE
     if places.is_empty() || core.tasks.stop.is_cancelled() {
         return nothing;
     }
-    let Some(mut claim) = core.store.claim(worker, id).await? else {
+    let Some(mut claim) = core.store.claim(worker, id).at("claim.open").await? else {
         return nothing;
     };
-    let picked = claim.pick(i32::try_from(places.len()).unwrap_or(1)).await?;
+    let picked = claim
+        .pick(i32::try_from(places.len()).unwrap_or(1))
+        .at("claim.pick")
+        .await?;
     if picked.is_empty() {
         return nothing;
     }
@@ -144,7 +193,7 @@ async fn one(core: &Arc<Core>, worker: Uuid, id: Uuid) -> Result<Claimed, StoreE
         .filter(|pick| batch.moves(pick.run_id))
         .map(|pick| pick.tenant_id)
         .collect();
-    claim.served(&tenants).await?;
+    claim.served(&tenants).at("claim.served").await?;
     // Those that are left alone come again with the next tick, not at once.
     let moved = picked.len() - batch.left;
     settle(core, claim, batch, (worker, places)).await?;
@@ -164,6 +213,7 @@ async fn within_limits(
     let asked = u32::try_from(wanted).unwrap_or(u32::MAX);
     let lease = claim
         .lease_requests(asked, core.options.limit_minute)
+        .at("claim.lease_requests")
         .await?;
     let granted = usize::try_from(lease.granted).unwrap_or(0);
     batch.send.truncate(granted);
@@ -196,7 +246,7 @@ pub(crate) struct Ready {
 
 async fn sort(core: &Core, claim: &mut Claim, picked: &[Picked]) -> Result<Batch, StoreError> {
     let ids: Vec<Uuid> = picked.iter().map(|pick| pick.run_id).collect();
-    let rows = claim.work(&ids).await?;
+    let rows = claim.work(&ids).at("claim.work").await?;
     let mut batch = Batch::default();
     for pick in picked {
         let Some(row) = rows.iter().find(|row| row.run_id == pick.run_id) else {
@@ -205,12 +255,20 @@ async fn sort(core: &Core, claim: &mut Claim, picked: &[Picked]) -> Result<Batch
         if row.cancel_requested {
             batch.cancel.push((row.tenant_id, row.run_id));
         } else if pick.too_late {
-            claim.refuse(pick.run_id, &not_started()).await?;
+            claim
+                .refuse(pick.run_id, &not_started())
+                .at("claim.refuse.late")
+                .await?;
         } else {
             match ready(core, row).await {
                 Sorted::Send(ready) => batch.send.push(*ready),
                 Sorted::Prepare => batch.prepare.push(pick.run_id),
-                Sorted::Refuse(fault) => drop(claim.refuse(pick.run_id, &fault.to_json()).await?),
+                Sorted::Refuse(fault) => drop(
+                    claim
+                        .refuse(pick.run_id, &fault.to_json())
+                        .at("claim.refuse")
+                        .await?,
+                ),
                 Sorted::Leave => batch.left += 1,
             }
         }
@@ -232,7 +290,7 @@ async fn ready(core: &Core, row: &WorkRow) -> Sorted {
         Ok(_) => {}
         Err(fault) => return Sorted::Refuse(fault),
     }
-    let mut live = match Live::read(core, row).await {
+    let mut live = match Live::read(core, row).at("claim.live").await {
         Ok(live) => live,
         Err(why) => return unready(row.run_id, why),
     };
@@ -300,12 +358,12 @@ async fn settle(
     let intended = if intents.is_empty() {
         Vec::new()
     } else {
-        claim.intend(&intents).await?
+        claim.intend(&intents).at("claim.intend").await?
     };
     let prepared = if batch.prepare.is_empty() {
         Vec::new()
     } else {
-        claim.prepare(&batch.prepare).await?
+        claim.prepare(&batch.prepare).at("claim.prepare").await?
     };
     let mut sending = Vec::new();
     for mut ready in batch.send {
@@ -320,7 +378,16 @@ async fn settle(
         hold(core, &ready);
         sending.push(ready);
     }
-    if let Err(error) = claim.commit().await {
+    #[cfg(feature = "faults")]
+    let (mut sending, mut places) = (sending, places);
+    #[cfg(feature = "faults")]
+    if broken(Broken::IntentAfterSend) {
+        let early = sending.drain(..).zip(places.drain(..));
+        early.for_each(|(ready, place)| start(core, ready, worker, place));
+    }
+    preparing(core).extend(prepared.iter().map(|one| one.run_id));
+    if let Err(error) = claim.commit().at("claim.commit").await {
+        preparing(core).retain(|run| !prepared.iter().any(|one| one.run_id == *run));
         sending.iter().for_each(|ready| doubt(core, ready));
         return Err(error);
     }
@@ -332,7 +399,10 @@ async fn settle(
         prepare::start(core, one.run_id, worker, place);
     }
     for (tenant, run) in batch.cancel {
-        core.store.run_cancel(tenant, run).await?;
+        core.store
+            .run_cancel(tenant, run)
+            .at("claim.run_cancel")
+            .await?;
         core.watches.state(run, State::Canceled.as_str());
     }
     Ok(())

@@ -11,9 +11,13 @@ pub(crate) fn boot_ms() -> i64 {
     #[cfg(not(target_os = "linux"))]
     let id = rustix::time::ClockId::Monotonic;
     let at = rustix::time::clock_gettime(id);
-    at.tv_sec
+    let ms = at
+        .tv_sec
         .saturating_mul(1_000)
-        .saturating_add(at.tv_nsec / 1_000_000)
+        .saturating_add(at.tv_nsec / 1_000_000);
+    #[cfg(feature = "faults")]
+    let ms = ms.saturating_add(crate::faults::clock_ms());
+    ms
 }
 
 /// The database's clock, carried forward by the boot clock between two looks.

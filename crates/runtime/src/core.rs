@@ -21,7 +21,7 @@ use crate::watches::Watches;
 use engine::http::Http;
 use engine::request::Drawn;
 use profile::revision::Revision;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{State, Store, StoreError};
 use time::OffsetDateTime;
@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) shards: Mutex<Vec<i16>>,
     /// Attempts that this worker holds: intended, and not written as a fact yet.
     pub(crate) sending: Mutex<HashMap<Uuid, i32>>,
+    /// Runs that this worker prepares.
+    pub(crate) preparing: Mutex<HashSet<Uuid>>,
     /// Claims whose commit was not answered, and until when they are asked about (boot clock).
     pub(crate) doubted: Mutex<Vec<(Uuid, i32, i64)>>,
 }

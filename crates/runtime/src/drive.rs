@@ -4,6 +4,7 @@
 use crate::callbacks;
 use crate::core::Core;
 use crate::fallback;
+use crate::faults::At as _;
 use crate::fetch;
 use crate::lease::millis;
 use crate::live::Live;
@@ -98,7 +99,7 @@ async fn meanwhile(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     if let Step::Leave(driven) = answer_left_behind(core, live).await? {
         return Ok(Step::Leave(driven));
     }
-    callbacks::heed(core, live).await?;
+    callbacks::heed(core, live).at("drive.callbacks").await?;
     Ok(Step::Go)
 }
 
@@ -126,7 +127,9 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 if let (Phase::Poll, Some(due)) = (phase, due_ms.take()) {
                     core.polled(due);
                 }
-                let outcome = tokens::sent(core, &mut live.flow, &request, &mut renewed).await;
+                let outcome = tokens::sent(core, &mut live.flow, &request, &mut renewed)
+                    .at("drive.exchange")
+                    .await;
                 let Some(outcome) = outcome else { continue };
                 if let (Phase::Poll, Outcome::Answered(received)) = (phase, &outcome) {
                     core.drift
@@ -135,14 +138,17 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 live.flow
                     .on(outcome.into(), core.clock.now_ms(), rand::random())
             }
-            Action::Token { auth } => tokens::supplied(core, &mut live.flow, auth.as_deref()).await,
+            Action::Token { auth } => supplied(core, live, auth.as_deref()).await,
             Action::Fetch { files, .. } => {
                 let proof = tokens::proof_of(&files);
                 let Some(event) = fetch::all(core, live, files).await? else {
                     return Ok(Step::Leave(Driven::Stale));
                 };
                 let came = (proof.as_ref(), &event);
-                if tokens::files_refused(core, &mut live.flow, came, &mut renewed).await {
+                if tokens::files_refused(core, &mut live.flow, came, &mut renewed)
+                    .at("drive.files_refused")
+                    .await
+                {
                     continue;
                 }
                 live.flow.on(event, core.clock.now_ms(), rand::random())
@@ -151,7 +157,12 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 its_turn(core, live, Urgency::Follow).await?;
                 match replay(core, live).await? {
                     Some(verdict) => verdict,
-                    None if core.store.run_is_braked(live.run).await? => {
+                    None if core
+                        .store
+                        .run_is_braked(live.run)
+                        .at("drive.run_is_braked")
+                        .await? =>
+                    {
                         let again = core.clock.now_ms().saturating_add(BRAKED_MS);
                         return Err(Trouble::Wait(again));
                     }
@@ -169,18 +180,30 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     Ok(Step::Leave(Driven::Gone))
 }
 
+async fn supplied(core: &Core, live: &mut Live, auth: Option<&str>) -> Verdict {
+    tokens::supplied(core, &mut live.flow, auth)
+        .at("drive.token")
+        .await
+}
+
 /// A request of the credential's limits; else the run waits for one, and nobody waits for the run.
 async fn its_turn(core: &Core, live: &Live, urgency: Urgency) -> Result<(), Trouble> {
-    let taken = core.quotas.take(core, live.asker(), urgency).await;
+    let taken = core
+        .quotas
+        .take(core, live.asker(), urgency)
+        .at("drive.take")
+        .await;
     taken.map_err(|wait| Trouble::Wait(core.clock.now_ms().saturating_add(millis(wait))))
 }
 
 /// Reads again what the caller gave: a waiting run does not keep it, and what comes now may read it.
 async fn recall(core: &Core, live: &mut Live) -> Result<(), Trouble> {
-    let asked = core.store.asked(live.run).await?;
+    let asked = core.store.asked(live.run).at("drive.asked").await?;
     let read = match asked {
         Some((tenant, request)) => {
-            setting::asked(core, tenant, &request, &live.revision.id.0).await
+            setting::asked(core, tenant, &request, &live.revision.id.0)
+                .at("drive.inputs")
+                .await
         }
         None => return Ok(()),
     };
@@ -208,7 +231,12 @@ async fn tell_overdue(core: &Core, live: &mut Live) -> Result<(), StoreError> {
     if live.overdue || !late || live.state != State::Polling {
         return Ok(());
     }
-    if core.store.mark_overdue(live.run).await? {
+    if core
+        .store
+        .mark_overdue(live.run)
+        .at("drive.mark_overdue")
+        .await?
+    {
         live.overdue = true;
         tracing::info!(run.id = %live.run, "overdue, and followed on");
         core.watches
@@ -234,6 +262,7 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
         Verdict::CredentialRefused(fault) => {
             core.store
                 .credential_pause(live.credential, REFUSED_PAUSE, fault.class_word())
+                .at("drive.credential_pause")
                 .await?;
             tracing::error!(run.id = %live.run, credential = %live.credential, class = fault.class_word(), "the credential is refused; its submits are paused");
             Ok(Step::Go)
@@ -247,10 +276,10 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
                 endpoint: &origin,
                 http_status: None,
             };
-            let follows = written.accepted(live, &job).await?;
+            let follows = written.accepted(live, &job).at("drive.accepted").await?;
             Ok(if follows {
                 // A callback may have named it, or come before we knew it.
-                callbacks::early(core, live).await;
+                callbacks::early(core, live).at("drive.early").await;
                 Step::Go
             } else {
                 Step::Leave(Driven::Stale)
@@ -264,6 +293,7 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
                 http_status: None,
             }
             .answered(live)
+            .at("drive.answered")
             .await?;
             Ok(if follows {
                 Step::Go
@@ -283,7 +313,7 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
 
 /// Where the attempt went.
 async fn endpoint(core: &Core, live: &Live) -> Result<String, StoreError> {
-    let attempts = core.store.attempts(live.run).await?;
+    let attempts = core.store.attempts(live.run).at("drive.attempts").await?;
     Ok(attempts
         .into_iter()
         .find(|sent| sent.n == live.n)
@@ -324,7 +354,12 @@ pub(crate) fn told(core: &Core, live: &mut Live, pending: &Pending) {
 
 async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     if live.state == State::Fetching {
-        let Some(ver) = core.store.poll_again(live.run, live.ver).await? else {
+        let Some(ver) = core
+            .store
+            .poll_again(live.run, live.ver)
+            .at("drive.poll_again")
+            .await?
+        else {
             return Ok(Step::Leave(Driven::Stale));
         };
         (live.ver, live.state, live.done) = (ver, State::Polling, false);
@@ -340,6 +375,7 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
         let written = core
             .store
             .run_gave_up(live.run, live.ver, Some(Duration::ZERO))
+            .at("drive.run_gave_up")
             .await?;
         return Ok(gone(core, live, State::Failed, written));
     }
@@ -348,7 +384,11 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
     }
     // A run whose files are being fetched asks the poll again first: only from there does it go on.
     let fallback = match live.state {
-        State::Polling => fallback::after(core, (live.run, &live.revision), fault).await?,
+        State::Polling => {
+            fallback::after(core, (live.run, &live.revision), fault)
+                .at("drive.fallback")
+                .await?
+        }
         _ => None,
     };
     let failed = JobFailed {
@@ -358,7 +398,11 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
         failure: fault.to_json(),
         fallback,
     };
-    let moved = core.store.job_failed(&failed).await?;
+    let moved = core
+        .store
+        .job_failed(&failed)
+        .at("drive.job_failed")
+        .await?;
     let state = moved.map_or(State::Failed, |moved| moved.state);
     if let (State::Queued, Some(to)) = (state, &failed.fallback) {
         fallback::tell(core, live.run, to);
@@ -375,6 +419,7 @@ async fn failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble
     let written = core
         .store
         .run_ended(&end(live, State::Failed, None, Some(fault.to_json())))
+        .at("drive.end.failed")
         .await?;
     Ok(gone(core, live, State::Failed, written))
 }
@@ -383,6 +428,7 @@ async fn canceled(core: &Core, live: &Live) -> Result<Step, Trouble> {
     let written = core
         .store
         .run_ended(&end(live, State::Canceled, None, None))
+        .at("drive.end.canceled")
         .await?;
     Ok(gone(core, live, State::Canceled, written))
 }
@@ -402,6 +448,7 @@ async fn ended(core: &Core, live: &mut Live, ending: Ending) -> Result<Step, Tro
             let written = core
                 .store
                 .run_ended(&end(live, State::Succeeded, Some(captured), None))
+                .at("drive.end.succeeded")
                 .await?;
             Ok(gone(core, live, State::Succeeded, written))
         }

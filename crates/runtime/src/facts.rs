@@ -1,6 +1,7 @@
 //! Facts are written until they stand: whatever became of the lease, the owner,
 //! or the database meanwhile.
 
+use crate::faults::At as _;
 use std::future::Future;
 use std::time::Duration;
 use store::StoreError;
@@ -19,11 +20,16 @@ where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut wait = FIRST_WAIT;
+    #[cfg(feature = "faults")]
+    if crate::faults::twice() {
+        // Its answer is lost: the next one counts.
+        drop(write().at("facts.write_again").await);
+    }
     loop {
-        match write().await {
+        match write().at("facts.write").await {
             Err(error) if error.is_transient() => {
                 tracing::warn!(what, %error, "a fact is not written yet");
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(wait).at("facts.sleep").await;
                 wait = (wait * 2).min(LONGEST_WAIT);
             }
             other => return other,

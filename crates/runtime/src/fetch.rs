@@ -3,6 +3,9 @@
 
 use crate::core::Core;
 use crate::facts::written;
+use crate::faults::At as _;
+#[cfg(feature = "faults")]
+use crate::faults::{Broken, broken};
 use crate::live::Live;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,7 +42,12 @@ pub(crate) async fn all(
                 () = core.tasks.stop.cancelled() => return Ok(None),
             }
         }
-        let Some(_place) = core.fetches.acquire(&host_of(live, file)).await else {
+        let Some(_place) = core
+            .fetches
+            .acquire(&host_of(live, file))
+            .at("fetch.acquire")
+            .await
+        else {
             return Ok(None);
         };
         match one(core, live, file).await {
@@ -85,6 +93,7 @@ async fn begun(core: &Core, live: &mut Live, files: &[FileTask]) -> Result<bool,
     let Some(ver) = core
         .store
         .fetch_start(live.run, live.ver, Some(&captured), expires)
+        .at("fetch.fetch_start")
         .await?
     else {
         return Ok(false);
@@ -106,16 +115,22 @@ impl From<StoreError> for Failed {
 }
 
 async fn one(core: &Core, live: &Live, file: &FileTask) -> Result<Option<ArtifactFacts>, Failed> {
-    let key = format!("{}/{}.{}/{}", live.run, file.artifact, file.idx, live.ver);
+    let ver = live.ver;
+    #[cfg(feature = "faults")]
+    let ver = match broken(Broken::OneKeyForAllFetches) {
+        true => 0,
+        false => ver,
+    };
+    let key = format!("{}/{}.{}/{ver}", live.run, file.artifact, file.idx);
     let mut upload = core.objects.upload(key.clone());
-    let fetched = match core.http.fetch(file, &mut upload).await {
+    let fetched = match core.http.fetch(file, &mut upload).at("fetch.fetch").await {
         Ok(fetched) => fetched,
         Err(error) => {
-            upload.discard().await;
+            upload.discard().at("fetch.discard").await;
             return Err(Failed::Fetch(fault_of(live, error)));
         }
     };
-    if let Err(error) = upload.finish().await {
+    if let Err(error) = upload.finish().at("fetch.finish").await {
         tracing::error!(run.id = %live.run, %error, "a file is not stored");
         return Err(Failed::Fetch(ours(error.to_string())));
     }
@@ -172,15 +187,17 @@ async fn recorded(
         content_type: fetched.content_type.clone(),
         keep: core.options.retention.artifacts,
     };
-    let stands = written("fetched", || core.store.fact_fetched(&fact)).await?;
+    let stands = written("fetched", || core.store.fact_fetched(&fact))
+        .at("fetch.fetched")
+        .await?;
     core.vitals.stored(fetched.bytes);
     core.metrics.stored(fetched.bytes);
     if stands.as_deref() != Some(key)
-        && let Err(error) = core.objects.delete(key).await
+        && let Err(error) = core.objects.delete(key).at("fetch.delete").await
     {
         tracing::warn!(run.id = %live.run, %error, "a second copy of a file stays behind");
     }
-    let rows = core.store.artifacts(live.run).await?;
+    let rows = core.store.artifacts(live.run).at("fetch.artifacts").await?;
     Ok(rows
         .into_iter()
         .find(|row| row.name == file.artifact && row.idx == idx))
@@ -191,7 +208,12 @@ async fn data_url(core: &Core, file: &FileTask, stands: &ArtifactRow) -> Option<
     if !file.wants_data_url || !small {
         return None;
     }
-    let bytes = core.objects.read(&stands.object_key).await.ok()?;
+    let bytes = core
+        .objects
+        .read(&stands.object_key)
+        .at("fetch.read")
+        .await
+        .ok()?;
     Some(format!(
         "data:{};base64,{}",
         stands.content_type,

@@ -2,6 +2,7 @@
 //! program or pool cannot lose it; proved by a clock that counts suspension.
 
 use crate::clock::boot_ms;
+use crate::faults::At as _;
 use crate::options::LeaseTimes;
 use crate::vitals::Vitals;
 use std::io;
@@ -64,7 +65,7 @@ impl Lease {
 
     /// Waits until nobody keeps it any more.
     pub(crate) async fn ended(&self) {
-        self.ended.cancelled().await;
+        self.ended.cancelled().at("lease.cancelled").await;
     }
 
     /// Starts the thread.
@@ -144,7 +145,11 @@ impl Keeper {
 
     /// Registers and renews until the lease is lost or released.
     async fn hold(&self, lease: &Lease) -> Result<(), StoreError> {
-        let mut connection = self.store.open_lease(self.times.statement_timeout).await?;
+        let mut connection = self
+            .store
+            .open_lease(self.times.statement_timeout)
+            .at("lease.open_lease")
+            .await?;
         let worker = Uuid::now_v7();
         let row = WorkerRow {
             worker_id: worker,
@@ -153,19 +158,26 @@ impl Keeper {
             host: self.host.clone(),
         };
         let from = boot_ms();
-        let no = connection.register(&row, self.times.ttl).await?;
+        let no = connection
+            .register(&row, self.times.ttl)
+            .at("lease.register")
+            .await?;
         lease.show(Some(self.proof(worker, no, from)));
         loop {
             self.pause().await;
             if self.release.is_cancelled() {
                 // Shown to the end: whoever waits for the release sees it done.
-                let released = connection.release(worker).await;
+                let released = connection.release(worker).at("lease.release").await;
                 lease.show(None);
                 return released;
             }
             let from = boot_ms();
             let report = serde_json::to_value(self.vitals.report()).unwrap_or_default();
-            if !connection.renew(worker, self.times.ttl, &report).await? {
+            if !connection
+                .renew(worker, self.times.ttl, &report)
+                .at("lease.renew")
+                .await?
+            {
                 tracing::warn!(%worker, "the lease was over before it was renewed");
                 return Ok(());
             }

@@ -28,6 +28,7 @@ mod events;
 mod export;
 mod facts;
 mod fallback;
+mod faults;
 mod fetch;
 mod fleet;
 mod follow;

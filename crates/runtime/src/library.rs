@@ -118,7 +118,11 @@ impl Modelrow {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let store = Store::connect(
             options.database_url.expose_secret(),
-            ConnectOptions::default(),
+            ConnectOptions {
+                max_connections: options.connections,
+                acquire_timeout: options.connection_wait,
+                ..ConnectOptions::default()
+            },
         )
         .await?;
         // The clients of buckets need what this installs.
@@ -179,6 +183,7 @@ impl Modelrow {
             swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),
+            preparing: std::sync::Mutex::default(),
             doubted: std::sync::Mutex::default(),
             options,
             store,

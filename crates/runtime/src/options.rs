@@ -16,6 +16,10 @@ use url::Url;
 pub struct Options {
     /// `postgres://user:password@host:port/database` of the program's login role.
     pub database_url: Secret,
+    /// Connections to the database; the lease and the listener have their own.
+    pub connections: u32,
+    /// How long a statement waits for one of them.
+    pub connection_wait: Duration,
     /// Where artifacts are kept.
     pub artifacts: Artifacts,
     /// Bytes of parts of files on their way to the artifacts, of the whole process. A bucket takes parts of 8 MiB: files wait
@@ -75,13 +79,21 @@ pub struct LeaseTimes {
     pub statement_timeout: Duration,
 }
 
+impl LeaseTimes {
+    /// Renewed five times in its life, so that one renewal may fail.
+    #[must_use]
+    pub fn lasting(ttl: Duration) -> Self {
+        Self {
+            ttl,
+            renew: ttl / 5,
+            statement_timeout: ttl / 5,
+        }
+    }
+}
+
 impl Default for LeaseTimes {
     fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(5),
-            renew: Duration::from_secs(1),
-            statement_timeout: Duration::from_secs(1),
-        }
+        Self::lasting(Duration::from_secs(5))
     }
 }
 
@@ -112,6 +124,8 @@ impl Options {
     pub fn new(database_url: impl Into<String>, artifacts: impl Into<Artifacts>) -> Self {
         Self {
             database_url: Secret::from(database_url.into()),
+            connections: 16,
+            connection_wait: Duration::from_secs(5),
             artifacts: artifacts.into(),
             artifact_memory: 256 * 1024 * 1024,
             retention: Retention::default(),

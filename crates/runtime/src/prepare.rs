@@ -5,6 +5,7 @@ use crate::claim::{self, Ready, intended};
 use crate::core::Core;
 use crate::facts::written;
 use crate::fallback;
+use crate::faults::At as _;
 use crate::live::Live;
 use crate::places::Place;
 use crate::setting::Unready;
@@ -30,13 +31,23 @@ pub(crate) fn start(core: &Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
     core.tasks.spawn("prepare", Until::Death, Box::pin(work));
 }
 
+/// Held while a run is prepared. What memory does not hold is queued again with the next round of claims.
+struct Held<'a>(&'a Core, Uuid);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        claim::preparing(self.0).remove(&self.1);
+    }
+}
+
 async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
+    let _held = Held(&core, run);
     let mut place = Some(place);
     let ready = match rendered(&core, run, &mut place).await {
         Ok(Some(ready)) => ready,
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(run.id = %run, %error, "preparing waits for the database; the run is queued again when the lease ends");
+            tracing::warn!(run.id = %run, %error, "preparing waits for the database; the run is queued again");
             return;
         }
     };
@@ -67,21 +78,28 @@ async fn had(core: &Core, live: &Live, place: Option<Place>) -> Option<Place> {
         Some(place) => Some(place),
         None => {
             let provider = Arc::from(live.revision.provider.as_str());
-            core.submits.acquire(&provider).await
+            core.submits.acquire(&provider).at("prepare.acquire").await
         }
     }
 }
 
 /// One request of the credential's limits. Who has to wait gives its place to others. `false`: it is not worth the wait.
 async fn its_turn(core: &Core, live: &Live, place: &mut Option<Place>) -> bool {
-    let taken = core.quotas.take(core, live.asker(), Urgency::Send).await;
+    let taken = core
+        .quotas
+        .take(core, live.asker(), Urgency::Send)
+        .at("prepare.take")
+        .await;
     let Err(first) = taken else {
         return true;
     };
     *place = None;
     let waits = async {
-        tokio::time::sleep(first).await;
-        core.quotas.wait(core, live.asker(), Urgency::Send).await;
+        tokio::time::sleep(first).at("prepare.wait.first").await;
+        core.quotas
+            .wait(core, live.asker(), Urgency::Send)
+            .at("prepare.wait.limit")
+            .await;
     };
     tokio::select! {
         waited = tokio::time::timeout(PATIENCE, waits) => waited.is_ok(),
@@ -91,12 +109,54 @@ async fn its_turn(core: &Core, live: &Live, place: &mut Option<Place>) -> bool {
 
 async fn intend(core: &Core, ready: &Ready, worker: Uuid) -> Result<Option<i64>, StoreError> {
     claim::hold(core, ready);
-    let stands = core.store.intend_prepared(worker, &ready.intent).await?;
+    let stands = core
+        .store
+        .intend_prepared(worker, &ready.intent)
+        .at("prepare.intend_prepared")
+        .await?;
     if stands.is_some() {
         let (run, n, captured) = (ready.live.run, ready.live.n, ready.live.flow.captured());
-        written("captured", || core.store.captured_put(run, n, &captured)).await?;
+        written("captured", || core.store.captured_put(run, n, &captured))
+            .at("prepare.captured")
+            .await?;
     }
     Ok(stands.map(|stands| stands.ver))
+}
+
+/// The run as its row has it, and the row's `ver`; `None`: it went elsewhere.
+async fn read(core: &Core, run: Uuid) -> Result<Option<(Live, i64)>, StoreError> {
+    let rows = core.store.work(&[run]).at("prepare.work").await?;
+    let Some(row) = rows.into_iter().next() else {
+        return Ok(None);
+    };
+    match Live::read(core, &row).at("prepare.live").await {
+        Ok(mut live) => {
+            live.n = row.attempt + 1;
+            live.flow.set_token(engine::flow::token(run, live.n));
+            Ok(Some((live, row.ver)))
+        }
+        Err(Unready::Fault(fault)) => {
+            core.store
+                .run_not_sent(run, &fault.to_json(), None)
+                .at("prepare.refused.unreadable")
+                .await?;
+            core.watches.state(run, State::Failed.as_str());
+            Ok(None)
+        }
+        Err(why) => {
+            tracing::warn!(run.id = %run, %why, "preparing is put off");
+            put_off(core, run, row.ver).await
+        }
+    }
+}
+
+/// Queued again, for somebody to prepare it later.
+async fn put_off<T>(core: &Core, run: Uuid, ver: i64) -> Result<Option<T>, StoreError> {
+    core.store
+        .unprepare(run, ver, AGAIN)
+        .at("prepare.put_off")
+        .await?;
+    Ok(None)
 }
 
 /// Does the steps and renders the submit; `None`: the run went elsewhere.
@@ -105,24 +165,9 @@ async fn rendered(
     run: Uuid,
     place: &mut Option<Place>,
 ) -> Result<Option<Ready>, StoreError> {
-    let Some(row) = core.store.work(&[run]).await?.into_iter().next() else {
+    let Some((mut live, ver)) = read(core, run).await? else {
         return Ok(None);
     };
-    let mut live = match Live::read(core, &row).await {
-        Ok(live) => live,
-        Err(Unready::Fault(fault)) => {
-            core.store.run_not_sent(run, &fault.to_json(), None).await?;
-            core.watches.state(run, State::Failed.as_str());
-            return Ok(None);
-        }
-        Err(why) => {
-            tracing::warn!(run.id = %run, %why, "preparing is put off");
-            core.store.unprepare(run, row.ver, AGAIN).await?;
-            return Ok(None);
-        }
-    };
-    let n = row.attempt + 1;
-    live.flow.set_token(engine::flow::token(run, n));
     let (mut renewed, mut may_submit) = (false, false);
     loop {
         let drawn = core.drawn();
@@ -133,15 +178,20 @@ async fn rendered(
             _ => false,
         };
         if counts && !its_turn(core, &live, place).await {
-            core.store.unprepare(run, row.ver, AGAIN).await?;
-            return Ok(None);
+            return put_off(core, run, ver).await;
         }
         let verdict = match action {
             // After a wait it is rendered with the time at which it is sent.
             Action::Submit(_) if counts && place.is_none() => Verdict::Continue,
-            Action::Submit(request) => return Ok(Some(intended(live, n, request, drawn))),
+            Action::Submit(request) => {
+                let n = live.n;
+                return Ok(Some(intended(live, n, request, drawn)));
+            }
             Action::Exchange { request, .. } => {
-                match tokens::sent(core, &mut live.flow, &request, &mut renewed).await {
+                match tokens::sent(core, &mut live.flow, &request, &mut renewed)
+                    .at("prepare.exchange")
+                    .await
+                {
                     Some(outcome) => {
                         live.flow
                             .on(outcome.into(), core.clock.now_ms(), rand::random())
@@ -149,10 +199,16 @@ async fn rendered(
                     None => Verdict::Continue,
                 }
             }
-            Action::Token { auth } => tokens::supplied(core, &mut live.flow, auth.as_deref()).await,
+            Action::Token { auth } => {
+                tokens::supplied(core, &mut live.flow, auth.as_deref())
+                    .at("prepare.token")
+                    .await
+            }
             Action::Wait { until_ms, .. } => {
                 let ms = u64::try_from(until_ms.saturating_sub(core.clock.now_ms())).unwrap_or(0);
-                tokio::time::sleep(Duration::from_millis(ms)).await;
+                tokio::time::sleep(Duration::from_millis(ms))
+                    .at("prepare.wait.retry")
+                    .await;
                 Verdict::Continue
             }
             Action::Ended(Ending::Failed(fault)) => {
@@ -160,8 +216,7 @@ async fn rendered(
             }
             other => {
                 tracing::error!(run.id = %run, ?other, "a run that prepares asks for something else");
-                core.store.unprepare(run, row.ver, AGAIN).await?;
-                return Ok(None);
+                return put_off(core, run, ver).await;
             }
         };
         if let Verdict::Failed(fault) = verdict {
@@ -177,11 +232,14 @@ async fn refused(
     revision: &Revision,
     fault: &Fault,
 ) -> Result<Option<Ready>, StoreError> {
-    let fallback = fallback::after(core, (run, revision), fault).await?;
+    let fallback = fallback::after(core, (run, revision), fault)
+        .at("prepare.fallback")
+        .await?;
     let failure = fault.to_json();
     let moved = core
         .store
         .run_not_sent(run, &failure, fallback.as_ref())
+        .at("prepare.refused")
         .await?;
     if let Some(moved) = moved {
         if let (State::Queued, Some(to)) = (moved.state, &fallback) {

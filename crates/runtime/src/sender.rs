@@ -4,6 +4,9 @@ use crate::callbacks;
 use crate::clock::DbClock;
 use crate::core::Core;
 use crate::facts::written;
+use crate::faults::At as _;
+#[cfg(feature = "faults")]
+use crate::faults::{Broken, broken};
 use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
@@ -64,7 +67,7 @@ impl Sending {
         let (event, http_status) = match &speech {
             Some(speech) => self.listen(speech).await,
             None => {
-                let event: Event = core.http.send(&self.request).await.into();
+                let event: Event = core.http.send(&self.request).at("sender.send").await.into();
                 let status = status_of(&event);
                 (event, status)
             }
@@ -77,10 +80,16 @@ impl Sending {
             word,
             begun.elapsed(),
         );
+        #[cfg(feature = "faults")]
+        if broken(Broken::StaleAnswersDropped) && !self.core.lease.proves(self.worker) {
+            return forget(&self.core, run);
+        }
         if let Event::Answered(received) = &event {
             if received.status == 401 {
                 // The next attempt has another token.
-                tokens::renew(&core, &mut self.live.flow, &self.request.proof).await;
+                tokens::renew(&core, &mut self.live.flow, &self.request.proof)
+                    .at("sender.renew")
+                    .await;
             }
             let live = &self.live;
             self.core
@@ -92,12 +101,14 @@ impl Sending {
             endpoint: &self.endpoint,
             http_status,
         };
-        let follows = sent.event(&mut self.live, event).await;
+        let follows = sent.event(&mut self.live, event).at("sender.event").await;
         forget(&self.core, run);
         match follows {
             Ok(true) => {
-                callbacks::early(&self.core, &mut self.live).await;
-                let waiting = self.live.fold(&self.core).await;
+                callbacks::early(&self.core, &mut self.live)
+                    .at("sender.early")
+                    .await;
+                let waiting = self.live.fold(&self.core).at("sender.fold").await;
                 self.core.follow.adopt(waiting);
             }
             Ok(false) => self.core.queue.notify_one(),
@@ -115,7 +126,12 @@ impl Sending {
             speech,
             status: None,
         };
-        let event = self.core.http.listen(&self.request, &mut ear).await;
+        let event = self
+            .core
+            .http
+            .listen(&self.request, &mut ear)
+            .at("sender.listen")
+            .await;
         let status = ear.status.or(status_of(&event));
         (event, status)
     }
@@ -130,7 +146,10 @@ impl Sending {
             answer: None,
             then: Then::Again(Duration::ZERO),
         };
-        if let Err(error) = written("not sent", || self.core.store.fact_closed(&fact)).await {
+        if let Err(error) = written("not sent", || self.core.store.fact_closed(&fact))
+            .at("sender.not_sent")
+            .await
+        {
             tracing::error!(run.id = %fact.run_id, %error, "that nothing was sent cannot be written");
         }
         forget(&self.core, fact.run_id);
@@ -207,7 +226,9 @@ impl Written<'_> {
             run_id: live.run,
             n: live.n,
             job: job.job_id.clone(),
-            shard: written("shard", || self.core.shard_for(live.run)).await?,
+            shard: written("shard", || self.core.shard_for(live.run))
+                .at("sender.accepted.shard")
+                .await?,
             endpoint: self.endpoint.to_owned(),
             captured: Some(live.flow.captured()),
             deadline: Some(from_now(job.deadline_at_ms)),
@@ -235,10 +256,15 @@ impl Written<'_> {
     /// Writes an acceptance; what does not fit into the row is left out rather than lost.
     async fn acceptance(&self, live: &Live, mut fact: Accepted) -> Result<Acceptance, StoreError> {
         let store = &self.core.store;
-        let first = match written("accepted", || store.fact_accepted(&fact)).await {
+        let first = match written("accepted", || store.fact_accepted(&fact))
+            .at("sender.accepted")
+            .await
+        {
             Err(StoreError::Broken(Rule::CapturedTooLarge)) => {
                 fact.captured = None;
-                written("accepted", || store.fact_accepted(&fact)).await?
+                written("accepted", || store.fact_accepted(&fact))
+                    .at("sender.accepted_without_record")
+                    .await?
             }
             other => other?,
         };
@@ -249,11 +275,14 @@ impl Written<'_> {
         let disowned = written("disown", || {
             store.disown_adopted(live.credential, &fact.job, live.run)
         })
+        .at("sender.disown")
         .await?;
         if let Some(other) = disowned {
             tracing::warn!(run.id = %live.run, other = %other, "another run had adopted this job; it is unknown again");
             self.core.follow.look(vec![other]);
-            return written("accepted", || store.fact_accepted(&fact)).await;
+            return written("accepted", || store.fact_accepted(&fact))
+                .at("sender.accepted_after_disowning")
+                .await;
         }
         tracing::error!(run.id = %live.run, job = fact.job, "another run follows this job");
         let message = format!("another run follows the job `{}`", fact.job);
@@ -261,6 +290,7 @@ impl Written<'_> {
         written("duplicate", || {
             store.duplicate_job(live.run, live.n, &fact.job, &failure)
         })
+        .at("sender.duplicate")
         .await?;
         Ok(Acceptance::JobTaken)
     }
@@ -270,21 +300,33 @@ impl Written<'_> {
         if let Some(large) = live.flow.large_answer() {
             let bytes = serde_json::to_vec(&StoredAnswer::of(large)).unwrap_or_default();
             let key = answer_key(live.run, live.n);
-            while let Err(error) = self.core.objects.put(&key, bytes.clone().into()).await {
+            while let Err(error) = self
+                .core
+                .objects
+                .put(&key, bytes.clone().into())
+                .at("sender.put_object")
+                .await
+            {
                 tracing::error!(run.id = %live.run, %error, "the only copy of an answer is not stored yet");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1))
+                    .at("sender.sleep")
+                    .await;
             }
         }
         let fact = Answered {
             run_id: live.run,
             n: live.n,
-            shard: written("shard", || self.core.shard_for(live.run)).await?,
+            shard: written("shard", || self.core.shard_for(live.run))
+                .at("sender.answered.shard")
+                .await?,
             endpoint: self.endpoint.to_owned(),
             captured: live.flow.captured(),
             http_status: self.http_status,
         };
         live.shard = fact.shard;
-        let ver = written("answered", || self.core.store.fact_answered(&fact)).await?;
+        let ver = written("answered", || self.core.store.fact_answered(&fact))
+            .at("sender.answered")
+            .await?;
         let Some(ver) = ver else {
             return Ok(false);
         };
@@ -307,7 +349,9 @@ impl Written<'_> {
         let fact = Unknown {
             run_id: live.run,
             n: live.n,
-            shard: written("shard", || self.core.shard_for(live.run)).await?,
+            shard: written("shard", || self.core.shard_for(live.run))
+                .at("sender.unknown.shard")
+                .await?,
             http_status: fault
                 .http_status
                 .and_then(|status| i16::try_from(status).ok()),
@@ -315,7 +359,9 @@ impl Written<'_> {
         };
         live.shard = fact.shard;
         tracing::warn!(run.id = %live.run, attempt = live.n, ?then, "the outcome of the submit is unknown");
-        let ver = written("unknown", || self.core.store.fact_unknown(&fact)).await?;
+        let ver = written("unknown", || self.core.store.fact_unknown(&fact))
+            .at("sender.unknown")
+            .await?;
         let Some(ver) = ver else {
             // A sweep was first: its new owner reads it; we may be that.
             self.core.follow.look(vec![live.run]);
@@ -332,10 +378,12 @@ impl Written<'_> {
                 written("captured", || {
                     self.core.store.captured_put(live.run, live.n, &captured)
                 })
+                .at("sender.captured")
                 .await?;
                 self.core
                     .store
                     .settle_written_off(live.run, live.n, ver)
+                    .at("sender.settle_written_off")
                     .await?;
                 Ok(false)
             }
@@ -344,6 +392,7 @@ impl Written<'_> {
                     .core
                     .store
                     .settle_gave_up(live.run, ver, &fault.to_json())
+                    .at("sender.settle_gave_up")
                     .await?;
                 if gone.is_some() {
                     self.core.ended(live.run, State::Failed);

@@ -2,6 +2,7 @@
 
 use crate::clock::boot_ms;
 use crate::core::Core;
+use crate::faults::At as _;
 use crate::outbox;
 use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::Until;
@@ -58,14 +59,20 @@ async fn tick(core: Arc<Core>) {
 
 async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
     read_clock(core).await?;
-    core.catalogue.refresh(&core.store).await?;
+    core.catalogue
+        .refresh(&core.store)
+        .at("worker.refresh")
+        .await?;
     let progress = core.follow.take_progress();
     if !progress.is_empty() {
-        core.store.progress_many(&progress).await?;
+        core.store
+            .progress_many(&progress)
+            .at("worker.progress_many")
+            .await?;
     }
     let drift = core.drift.due();
     if !drift.is_empty() {
-        core.store.drift_put(&drift).await?;
+        core.store.drift_put(&drift).at("worker.drift_put").await?;
     }
     if memory.count.is_multiple_of(SELDOM) {
         seldom(core).await?;
@@ -79,16 +86,23 @@ async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
         lost(core, memory);
         rewound(core).await?;
         memory.worker = Some(held.worker);
-        memory.locks_seen = core.store.lock_is_seen(held.no).await?;
+        memory.locks_seen = core
+            .store
+            .lock_is_seen(held.no)
+            .at("worker.lock_is_seen")
+            .await?;
     }
     if memory.locks_seen {
-        core.store.workers_expire_dead().await?;
+        core.store
+            .workers_expire_dead()
+            .at("worker.workers_expire_dead")
+            .await?;
     }
     shards(core, memory, held.worker).await?;
     senders(core, held.worker).await?;
     doubted(core, held.worker).await?;
     compare(core, memory).await?;
-    outbox::take(core).await?;
+    outbox::take(core).at("worker.outbox").await?;
     if memory.count.is_multiple_of(SELDOM) && core.owns(0) {
         core.tasks
             .spawn("sweep", Until::Stop, Box::pin(swept(Arc::clone(core))));
@@ -112,9 +126,9 @@ async fn swept(core: Arc<Core>) {
         due
     };
     let done = if lists {
-        sweep::all(&core, Sweep::Clean).await
+        sweep::all(&core, Sweep::Clean).at("worker.sweep_all").await
     } else {
-        sweep::rows(&core).await
+        sweep::rows(&core).at("worker.sweep_rows").await
     };
     match done {
         Ok(swept) if swept != Swept::default() => tracing::info!(?swept, "swept"),
@@ -126,7 +140,7 @@ async fn swept(core: Arc<Core>) {
 /// Reads the database's clock.
 pub(crate) async fn read_clock(core: &Core) -> Result<(), StoreError> {
     let before = boot_ms();
-    let said = core.store.now_ms().await?;
+    let said = core.store.now_ms().at("worker.now_ms").await?;
     core.clock.set(before, said, boot_ms());
     Ok(())
 }
@@ -146,8 +160,14 @@ fn show(core: &Core, owned: &HashMap<i16, i64>) {
 }
 
 async fn seldom(core: &Core) -> Result<(), StoreError> {
-    core.store.events_prepare().await?;
-    core.store.workers_forget().await?;
+    core.store
+        .events_prepare()
+        .at("worker.events_prepare")
+        .await?;
+    core.store
+        .workers_forget()
+        .at("worker.workers_forget")
+        .await?;
     rewound(core).await
 }
 
@@ -158,7 +178,12 @@ async fn rewound(core: &Core) -> Result<(), StoreError> {
     } else {
         Failover::MayLose
     };
-    if let Some(held) = core.store.database_rewound(failover).await? {
+    if let Some(held) = core
+        .store
+        .database_rewound(failover)
+        .at("worker.database_rewound")
+        .await?
+    {
         tracing::error!(
             runs = held.len(),
             "the database may have gone back in time; these runs are held until an operator releases them"
@@ -169,9 +194,19 @@ async fn rewound(core: &Core) -> Result<(), StoreError> {
 
 /// Takes a fair share, gives what is above it, and reads the runs of shards that are new.
 async fn shards(core: &Core, memory: &mut Memory, worker: Uuid) -> Result<(), StoreError> {
-    core.store.shards_give_surplus(worker).await?;
-    core.store.shards_take(worker).await?;
-    let mine = core.store.shards_mine(worker).await?;
+    core.store
+        .shards_give_surplus(worker)
+        .at("worker.shards_give_surplus")
+        .await?;
+    core.store
+        .shards_take(worker)
+        .at("worker.shards_take")
+        .await?;
+    let mine = core
+        .store
+        .shards_mine(worker)
+        .at("worker.shards_mine")
+        .await?;
     let owned: HashMap<i16, i64> = mine
         .iter()
         .map(|shard| (shard.shard, shard.epoch))
@@ -194,7 +229,11 @@ async fn shards(core: &Core, memory: &mut Memory, worker: Uuid) -> Result<(), St
     memory.owned = owned;
     show(core, &memory.owned);
     if !new.is_empty() {
-        let runs = core.store.shard_runs(&new).await?;
+        let runs = core
+            .store
+            .shard_runs(&new)
+            .at("worker.shards.shard_runs")
+            .await?;
         tracing::info!(shards = new.len(), runs = runs.len(), "shards taken over");
         core.follow.shards(new, runs);
     }
@@ -206,7 +245,11 @@ async fn senders(core: &Core, worker: Uuid) -> Result<(), StoreError> {
     let Some(shard) = core.own_shard(Uuid::now_v7()) else {
         return Ok(());
     };
-    let swept = core.store.senders_sweep(worker, shard, SWEEP).await?;
+    let swept = core
+        .store
+        .senders_sweep(worker, shard, SWEEP)
+        .at("worker.senders_sweep")
+        .await?;
     if !swept.is_empty() {
         tracing::warn!(runs = swept.len(), "runs of dead senders taken over");
         core.follow
@@ -226,7 +269,11 @@ async fn doubted(core: &Core, worker: Uuid) -> Result<(), StoreError> {
     if asked.is_empty() {
         return Ok(());
     }
-    let closed = core.store.claim_doubted(worker, &asked).await?;
+    let closed = core
+        .store
+        .claim_doubted(worker, &asked)
+        .at("worker.claim_doubted")
+        .await?;
     let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
     doubted.retain(|(run, _, _)| !closed.contains(run));
     Ok(())
@@ -245,7 +292,11 @@ async fn compare(core: &Core, memory: &mut Memory) -> Result<(), StoreError> {
         .collect();
     memory.slice = (memory.slice + 1) % slices;
     if !slice.is_empty() {
-        let runs = core.store.shard_runs(&slice).await?;
+        let runs = core
+            .store
+            .shard_runs(&slice)
+            .at("worker.compare.shard_runs")
+            .await?;
         core.follow.shards(slice, runs);
     }
     Ok(())
@@ -257,14 +308,16 @@ async fn listen(core: Arc<Core>) {
         if let Err(error) = hints(&core).await {
             tracing::debug!(%error, "no hints for now");
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1))
+            .at("worker.sleep")
+            .await;
     }
 }
 
 async fn hints(core: &Core) -> Result<(), StoreError> {
-    let mut listener = core.store.listen().await?;
+    let mut listener = core.store.listen().at("worker.listen").await?;
     loop {
-        match listener.hint().await? {
+        match listener.hint().at("worker.hint").await? {
             Hint::Catalogue => {
                 core.grounds.stale();
                 core.tick.notify_one();

@@ -2,6 +2,7 @@
 //! committed before the first byte.
 
 use crate::work::WorkRow;
+use crate::workers::Swept;
 use crate::{Store, StoreError};
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -167,8 +168,9 @@ impl Store {
         .await?)
     }
 
-    /// Runs `submitting` under this worker's id that are not in `known`: an intent that memory does not hold goes the way
-    /// of the dead, to `submit_unknown` in `shard`. Call it only when no claim of this worker is open.
+    /// Runs under this worker's id that memory does not hold: one `submitting` that is not in `sending` goes the way of the
+    /// dead, to `submit_unknown` in `shard`; one `preparing` that is not in `preparing` paid for nothing and is queued again,
+    /// unless its intent is about to be committed. Call it only when no claim of this worker is open.
     ///
     /// # Errors
     ///
@@ -176,25 +178,32 @@ impl Store {
     pub async fn claim_forgotten(
         &self,
         worker: Uuid,
-        known: &[Uuid],
+        (sending, preparing): (&[Uuid], &[Uuid]),
         shard: i16,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        Ok(sqlx::query_scalar!(
+    ) -> Result<Vec<Swept>, StoreError> {
+        let rows = sqlx::query!(
             r#"
-            with gone as (select run_id, attempt from run_states where worker_id = $1 and state = 'submitting'
-                          and run_id <> all($2) for update skip locked),
+            with gone as (select run_id, attempt, state from run_states where worker_id = $1
+                            and (state = 'submitting' and run_id <> all($2) or state = 'preparing' and run_id <> all($4))
+                          for update skip locked),
             att as (update submit_attempts a set outcome = 'unknown' from gone
-                    where a.run_id = gone.run_id and a.n = gone.attempt and a.outcome = 'pending' returning a.run_id)
-            update run_states r set state = 'submit_unknown', ver = r.ver + 1, shard = $3, worker_id = null,
-                spent = case r.spent when 'yes' then 'yes' else 'maybe' end
-            from gone where r.run_id = gone.run_id returning r.run_id
+                    where gone.state = 'submitting' and a.run_id = gone.run_id and a.n = gone.attempt and a.outcome = 'pending'
+                    returning a.run_id)
+            update run_states r set state = case gone.state when 'preparing' then 'queued' else 'submit_unknown' end,
+                ver = r.ver + 1, shard = case gone.state when 'preparing' then null else $3::smallint end, worker_id = null,
+                spent = case when gone.state = 'preparing' or r.spent = 'yes' then r.spent else 'maybe' end
+            from gone where r.run_id = gone.run_id returning r.run_id, r.state
             "#,
             worker,
-            known,
+            sending,
             shard,
+            preparing,
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        rows.into_iter()
+            .map(|row| Swept::of(row.run_id, &row.state))
+            .collect()
     }
 }
 

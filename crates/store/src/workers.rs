@@ -128,13 +128,20 @@ pub struct ShardRun {
     pub shard: i16,
 }
 
-/// A run whose sender is gone.
+/// A run whose sender is gone, or that its worker's memory does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swept {
     /// The run.
     pub run_id: Uuid,
     /// `queued` when it only prepared, else `submit_unknown`.
     pub state: State,
+}
+
+impl Swept {
+    pub(crate) fn of(run_id: Uuid, state: &str) -> Result<Self, StoreError> {
+        let state = State::parse(state)?;
+        Ok(Self { run_id, state })
+    }
 }
 
 impl Store {
@@ -355,12 +362,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
-            .map(|row| {
-                Ok(Swept {
-                    run_id: row.run_id,
-                    state: State::parse(&row.state)?,
-                })
-            })
+            .map(|row| Swept::of(row.run_id, &row.state))
             .collect()
     }
 }

@@ -3,6 +3,9 @@
 use super::{Driven, Step, Trouble, gone, heed};
 use crate::clock::boot_ms;
 use crate::core::Core;
+use crate::faults::At as _;
+#[cfg(feature = "faults")]
+use crate::faults::{Broken, broken};
 use crate::live::Live;
 use crate::setting::stored_answer;
 use crate::tokens;
@@ -17,7 +20,10 @@ pub(super) async fn answer_left_behind(core: &Core, live: &mut Live) -> Result<S
     if live.state != State::SubmitUnknown || live.revision.response.job_id.is_some() {
         return Ok(Step::Go);
     }
-    let Some(received) = stored_answer(core, live.run, live.n).await else {
+    let Some(received) = stored_answer(core, live.run, live.n)
+        .at("settle.stored_answer")
+        .await
+    else {
         return Ok(Step::Go);
     };
     let verdict = live.flow.found_answer(received, core.clock.now_ms());
@@ -31,6 +37,16 @@ pub(super) async fn candidates(
     ids: Vec<String>,
 ) -> Result<Step, Trouble> {
     let mut event = Event::Candidates(unclaimed(core, live, ids).await?);
+    #[cfg(feature = "faults")]
+    if matches!(&event, Event::Candidates(free) if free.is_empty())
+        && broken(Broken::AbsenceIsProof)
+    {
+        let of = (live.run, live.n, live.ver);
+        let freed = core.store.settle_written_off(of.0, of.1, of.2);
+        let freed = freed.at("settle.broken").await?;
+        core.queue.notify_one();
+        return Ok(gone(core, live, State::Queued, freed));
+    }
     if let Event::Candidates(free) = &event
         && let [only] = free.as_slice()
     {
@@ -54,6 +70,7 @@ async fn unclaimed(core: &Core, live: &Live, ids: Vec<String>) -> Result<Vec<Str
         if core
             .store
             .settle_candidate_free(live.credential, &id)
+            .at("settle.settle_candidate_free")
             .await?
         {
             free.push(id);
@@ -83,7 +100,10 @@ async fn contested(core: &Core, live: &mut Live, job: &str) -> Result<bool, Stor
     };
     live.sighted = Some(Box::new((job.to_owned(), since)));
     let ago = Duration::from_millis(u64::try_from(now.saturating_sub(since)).unwrap_or(0));
-    core.store.settle_contested(live.run, live.n, ago).await
+    core.store
+        .settle_contested(live.run, live.n, ago)
+        .at("settle.settle_contested")
+        .await
 }
 
 /// The provider does not have the job, and had the time to show it.
@@ -95,10 +115,14 @@ pub(super) async fn absent(core: &Core, live: &Live) -> Result<Step, Trouble> {
         _ => Duration::from_secs(60),
     };
     let captured = live.flow.captured();
-    core.store.captured_put(live.run, live.n, &captured).await?;
+    core.store
+        .captured_put(live.run, live.n, &captured)
+        .at("settle.captured_put")
+        .await?;
     let freed = core
         .store
         .settle_absent(live.run, live.n, live.ver, visible_after)
+        .at("settle.settle_absent")
         .await?;
     if freed.is_none() {
         return Ok(Step::Leave(Driven::Stale));
@@ -117,7 +141,12 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
         .map_or(0, |place| place.retention_s);
     // Within the key's life less a tenth.
     let life = Duration::from_millis(retention.saturating_mul(900));
-    let Some(replay) = core.store.replay_intend(live.run, live.n, life).await? else {
+    let Some(replay) = core
+        .store
+        .replay_intend(live.run, live.n, life)
+        .at("settle.replay_intend")
+        .await?
+    else {
         return Ok(None);
     };
     let rendered = serde_json::from_value(replay.drawn)
@@ -126,10 +155,12 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
     let same = rendered.filter(|request| request.sha256().as_slice() == replay.request_sha256);
     let event = match same {
         Some(request) => {
-            let outcome = core.http.send(&request).await;
+            let outcome = core.http.send(&request).at("settle.send").await;
             if matches!(&outcome, Outcome::Answered(received) if received.status == 401) {
                 // The next replay has another token.
-                tokens::renew(core, &mut live.flow, &request.proof).await;
+                tokens::renew(core, &mut live.flow, &request.proof)
+                    .at("settle.renew")
+                    .await;
             }
             outcome.into()
         }
@@ -155,6 +186,7 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
             let written = core
                 .store
                 .run_not_sent(live.run, &fault.to_json(), None)
+                .at("settle.run_not_sent")
                 .await?;
             return Ok(gone(
                 core,
@@ -176,6 +208,7 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
         let freed = core
             .store
             .settle_written_off(live.run, live.n, live.ver)
+            .at("settle.settle_written_off")
             .await?;
         core.queue.notify_one();
         return Ok(gone(core, live, State::Queued, freed));
@@ -183,6 +216,7 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
     let written = core
         .store
         .settle_gave_up(live.run, live.ver, &fault.to_json())
+        .at("settle.settle_gave_up")
         .await?;
     Ok(gone(core, live, State::Failed, written))
 }

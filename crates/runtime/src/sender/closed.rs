@@ -3,6 +3,7 @@
 use super::{Written, excerpt};
 use crate::facts::written;
 use crate::fallback;
+use crate::faults::At as _;
 use crate::live::Live;
 use engine::Fault;
 use engine::flow::Retry;
@@ -41,6 +42,7 @@ impl Written<'_> {
                 written("captured", || {
                     store.captured_put(live.run, live.n, &captured)
                 })
+                .at("closed.captured")
                 .await?;
                 Then::Again(wait)
             }
@@ -56,7 +58,9 @@ impl Written<'_> {
             answer: Some(excerpt(fault)),
             then,
         };
-        let moved = written("closed", || self.core.store.fact_closed(&fact)).await?;
+        let moved = written("closed", || self.core.store.fact_closed(&fact))
+            .at("closed.closed")
+            .await?;
         if let Some(moved) = moved {
             if let (Then::Fallback { to, .. }, State::Queued) = (&fact.then, moved.state) {
                 fallback::tell(self.core, live.run, to);
@@ -78,7 +82,9 @@ impl Written<'_> {
             return Ok(None);
         }
         let runs = (live.run, live.revision.as_ref());
-        written("fallback", || fallback::after(self.core, runs, fault)).await
+        written("fallback", || fallback::after(self.core, runs, fault))
+            .at("closed.fallback")
+            .await
     }
 
     /// Pauses the credential after a refusal for load, unless the fallback would wait with it.
@@ -97,6 +103,7 @@ impl Written<'_> {
         let store = &self.core.store;
         let _ = store
             .credential_pause(live.credential, wait, fault.class_word())
+            .at("closed.credential_pause")
             .await;
     }
 }

@@ -171,7 +171,8 @@ async fn tenants_take_turns_and_one_over_its_limit_hides_nobody() {
 }
 
 #[tokio::test]
-async fn a_claim_in_doubt_is_closed_as_not_sent_and_a_forgotten_one_is_unknown() {
+async fn a_claim_in_doubt_is_closed_as_not_sent_a_forgotten_one_is_unknown_and_one_that_prepared_is_queued()
+ {
     let house = House::new().await;
     let (a, _lease, _) = house.worker(10).await;
     let (r1, r2, r3) = (
@@ -189,9 +190,28 @@ async fn a_claim_in_doubt_is_closed_as_not_sent_and_a_forgotten_one_is_unknown()
         [r1]
     );
     assert_eq!(house.stands(r1).await, (State::Queued, "none".into()));
+    // One that prepared, and lost its database in the middle.
+    let (r4, r5) = (house.queue(4).await, house.queue(5).await);
+    let mut claim = house.claim(a).await;
+    claim.pick(9).await.unwrap();
+    claim.prepare(&[r4, r5]).await.unwrap();
+    claim.commit().await.unwrap();
+    let forgotten = house
+        .store
+        .claim_forgotten(a, (&[r2], &[r5]), 3)
+        .await
+        .unwrap();
+    let mut forgotten: Vec<_> = forgotten
+        .into_iter()
+        .map(|run| (run.run_id, run.state))
+        .collect();
+    forgotten.sort_unstable_by_key(|run| run.0);
+    assert_eq!(forgotten, [(r3, State::SubmitUnknown), (r4, State::Queued)]);
+    assert_eq!(house.stands(r4).await, (State::Queued, "none".into()));
     assert_eq!(
-        house.store.claim_forgotten(a, &[r2], 3).await.unwrap(),
-        [r3]
+        house.stands(r5).await.0,
+        State::Preparing,
+        "memory holds it"
     );
     assert_eq!(
         house.stands(r3).await,
