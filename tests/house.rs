@@ -5,6 +5,9 @@
     reason = "a test may stop at what it did not expect"
 )]
 
+#[path = "shared/points.rs"]
+mod points;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -157,4 +160,26 @@ fn every_dependency_is_stated_once_for_the_whole_workspace() {
             .collect::<Vec<_>>();
         assert!(own.is_empty(), "{}: {own:?}", manifest.display());
     }
+}
+
+/// `.at("name")`, so that the fault suite can stop a worker before and after it.
+#[test]
+fn every_await_of_submit_settle_fetch_and_lease_has_a_named_point_of_its_own() {
+    let found = points::points(&top().join("crates/runtime/src"));
+    assert!(
+        found.nameless.is_empty(),
+        "awaits without a point:\n{}",
+        found.nameless.join("\n")
+    );
+    let twice: Vec<_> = found
+        .names
+        .iter()
+        .filter(|(_, count)| **count > 1)
+        .collect();
+    assert!(twice.is_empty(), "names that are given twice: {twice:?}");
+    assert!(
+        found.names.len() > 100,
+        "the search found {}",
+        found.names.len()
+    );
 }

@@ -86,6 +86,15 @@ fn is_there(name: &str, tests: &BTreeSet<String>) -> bool {
     let file = |folder: &str, name: &str| top().join(folder).join(format!("{name}.json")).exists();
     match name.split_once('/') {
         Some(("bad", name)) => file("tests/bad", name),
+        // A program of its own: a story, a check or a broken build of the fault suite.
+        Some(("faults", name)) => {
+            let mut texts = Vec::new();
+            sources(&top().join("tests/faults"), &mut texts);
+            let is_said = |text: &String| {
+                text.contains(&format!("fn {name}(")) || text.contains(&format!("\"{name}\""))
+            };
+            texts.iter().any(is_said)
+        }
         Some(("story", name)) => file("tests/cases", name),
         Some(("case", name)) => match name.split_once('/') {
             Some((provider, case)) => file(&format!("profiles/{provider}/cases"), case),

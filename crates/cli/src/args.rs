@@ -241,6 +241,8 @@ pub(crate) struct ServeArgs {
     pub(crate) no_auth: bool,
     #[command(flatten)]
     pub(crate) public: PublicArgs,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -249,6 +251,25 @@ pub(crate) struct WorkArgs {
     pub(crate) ops: OpsArgs,
     #[command(flatten)]
     pub(crate) public: PublicArgs,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+}
+
+/// How a worker lives beside others, and how it uses the database.
+#[derive(Debug, Args)]
+pub(crate) struct PaceArgs {
+    /// Milliseconds after which a worker that was not heard of is dead and others take its runs over; it says so five times in them
+    #[arg(long, env = "MODELROW_LEASE_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(500..=600_000), value_name = "MS")]
+    pub(crate) lease_ms: u64,
+    /// Milliseconds between two looks for shards, cancels and what dead workers left
+    #[arg(long, env = "MODELROW_TICK_MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(50..=60_000), value_name = "MS")]
+    pub(crate) tick_ms: u64,
+    /// Connections to PostgreSQL; two more are for the lease and for notifications
+    #[arg(long, env = "MODELROW_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1_000), value_name = "N")]
+    pub(crate) connections: u32,
+    /// Milliseconds that a statement waits for a free connection
+    #[arg(long, env = "MODELROW_CONNECTION_WAIT_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..=60_000), value_name = "MS")]
+    pub(crate) connection_wait_ms: u64,
 }
 
 /// Where operators look.

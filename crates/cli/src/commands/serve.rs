@@ -1,12 +1,12 @@
 //! `modelrow serve` and `modelrow work`: until they are told to stop.
 
-use crate::args::{HouseArgs, OpsArgs, PublicArgs, ServeArgs, WorkArgs};
+use crate::args::{HouseArgs, OpsArgs, PaceArgs, PublicArgs, ServeArgs, WorkArgs};
 use crate::exit::Stop;
 use crate::house::{House, Purpose, run_stop};
 use crate::ui;
 use anstream::eprintln;
 use diag::{Code, ExposeSecret as _};
-use runtime::Modelrow;
+use runtime::{LeaseTimes, Modelrow};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
     } else {
         Purpose::Work
     };
-    let modelrow = start(&house, purpose, &serve.public).await?;
+    let modelrow = start(&house, purpose, (&serve.public, &serve.pace)).await?;
     let access = match serve.no_auth {
         true => server::Access::Local,
         false => server::Access::Keys,
@@ -116,16 +116,24 @@ async fn for_good(modelrow: Modelrow, listener: TcpListener) -> Infallible {
     std::future::pending().await
 }
 
-async fn start(house: &House, purpose: Purpose, public: &PublicArgs) -> Result<Modelrow, Stop> {
+async fn start(
+    house: &House,
+    purpose: Purpose,
+    (public, pace): (&PublicArgs, &PaceArgs),
+) -> Result<Modelrow, Stop> {
     let mut options = house.options(purpose);
     options.public_url.clone_from(&public.public_url);
+    options.lease = LeaseTimes::lasting(Duration::from_millis(pace.lease_ms));
+    options.tick = Duration::from_millis(pace.tick_ms);
+    options.connections = pace.connections;
+    options.connection_wait = Duration::from_millis(pace.connection_wait_ms);
     house.start_with(options).await
 }
 
 pub(crate) async fn work(args: &HouseArgs, work: &WorkArgs) -> Result<(), Stop> {
     let ops = Ops::listen(&work.ops).await?;
     let house = House::open(args).await?;
-    let modelrow = start(&house, Purpose::Work, &work.public).await?;
+    let modelrow = start(&house, Purpose::Work, (&work.public, &work.pace)).await?;
     ui::done("working; SIGTERM or Ctrl-C hands everything over and stops");
     let until_told = async {
         let told = told_to_stop(&house).await;

@@ -1,0 +1,102 @@
+//! The provider of the suite, a model for each way in which a submit can be settled.
+
+use serde_json::{Value, json};
+
+/// How what became of a submit can be learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Model {
+    /// By a list that shows the prompt, which holds the run's tag.
+    Found,
+    /// By the same bytes under the same key.
+    Replayed,
+    /// As `Found`, after a step before the submit.
+    Prepared,
+    /// Not at all.
+    Plain,
+    /// The answer is the result, and it is large.
+    Direct,
+}
+
+impl Model {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Found,
+        Self::Replayed,
+        Self::Prepared,
+        Self::Plain,
+        Self::Direct,
+    ];
+
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Self::Direct => "image",
+            _ => "video",
+        }
+    }
+}
+
+/// A whole bundle, with this model alone: a worker compiles it at each start.
+pub(crate) fn bundle(model: Model) -> Value {
+    json!({
+        "language": 1,
+        "provider": {
+            "slug": "acme", "provider_family": "acme", "name": "Acme", "api_base_url": "https://api.acme.test/v1",
+            "conventions": {
+                "errors": {"code_path": ["error.code", "error.type"], "message_path": "error.message", "moderated": ["content_policy"]},
+                "retry": {"max": 3, "backoff_ms": 50, "max_backoff_ms": 200}
+            },
+            "egress": {"allow_http": true, "allow_private": true}
+        },
+        "auth_profiles": [{"profile_key": "acme_key", "auth_type": "api_key", "secret": "env:ACME_KEY", "config": {}}],
+        "models": [{
+            "model_id": "acme-1", "name": "acme-1", "display_name": "Acme 1", "model_type": model.purpose(), "is_default": true,
+            "capabilities": {"model": "acme-1", "options": {}}
+        }],
+        "profiles": [profile(model)]
+    })
+}
+
+fn profile(model: Model) -> Value {
+    let mut transport = json!({
+        "kind": "http_json", "path": "/videos", "headers": {"Authorization": "Bearer {{apiKey}}"},
+        "body": {"prompt": "{{userPrompt}}"}, "timeout_ms": 1_000
+    });
+    match model {
+        Model::Found | Model::Prepared => {
+            transport["settle"] = json!({
+                "kind": "lookup", "method": "GET", "path": "/videos", "query": {"limit": "100"},
+                "select": {"in": "data", "where": {"path": "prompt", "equals": "{{userPrompt}}"}},
+                "job_id_path": "id", "visible_after_ms": 1_500
+            });
+        }
+        Model::Replayed => {
+            transport["idempotency"] = json!({"header": "Idempotency-Key", "retention_s": 3600});
+            transport["settle"] = json!({"kind": "replay"});
+        }
+        Model::Plain => {}
+        Model::Direct => transport["path"] = json!("/pictures"),
+    }
+    let mut workflow = json!({
+        "type": "async_job", "job_id_path": "id",
+        "steps": [
+            {"name": "poll", "path": "/videos/{{job_id}}", "interval_ms": 250, "initial_delay_ms": 100, "jitter": 0, "deadline_ms": 2_000,
+             "status_path": "status", "progress_path": "progress", "not_found_grace_ms": 5_000,
+             "states": {"queued": ["queued"], "running": ["in_progress"], "succeeded": ["completed"], "failed": ["failed"]}},
+            {"name": "download", "path": "/videos/{{job_id}}/content", "mode": "binary", "content_type": "video/mp4", "timeout_ms": 2_000}
+        ],
+        "cleanup": [{"name": "tidy", "method": "DELETE", "path": "/videos/{{job_id}}"}]
+    });
+    let mut response =
+        json!({"result_type": "raw_json", "mode": "json", "extract": {"job_id_path": "id"}});
+    if model == Model::Prepared {
+        workflow["before"] =
+            json!([{"name": "look", "method": "GET", "path": "/videos", "query": {"limit": "1"}}]);
+    }
+    if model == Model::Direct {
+        response = json!({"result_type": "image_urls"});
+        workflow = json!({"type": "sync", "steps": [{"name": "download", "value_path": "data[].b64_json", "content_type": "image/gif"}]});
+    }
+    json!({
+        "profile_key": "acme_v1", "purpose": model.purpose(), "model": "acme-1", "auth_profile": "acme_key",
+        "transport": transport, "response_mapping": response, "workflow": workflow
+    })
+}

@@ -1,0 +1,285 @@
+//! What a seed's run goes through when no fault strikes: which paths of the program it takes.
+
+use crate::bundle::Model;
+use base64::Engine as _;
+use serde_json::json;
+use simulator::{Action, Config, Cut, Failure, JobPatch, Operation, Rule, Scripted};
+
+/// The picture of the synchronous model, each byte a character.
+pub(crate) const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0;";
+
+/// How the provider's job is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    Succeeds,
+    Fails,
+    /// It is refused, and never made.
+    Refused,
+}
+
+/// One of the paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) model: Model,
+    pub(crate) job: Job,
+    /// The caller takes it back while it is polled.
+    pub(crate) cancels: bool,
+    /// One worker is told to leave while the run is polled.
+    pub(crate) leaves: bool,
+    /// The provider's own answer leaves the outcome open.
+    pub(crate) doubtful: bool,
+}
+
+const CLEAN: Scenario = Scenario {
+    name: "clean",
+    model: Model::Found,
+    job: Job::Succeeds,
+    cancels: false,
+    leaves: false,
+    doubtful: false,
+};
+
+pub(crate) const SCENARIOS: [Scenario; 22] = [
+    CLEAN,
+    Scenario {
+        name: "looked-up",
+        doubtful: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "absent",
+        doubtful: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "always-absent",
+        doubtful: true,
+        job: Job::Refused,
+        ..CLEAN
+    },
+    Scenario {
+        name: "replayed",
+        doubtful: true,
+        model: Model::Replayed,
+        ..CLEAN
+    },
+    Scenario {
+        name: "prepared",
+        model: Model::Prepared,
+        ..CLEAN
+    },
+    Scenario {
+        name: "not-prepared",
+        model: Model::Prepared,
+        job: Job::Refused,
+        ..CLEAN
+    },
+    Scenario {
+        name: "job-fails",
+        job: Job::Fails,
+        ..CLEAN
+    },
+    Scenario {
+        name: "refused",
+        job: Job::Refused,
+        ..CLEAN
+    },
+    Scenario {
+        name: "slow-down",
+        ..CLEAN
+    },
+    Scenario {
+        name: "canceled",
+        cancels: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "plain",
+        model: Model::Plain,
+        ..CLEAN
+    },
+    Scenario {
+        name: "plain-doubtful",
+        model: Model::Plain,
+        doubtful: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "file-cut",
+        ..CLEAN
+    },
+    Scenario {
+        name: "file-gone",
+        ..CLEAN
+    },
+    Scenario {
+        name: "file-changes",
+        ..CLEAN
+    },
+    Scenario {
+        name: "direct",
+        model: Model::Direct,
+        ..CLEAN
+    },
+    Scenario {
+        name: "direct-doubtful",
+        model: Model::Direct,
+        doubtful: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "leaving",
+        leaves: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "overdue",
+        cancels: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "strange-word",
+        ..CLEAN
+    },
+    Scenario {
+        name: "accepted-late",
+        doubtful: true,
+        ..CLEAN
+    },
+];
+
+impl Scenario {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        SCENARIOS.into_iter().find(|one| one.name == name)
+    }
+
+    /// The provider's part.
+    pub(crate) fn provider(&self) -> Config {
+        let mut config = Config::default();
+        config.tag.headers.clear();
+        config.idempotency_header = Some("idempotency-key".into());
+        config.jobs.queue_ms = 50;
+        config.jobs.run_ms = 250;
+        config.rules = self.rules();
+        config
+    }
+
+    /// A word that the provider's policy refuses, where the job is to be refused.
+    pub(crate) fn prompt(&self, tag: &str) -> String {
+        let subject = if self.name == "refused" {
+            "mario"
+        } else {
+            "a cat"
+        };
+        format!("run:{tag} {subject} plays the piano")
+    }
+
+    fn rules(&self) -> Vec<Rule> {
+        let on = Rule::on;
+        let job = |patch: JobPatch| on(Operation::Create, Action::Job(patch)).always();
+        let answered = |status: u16, text: &str| {
+            Action::Answer(Scripted::json(status, json!({"error": {"message": text}})))
+        };
+        match self.name {
+            "looked-up" | "plain-doubtful" => vec![on(Operation::Create, server_error(true))],
+            "absent" => vec![on(Operation::Create, Action::Cut(Cut::BeforeReading))],
+            "always-absent" => {
+                vec![on(Operation::Create, Action::Cut(Cut::BeforeReading)).always()]
+            }
+            "replayed" => vec![on(Operation::Create, Action::Cut(Cut::AfterAccepting))],
+            "not-prepared" => vec![on(Operation::List, answered(400, "no")).always()],
+            "job-fails" => vec![job(JobPatch {
+                fails: Some(Failure {
+                    code: "oven".into(),
+                    message: "the oven is cold".into(),
+                    at_progress: 50,
+                }),
+                ..JobPatch::default()
+            })],
+            "slow-down" => vec![on(
+                Operation::Create,
+                Action::RateLimit {
+                    retry_after_s: None,
+                    retry_after_ms: Some(100),
+                },
+            )],
+            "canceled" => vec![job(JobPatch {
+                run_ms: Some(3_000),
+                ..JobPatch::default()
+            })],
+            "leaving" => vec![job(JobPatch {
+                run_ms: Some(1_200),
+                ..JobPatch::default()
+            })],
+            "overdue" => vec![job(JobPatch {
+                run_ms: Some(20_000),
+                ..JobPatch::default()
+            })],
+            "file-cut" => vec![
+                job(JobPatch {
+                    content_bytes: Some(1_500_000),
+                    ..JobPatch::default()
+                }),
+                on(Operation::Content, Action::Cut(Cut::MidBody(900_000))),
+            ],
+            "file-gone" => vec![on(Operation::Content, answered(404, "gone"))],
+            "file-changes" => vec![job(JobPatch {
+                changing_content: Some(true),
+                ..JobPatch::default()
+            })],
+            "strange-word" => {
+                let strange = Scripted::json(200, json!({"status": "napping"}));
+                vec![on(Operation::Retrieve, Action::Answer(strange))]
+            }
+            "accepted-late" => vec![on(Operation::Create, Action::Stall { ms: 1_300 })],
+            "direct" => vec![on(Operation::Unknown, picture(false)).always()],
+            "direct-doubtful" => vec![
+                on(Operation::Unknown, picture(false)).nth(2).times(0),
+                on(Operation::Unknown, server_error(true)),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn server_error(after_accepting: bool) -> Action {
+    Action::ServerError {
+        status: 502,
+        after_accepting,
+    }
+}
+
+/// More than a row can hold.
+fn picture(after_accepting: bool) -> Action {
+    let padding = "x".repeat(100_000);
+    let picture = base64::engine::general_purpose::STANDARD.encode(GIF);
+    let mut scripted = Scripted::json(
+        200,
+        json!({"padding": padding, "data": [{"b64_json": picture}]}),
+    );
+    scripted.after_accepting = after_accepting;
+    Action::Answer(scripted)
+}
+
+/// Mischief of the provider that a seed adds, by the operation that it strikes.
+pub(crate) fn mischief(kind: &str, operation: Operation, random: u64) -> Rule {
+    let action = match kind {
+        "answers 5xx" => server_error(operation == Operation::Create),
+        "cuts" => Action::Cut(match random % 3 {
+            0 => Cut::BeforeReading,
+            1 => Cut::AfterAccepting,
+            _ => Cut::MidBody(random % 100),
+        }),
+        "stalls" => Action::Stall {
+            ms: 400 + random % 900,
+        },
+        // A word about the past after a later one.
+        _ => Action::Answer(Scripted::json(
+            200,
+            json!({"status": "queued", "progress": 0}),
+        )),
+    };
+    let nth = if kind == "reorders" { 2 } else { 1 };
+    Rule::on(operation, action).nth(nth)
+}

@@ -1,0 +1,455 @@
+//! One seed: two workers, one run, one fault; and what must hold afterwards.
+
+use crate::bundle::Model;
+use crate::choice::{Choice, Fault};
+use crate::lane::{LEASE, Lane, caller, texts};
+use crate::scenario::mischief;
+use crate::wire::Mode;
+use crate::worker::{Place, Worker};
+use crate::{check, lane};
+use nix::sys::signal::Signal;
+use runtime::{Modelrow, RunRequest};
+use serde_json::{Value, json};
+use simulator::{Action, Operation, Outcome, Rule, Scripted, Simulator};
+use sqlx::{Connection as _, PgConnection};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use store::DEFAULT_TENANT;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use uuid::Uuid;
+
+/// No run takes longer: two look-ups are 15 s apart.
+const LIMIT: Duration = Duration::from_secs(50);
+/// A run that stays unknown for so long stands there.
+const STANDS: Duration = Duration::from_millis(2_200);
+/// What a struck worker still does when it goes on.
+const AFTERMATH: Duration = Duration::from_millis(600);
+/// Points that come with time are awaited so long after the run's end.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What came of a seed.
+#[derive(Debug)]
+pub(crate) struct Came {
+    /// The point was reached, and the fault struck.
+    pub(crate) struck: bool,
+    /// How the run ended: `succeeded`, `failed`, `canceled`, `unknown`.
+    pub(crate) end: String,
+    /// What does not hold.
+    pub(crate) wrong: Vec<String>,
+    /// Logs, and what the provider was asked.
+    pub(crate) logs: PathBuf,
+    pub(crate) took: Duration,
+}
+
+/// A seed at work.
+pub(crate) struct Seed<'a> {
+    pub(crate) lane: &'a Lane,
+    pub(crate) choice: &'a Choice,
+    pub(crate) broken: Option<&'a str>,
+    pub(crate) database: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) sim: Simulator,
+    workers: Vec<Worker>,
+    control: TcpListener,
+    pub(crate) run: Uuid,
+    pub(crate) tag: String,
+    struck_at: Option<Instant>,
+}
+
+/// Where the run stands now.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Stand {
+    state: String,
+    ended: bool,
+    overdue: bool,
+}
+
+impl<'a> Seed<'a> {
+    /// `traces`: where the workers write down the points they reach; they then stop nowhere.
+    pub(crate) async fn run(
+        lane: &'a Lane,
+        choice: &'a Choice,
+        broken: Option<&'a str>,
+        trace: bool,
+    ) -> Came {
+        let begun = Instant::now();
+        let database = format!("seed_{}", choice.seed);
+        let folder = lane.folder.join(&database);
+        std::fs::create_dir_all(folder.join("artifacts")).unwrap();
+        let sim = Simulator::start(choice.scenario.provider()).await.unwrap();
+        lane.database(&database, choice.scenario.model, &sim.base_url())
+            .await;
+        let mut seed = Seed {
+            lane,
+            choice,
+            broken,
+            tag: format!("{database}x"),
+            database,
+            folder,
+            sim,
+            workers: Vec::new(),
+            control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            run: Uuid::nil(),
+            struck_at: None,
+        };
+        seed.begin_mischief();
+        for name in ["a", "b"] {
+            let plan = seed.plan(name, trace);
+            seed.hire(name, &plan).await;
+        }
+        let caller = caller(&seed.url(), &seed.folder.join("artifacts")).await;
+        let stand = seed.live(&caller, trace).await;
+        let ledger = seed.sim.ledger();
+        let wrong = match stand {
+            Ok(stand) => {
+                for worker in &mut seed.workers {
+                    worker.kill().await;
+                }
+                check::all(&seed, &caller, &stand.state).await
+            }
+            Err(why) => vec![why],
+        };
+        let end = seed.end().await;
+        let struck = seed.struck_at.is_some();
+        let asked: Vec<String> = ledger.iter().map(|entry| format!("{entry:?}")).collect();
+        let _kept = std::fs::write(seed.folder.join("provider.log"), asked.join("\n"));
+        caller.shutdown(Duration::ZERO).await;
+        let logs = seed.folder.clone();
+        let (lane, database) = (seed.lane, seed.database.clone());
+        drop(seed);
+        if wrong.is_empty() {
+            lane.forget(&database).await;
+        }
+        Came {
+            struck,
+            end,
+            wrong,
+            logs,
+            took: begun.elapsed(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.lane.url("modelrow", &self.database)
+    }
+
+    fn plan(&self, name: &str, trace: bool) -> Value {
+        let control = self.control.local_addr().unwrap().to_string();
+        let first = name == "a";
+        let mut plan = json!({
+            "control": control, "name": name, "twice": self.choice.twice, "clock_ms": if first { self.choice.clock_ms } else { 0 },
+        });
+        if let Some(broken) = self.broken {
+            plan["broken"] = broken.into();
+        }
+        if trace {
+            plan["trace"] = self.folder.join(format!("{name}.trace")).to_str().into();
+        } else {
+            plan["stop"] = json!({"point": self.choice.point, "side": self.choice.side, "nth": self.choice.nth});
+        }
+        plan
+    }
+
+    async fn hire(&mut self, name: &str, plan: &Value) {
+        let artifacts = self.folder.join("artifacts");
+        let place = Place {
+            socket: self.lane.socket(),
+            database: &self.database,
+            artifacts: &artifacts,
+            logs: &self.folder,
+        };
+        self.workers.push(Worker::start(&place, name, plan).await);
+    }
+
+    fn begin_mischief(&self) {
+        let Some((kind, operation)) = self.choice.mischief else {
+            return;
+        };
+        let operation = match operation {
+            "create" => Operation::Create,
+            "retrieve" => Operation::Retrieve,
+            "list" => Operation::List,
+            _ => Operation::Content,
+        };
+        // A list is asked for only where the submit's outcome is open.
+        if operation == Operation::List {
+            let doubt = Action::Cut(simulator::Cut::AfterAccepting);
+            self.sim.script(vec![Rule::on(Operation::Create, doubt)]);
+        }
+        if kind != "duplicates" {
+            self.sim
+                .script(vec![mischief(kind, operation, self.choice.random)]);
+        }
+    }
+
+    /// A list that shows the job twice, once there is one.
+    fn duplicate(&self) {
+        if self
+            .choice
+            .mischief
+            .is_none_or(|(kind, _)| kind != "duplicates")
+        {
+            return;
+        }
+        let jobs = self.sim.accepted_jobs();
+        if let [job] = jobs.as_slice() {
+            let shown = json!({"id": job.id, "prompt": job.prompt, "status": "in_progress"});
+            let list = Scripted::json(200, json!({"data": [shown, shown]}));
+            self.sim.script(vec![
+                Rule::on(Operation::List, Action::Answer(list)).always(),
+            ]);
+        }
+    }
+
+    /// From the call to the end of the run, or to where it stands.
+    async fn live(&mut self, caller: &Modelrow, trace: bool) -> Result<Stand, String> {
+        self.run = self.called(caller).await?;
+        let begun = Instant::now();
+        let (mut asked, mut shown) = (false, false);
+        let mut since: Option<Instant> = None;
+        let mut last = Stand::default();
+        loop {
+            tokio::select! {
+                stopped = self.control.accept() => {
+                    if let Ok((stopped, _)) = stopped { self.stopped(stopped).await; }
+                }
+                () = tokio::time::sleep(Duration::from_millis(40)) => {}
+            }
+            if begun.elapsed() > LIMIT {
+                return Err(format!(
+                    "after {} s it is still {}",
+                    LIMIT.as_secs(),
+                    last.state
+                ));
+            }
+            self.watch_over().await?;
+            let Some(stand) = self.stand().await else {
+                continue;
+            };
+            if !shown && !self.sim.accepted_jobs().is_empty() {
+                shown = true;
+                self.duplicate();
+            }
+            let is_time = stand.state == "polling"
+                && (stand.overdue || self.choice.scenario.name != "overdue");
+            if is_time && !std::mem::replace(&mut asked, true) {
+                self.polled(caller).await;
+            }
+            if stand != last {
+                since = None;
+                last = stand.clone();
+            }
+            let since = *since.get_or_insert_with(Instant::now);
+            let waits_for_fault = match self.struck_at {
+                None => !trace && since.elapsed() < PATIENCE,
+                // Whoever was struck may have something left to say.
+                Some(at) => at.elapsed() < AFTERMATH,
+            };
+            if (stand.ended || self.stands(&stand, since)) && !waits_for_fault {
+                return Ok(stand);
+            }
+        }
+    }
+
+    /// A worker that was not let in when it started is started again, as whoever supervises it would.
+    async fn watch_over(&mut self) -> Result<(), String> {
+        for at in 0..self.workers.len() {
+            let (name, ended) = (self.workers[at].name.clone(), self.workers[at].has_ended());
+            if !ended {
+                continue;
+            }
+            let log = std::fs::read_to_string(self.folder.join(format!("{name}.log")))
+                .unwrap_or_default();
+            if !log.contains("error[S120]") {
+                return Err(format!("worker {name} ended by itself"));
+            }
+            self.workers[at].dismissed = true;
+            let again = format!("{name}{}", self.workers.len());
+            let plan = self.plan(&name, false);
+            self.hire(&again, &plan).await;
+        }
+        Ok(())
+    }
+
+    async fn called(&self, caller: &Modelrow) -> Result<Uuid, String> {
+        let request = RunRequest::new(self.choice.scenario.model.purpose())
+            .prompt(self.choice.scenario.prompt(&self.tag))
+            .idempotency_key(self.tag.clone());
+        let mut last = String::new();
+        for _ in 0..100 {
+            match caller.run_profile(request.clone()).await {
+                Ok(run) => return Ok(run.id()),
+                Err(error) => last = format!("{error}: {:?}", error.diagnostics()),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(format!("the call is refused: {last}"))
+    }
+
+    /// What the caller and the operator do once the job is polled.
+    async fn polled(&mut self, caller: &Modelrow) {
+        if self.choice.scenario.cancels {
+            // The database may be away: the caller asks again.
+            for _ in 0..100 {
+                if caller.cancel(DEFAULT_TENANT, self.run).await.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        if self.choice.scenario.leaves {
+            self.workers[0].signal(Signal::SIGTERM);
+            self.workers[0].dismissed = true;
+        }
+    }
+
+    async fn stand(&self) -> Option<Stand> {
+        let query = format!(
+            "select state || ' ' || (ended_at is not null)::text || ' ' || (overdue_at is not null)::text from run_states where run_id = '{}'",
+            self.run
+        );
+        let rows = texts(&self.url(), &query).await?;
+        let words: Vec<&str> = rows.first()?.split(' ').collect();
+        Some(Stand {
+            state: words[0].to_owned(),
+            ended: words[1] == "true",
+            overdue: words[2] == "true",
+        })
+    }
+
+    /// Nothing that is under way can settle it.
+    fn stands(&self, stand: &Stand, since: Instant) -> bool {
+        let quiet =
+            self.struck_at.is_none_or(|at| at.elapsed() > STANDS) && since.elapsed() > STANDS;
+        let open = self
+            .sim
+            .ledger()
+            .iter()
+            .any(|entry| entry.outcome == Outcome::Open);
+        stand.state == "submit_unknown" && quiet && !open && check::may_stand(self)
+    }
+
+    /// How the run ended, as the table has it.
+    async fn end(&self) -> String {
+        let query = format!(
+            "select case when state = 'submit_unknown' or failure ->> 'code' = 'unknown_outcome' then 'unknown' else state end from run_states where run_id = '{}'",
+            self.run
+        );
+        let rows = texts(&self.url(), &query).await.unwrap_or_default();
+        rows.into_iter().next().unwrap_or_default()
+    }
+
+    /// A worker stands at its point: the first is struck, any other goes on.
+    async fn stopped(&mut self, stream: TcpStream) {
+        let mut stream = BufReader::new(stream);
+        let mut name = String::new();
+        if stream.read_line(&mut name).await.is_err() {
+            return;
+        }
+        let mut stopped = stream.into_inner();
+        if self.struck_at.is_none() {
+            // The latest of that name: an earlier one never got so far.
+            let who = self
+                .workers
+                .iter()
+                .rposition(|one| one.name.starts_with(name.trim()));
+            let who = who.unwrap_or(0);
+            self.strike(who, &mut stopped).await;
+            self.struck_at = Some(Instant::now());
+        }
+        go(&mut stopped).await;
+    }
+
+    async fn strike(&mut self, who: usize, stopped: &mut TcpStream) {
+        let random = self.choice.random;
+        let beyond = LEASE + Duration::from_millis(300 + random % 400);
+        match self.choice.fault {
+            Fault::Kill => {
+                if random.is_multiple_of(2) {
+                    go(stopped).await;
+                    tokio::time::sleep(Duration::from_millis(random % 250)).await;
+                }
+                self.workers[who].kill().await;
+                let mut plan = self.plan("c", false);
+                plan["stop"] = Value::Null;
+                self.hire("c", &plan).await;
+            }
+            Fault::Freeze => {
+                // Long enough, now and then, for others to look for its job.
+                let longer = if random.is_multiple_of(4) { 2_500 } else { 0 };
+                self.workers[who].signal(Signal::SIGSTOP);
+                tokio::time::sleep(beyond + Duration::from_millis(longer)).await;
+                self.workers[who].signal(Signal::SIGCONT);
+            }
+            Fault::Restart => self.lane.restart().await,
+            Fault::Outage => {
+                self.workers[who].wire.set(Mode::Cut);
+                tokio::time::sleep(beyond).await;
+                self.workers[who].wire.set(Mode::Passes);
+            }
+            Fault::Backends => {
+                let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+                lane::sql(&self.url(), end).await;
+            }
+            Fault::LostAnswers => {
+                self.workers[who].wire.set(Mode::LosesAnswers);
+                go(stopped).await;
+                tokio::time::sleep(Duration::from_millis(60 + random % 200)).await;
+                self.workers[who].wire.set(Mode::Passes);
+            }
+            Fault::Exhausted => self.exhaust(stopped).await,
+        }
+    }
+
+    /// Locks the tables that every statement needs for longer than one waits for a connection.
+    async fn exhaust(&self, stopped: &mut TcpStream) {
+        let owner = self.lane.url("modelrow_owner", &self.database);
+        let Ok(mut connection) = PgConnection::connect(&owner).await else {
+            return go(stopped).await;
+        };
+        let lock = "set statement_timeout = '5s'; begin; lock table run_states, submit_attempts in access exclusive mode";
+        let locked = sqlx::raw_sql(lock).execute(&mut connection).await;
+        go(stopped).await;
+        if locked.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1_300)).await;
+        }
+        let _ends = connection.close().await;
+    }
+
+    /// Points that the workers reached, and how often, each side of one alike.
+    pub(crate) fn traced(folder: &Path) -> Vec<String> {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let all = ["a.trace", "b.trace"].map(read).concat();
+        let before = all.lines().filter_map(|line| line.strip_suffix(" before"));
+        before.map(str::to_owned).collect()
+    }
+
+    /// Whether the fault is one of the worker's own death.
+    pub(crate) fn kills(&self) -> bool {
+        self.choice.fault == Fault::Kill && self.struck_at.is_some()
+    }
+
+    /// Jobs that the provider has for the run; for the model that answers at once, requests that it read.
+    pub(crate) fn accepted(&self) -> usize {
+        if self.choice.scenario.model != Model::Direct {
+            let jobs = self.sim.accepted_jobs();
+            return jobs
+                .iter()
+                .filter(|job| job.tag.as_deref() == Some(&self.tag))
+                .count();
+        }
+        let ledger = self.sim.ledger();
+        let asked = ledger
+            .iter()
+            .filter(|entry| entry.path.ends_with("/pictures"));
+        asked
+            .filter(|entry| !matches!(entry.body, simulator::Recorded::None))
+            .count()
+    }
+}
+
+/// Lets a worker go on; one that is dead has gone.
+async fn go(stopped: &mut TcpStream) {
+    let _gone = stopped.write_all(&[1]).await;
+}

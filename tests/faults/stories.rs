@@ -1,0 +1,174 @@
+//! What no seed can be: a database that went back in time, and one that is away for a minute.
+
+use crate::bundle::Model;
+use crate::lane::{Lane, caller, sql, texts};
+use crate::scenario::Scenario;
+use crate::wire::Mode;
+use crate::worker::{Place, Worker};
+use runtime::{Modelrow, RunRequest};
+use serde_json::Value;
+use simulator::{Action, JobPatch, Operation, Rule, Simulator};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// One house with one worker.
+struct House {
+    lane: Lane,
+    sim: Simulator,
+    url: String,
+    worker: Option<Worker>,
+}
+
+const NAME: &str = "story";
+
+impl House {
+    async fn new(n: u64, run_ms: u64) -> Self {
+        let lane = Lane::start(n, &[Model::Found], false).await;
+        let mut provider = Scenario::named("clean").unwrap().provider();
+        let long = JobPatch {
+            run_ms: Some(run_ms),
+            ..JobPatch::default()
+        };
+        provider.rules = vec![Rule::on(Operation::Create, Action::Job(long)).always()];
+        let sim = Simulator::start(provider).await.unwrap();
+        std::fs::create_dir_all(lane.folder.join("artifacts")).unwrap();
+        lane.database(NAME, Model::Found, &sim.base_url()).await;
+        let url = lane.url("modelrow", NAME);
+        Self {
+            lane,
+            sim,
+            url,
+            worker: None,
+        }
+    }
+
+    async fn caller(&self) -> Modelrow {
+        caller(&self.url, &self.lane.folder.join("artifacts")).await
+    }
+
+    async fn hire(&mut self) {
+        let artifacts = self.lane.folder.join("artifacts");
+        let place = Place {
+            socket: self.lane.socket(),
+            database: NAME,
+            artifacts: &artifacts,
+            logs: &self.lane.folder,
+        };
+        self.worker =
+            Some(Worker::start(&place, "story", &Value::Object(serde_json::Map::new())).await);
+    }
+
+    async fn call(&self, tag: &str) -> Uuid {
+        let caller = self.caller().await;
+        let run = caller
+            .run_profile(RunRequest::new("video").prompt(format!("run:{tag} a cat")))
+            .await
+            .unwrap()
+            .id();
+        caller.shutdown(Duration::ZERO).await;
+        run
+    }
+
+    async fn says(&self, query: &str) -> String {
+        let rows = texts(&self.url, query).await.unwrap_or_default();
+        rows.into_iter().next().unwrap_or_default()
+    }
+
+    /// Waits until the query says so.
+    async fn until(&self, query: &str, wanted: &str) -> Result<(), String> {
+        for _ in 0..600 {
+            if self.says(query).await == wanted {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(format!(
+            "never `{wanted}`: {query}: {}",
+            self.says(query).await
+        ))
+    }
+
+    fn jobs(&self, tag: &str) -> usize {
+        self.sim
+            .accepted_jobs()
+            .iter()
+            .filter(|job| job.tag.as_deref() == Some(tag))
+            .count()
+    }
+}
+
+/// Those of the small size, or all.
+pub(crate) async fn all(full: bool) -> bool {
+    let mut good = told(
+        "a backup is restored: what was sent is not sent again",
+        rewound().await,
+    );
+    if full {
+        good &= told(
+            "the database is away for 60 s: the job is followed on and paid for once",
+            away().await,
+        );
+    }
+    good
+}
+
+fn told(what: &str, came: Result<(), String>) -> bool {
+    match &came {
+        Ok(()) => println!("ok    {what}"),
+        Err(why) => println!("WRONG {what}\n      {why}"),
+    }
+    came.is_ok()
+}
+
+/// A copy from before the submit takes over, on a timeline of its own, as a standby that lags does.
+async fn rewound() -> Result<(), String> {
+    let mut house = House::new(90, 60_000).await;
+    let pause = "update credential_limits set paused_until = now() + interval '1 hour'";
+    let go_on = "update credential_limits set paused_until = null";
+    sql(&house.url, pause).await;
+    let run = house.call("before").await;
+    house.lane.copy().await;
+    sql(&house.url, go_on).await;
+    house.hire().await;
+    let state = format!("select state from run_states where run_id = '{run}'");
+    house.until(&state, "polling").await?;
+    house.lane.go_back().await;
+    let timeline = "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+    house.until(timeline, "00000002").await?;
+    sql(&house.url, go_on).await;
+    house
+        .until(
+            &format!("select held::text from run_states where run_id = '{run}'"),
+            "true",
+        )
+        .await?;
+    // The worker works: a run of afterwards is sent.
+    let other = house.call("afterwards").await;
+    house
+        .until(
+            &format!("select state from run_states where run_id = '{other}'"),
+            "polling",
+        )
+        .await?;
+    match (house.jobs("before"), house.jobs("afterwards")) {
+        (1, 1) => Ok(()),
+        jobs => Err(format!("jobs paid for: {jobs:?}")),
+    }
+}
+
+async fn away() -> Result<(), String> {
+    let mut house = House::new(91, 20_000).await;
+    house.hire().await;
+    let run = house.call("away").await;
+    let state = format!("select state from run_states where run_id = '{run}'");
+    house.until(&state, "polling").await?;
+    let set = |mode| house.worker.iter().for_each(|worker| worker.wire.set(mode));
+    set(Mode::Cut);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    set(Mode::Passes);
+    house.until(&state, "succeeded").await?;
+    match house.jobs("away") {
+        1 => Ok(()),
+        jobs => Err(format!("{jobs} jobs paid for")),
+    }
+}

@@ -1,0 +1,85 @@
+//! A worker: `modelrow work` of the fault build, a process that signals reach.
+
+use crate::lane::LEASE;
+use crate::wire::Wire;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) wire: Wire,
+    /// It was told to end, or need not be there.
+    pub(crate) dismissed: bool,
+    child: Child,
+    pid: Pid,
+}
+
+/// Where a seed's workers work.
+pub(crate) struct Place<'a> {
+    pub(crate) socket: PathBuf,
+    pub(crate) database: &'a str,
+    pub(crate) artifacts: &'a Path,
+    pub(crate) logs: &'a Path,
+}
+
+impl Worker {
+    /// `faults`: what the process is told (`runtime::faults`).
+    pub(crate) async fn start(place: &Place<'_>, name: &str, faults: &Value) -> Self {
+        let wire = Wire::to(place.socket.clone()).await;
+        let log = place.logs.join(format!("{name}.log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_modelrow"))
+            .args([
+                "work",
+                "--tick-ms",
+                "100",
+                "--connections",
+                "4",
+                "--connection-wait-ms",
+                "1000",
+            ])
+            .args(["--lease-ms", &LEASE.as_millis().to_string()])
+            .arg("--data")
+            .arg(place.logs)
+            .arg("--artifacts")
+            .arg(place.artifacts)
+            .args(["--log", "info,sqlx=warn"])
+            .env("DATABASE_URL", wire.url(place.database))
+            .env("ACME_KEY", "acme-test-key")
+            .env("MODELROW_FAULTS", faults.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+        Self {
+            name: name.to_owned(),
+            wire,
+            dismissed: false,
+            child,
+            pid,
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        // It may have ended.
+        let _gone = kill(self.pid, signal);
+    }
+
+    /// As `kill -9`.
+    pub(crate) async fn kill(&mut self) {
+        self.dismissed = true;
+        drop(self.child.kill().await);
+    }
+
+    /// Whether it ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !self.dismissed && self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+}
