@@ -489,7 +489,10 @@ pub(crate) async fn kept_output(
         return Ok((OUTPUT, output));
     }
     let key = format!("{run}/output/{ver}");
-    core.objects.put(&key, text.into()).await?;
+    core.objects
+        .put(&key, text.into())
+        .at("drive.put_object")
+        .await?;
     Ok((OUTPUT_OBJECT, json!(key)))
 }
 
