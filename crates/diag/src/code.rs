@@ -102,6 +102,7 @@ codes! {
     P621 "nothing makes the file",
     P622 "not before the submit, and not after the end",
     P623 "variable where an answer is walked",
+    P624 "condition that hides the status",
     P701 "secret is not a reference",
     P702 "authentication not known",
     P703 "address outside the provider",

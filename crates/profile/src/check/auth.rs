@@ -211,6 +211,7 @@ pub(crate) fn base_url(
     allow_http: bool,
     at: &Place,
 ) -> Option<Text> {
+    super::exchange::without_single_braces(source, at, cx);
     let text = cx.text(source, Stand::Url, at)?;
     let mut only_config = true;
     text.reads(&mut |read| only_config &= read.name.root == Root::Config);

@@ -75,7 +75,7 @@ impl Whole {
             Code::P108,
             &fields.place(self.name),
             format!("`{}` is {number}, which is out of bounds", self.name),
-            format!("{} to {}", self.least, self.most),
+            format!("{} to {}{}", self.least, self.most, unit(self.name)),
         );
         None
     }
@@ -108,6 +108,16 @@ pub(crate) const PROGRESS_MAX: Real = Real {
     least: f64::MIN_POSITIVE,
     most: 1e12,
 };
+
+/// Many give seconds first.
+fn unit(name: &str) -> &'static str {
+    match name.rsplit('_').next() {
+        Some("ms") => " milliseconds",
+        Some("s") => " seconds",
+        Some("bytes") => " bytes",
+        _ => "",
+    }
+}
 
 impl Real {
     /// What the object says, else the default.

@@ -73,6 +73,7 @@ pub(crate) fn table(value: &Value, at: &Place, cx: &Context<'_>) -> Option<Error
     let message = path("message_path", MESSAGE);
     let retry_after = duration(&fields, "retry_after_path", cx);
     let ok = matches(&fields, "ok", cx);
+    hides_the_status(&fields, cx);
     let classes = CLASSES
         .iter()
         .filter_map(|(name, class)| Some((*class, matches(&fields, name, cx)?)))
@@ -89,6 +90,28 @@ pub(crate) fn table(value: &Value, at: &Place, cx: &Context<'_>) -> Option<Error
         ok,
         classes,
     })
+}
+
+/// The last class takes what no other did, whatever the status: a member that every error has makes failures of the
+/// provider of a 429 and a 401 too.
+fn hides_the_status(fields: &Fields<'_>, cx: &Context<'_>) {
+    let Some(Value::Array(items)) = fields.raw("provider_error") else {
+        return;
+    };
+    let at = fields.place("provider_error");
+    for (i, item) in items.iter().enumerate() {
+        let asks_for_presence_alone = item
+            .as_object()
+            .is_some_and(|members| members.len() == 1 && members.contains_key("present"));
+        if asks_for_presence_alone {
+            cx.sink.warn(
+                Code::P624,
+                &at.child(i),
+                "this holds for every failure that has the member, so that a 401 or a 429 is no refusal of its own any more",
+                "for a failure under HTTP 200 ask for the status too: `{\"all\": [{\"path\": \"@status\", \"lt\": 300}, {\"present\": …}]}`",
+            );
+        }
+    }
 }
 
 /// A list of values and conditions.

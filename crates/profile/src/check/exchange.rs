@@ -200,7 +200,7 @@ fn is_no_address(path: &str, at: &Place, cx: &Context<'_>) {
 }
 
 /// `{job_id}` and `<job_id>` are how documentation writes a place; an address with them as characters is none.
-fn without_single_braces(address: &str, at: &Place, cx: &Context<'_>) {
+pub(crate) fn without_single_braces(address: &str, at: &Place, cx: &Context<'_>) {
     let Some(name) = single_braces(address) else {
         return;
     };

@@ -58,7 +58,10 @@ pub(crate) fn unique<'n>(
             Code::P109,
             at,
             format!("the name `{name}` is taken"),
-            "rename one of the two",
+            match at.pointer.ends_with("/artifact") {
+                true => "name the file of each download by its `artifact`, such as `thumbnail`",
+                false => "rename one of the two",
+            },
         );
     }
 }

@@ -154,10 +154,7 @@ fn captures(extract: &Fields<'_>, taken: &[&str], cx: &Context<'_>) -> Vec<(Stri
         }
         let at = extract.place(name);
         if name.ends_with("_path") {
-            let help = walk::nearest(name, PATHS.iter().copied()).map_or_else(
-                || "names of your own do not end in `_path`".to_owned(),
-                |near| format!("did you mean `{near}`? names of your own do not end in `_path`"),
-            );
+            let help = of_the_run(name);
             let message = format!("`{name}` has no meaning here");
             cx.sink.error(Code::P501, &at, message, help);
             continue;
@@ -166,6 +163,16 @@ fn captures(extract: &Fields<'_>, taken: &[&str], cx: &Context<'_>) -> Vec<(Stri
         all.extend(capture(source, &at, cx).map(|capture| (name.clone(), capture)));
     }
     all
+}
+
+/// What to do with a name that ends as only the run's own do.
+fn of_the_run(name: &str) -> String {
+    if PATHS.contains(&name) {
+        return "it stands in `response_mapping.extract` and reads the run's last answer; what a step takes has a name of its own".to_owned();
+    }
+    let near = walk::nearest(name, PATHS.iter().copied());
+    let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    format!("{near}names of your own do not end in `_path`")
 }
 
 fn capture(source: &Value, at: &diag::Place, cx: &Context<'_>) -> Option<Capture> {

@@ -395,6 +395,15 @@ const HOMES: &[(&[&str], &str)] = &[
         "it belongs into the provider's `egress`;",
     ),
     (
+        &["id"],
+        "a model has a `model_id`, a provider a `slug`, a profile a `profile_key`;",
+    ),
+    (
+        &["type"],
+        "an option has a `type` and an input a `kind`, each a `transport` too; a workflow has a `type`;",
+    ),
+    (&["enum"], "an enum is `\"type\": \"enum\"` with its `values`;"),
+    (
         &["auth", "auth_type", "secret", "api_key"],
         "a secret belongs into `auth_profiles`;",
     ),
@@ -405,6 +414,28 @@ fn home(name: &str) -> Option<String> {
     Some((*help).to_owned())
 }
 
+/// How members are written that many write as a single value at first.
+const FORMS: &[(&str, &str)] = &[
+    ("split", r#"`{"by": ":", "into": ["id", "key"]}`"#),
+    ("stream", r#"`{"delta_path": P, "done_when": C}`"#),
+    ("idempotency", r#"`{"header": "Idempotency-Key"}` or `{"body": "token"}`"#),
+    ("egress", r#"`{"hosts": ["cdn.example.com"]}`, and `credential_hosts` for those that may see the key"#),
+    ("select", r#"`{"in": "data", "where": {"path": "id", "equals": "{{job_id}}"}}`"#),
+    ("verify", r#"`{"path": "/models"}`"#),
+    ("cancel", r#"one step: `{"method": "POST", "path": "/jobs/{{job_id}}/cancel"}`"#),
+    ("variants", r#"`[{"when": C, "path": …}]`"#),
+    ("rules", r#"`[{"schema": …, "message": "…"}]`"#),
+    ("extract", r#"`{"job_id_path": "id"}`"#),
+    ("headers", r#"`{"Authorization": "Bearer {{apiKey}}"}`"#),
+];
+
+/// The form of the member at that place, if it has one that is not plain.
+fn form(at: &Place) -> Option<&'static str> {
+    let name = at.pointer.rsplit('/').next()?;
+    let (_, form) = FORMS.iter().find(|(known, _)| *known == name)?;
+    Some(form)
+}
+
 /// A value that stands in a list of one is shown so up to this length.
 const MAX_SHOWN: usize = 40;
 
@@ -412,9 +443,11 @@ const MAX_SHOWN: usize = 40;
 pub(crate) fn wrong_type(sink: &Sink, at: &Place, wanted: &str, given: &Value) {
     let text = given.to_string();
     let one = wanted == "a list" && !given.is_object() && text.len() <= MAX_SHOWN;
-    let help = match one {
-        true => format!("write a list, also of one: `[{text}]`"),
-        false => format!("write {wanted}"),
+    let wants_form = matches!(wanted, "an object" | "a list");
+    let help = match form(at).filter(|_| wants_form) {
+        Some(form) => format!("write {wanted}: {form}"),
+        None if one => format!("write a list, also of one: `[{text}]`"),
+        None => format!("write {wanted}"),
     };
     sink.error(
         Code::P102,

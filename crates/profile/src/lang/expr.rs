@@ -112,7 +112,7 @@ impl Compiler<'_> {
                 "put it around the whole expression: `{{json (…)}}`",
             ));
         }
-        let helper = Helper::find(name).ok_or_else(|| unknown("helper", name, Helper::names()))?;
+        let helper = Helper::find(name).ok_or_else(|| unknown_helper(name))?;
         if call.params.len() != helper.arity() {
             return Err(arguments(name, helper.usage()));
         }
@@ -200,6 +200,39 @@ fn no_hash(call: &HelperTemplate) -> Result<(), Mistake> {
         "helpers take no named arguments",
         "write the arguments in their order, without names",
     ))
+}
+
+/// Helpers of other programs, and what stands for them here.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (
+        &["concat", "append", "plus"],
+        "texts side by side need no helper: `{{a}}{{b}}`; inside a helper, name them in `vars`",
+    ),
+    (
+        &["eq", "ne", "gt", "lt", "gte", "lte", "and", "or", "not"],
+        "a template asks only whether a value is there; compare in a condition: `{\"$when\": {\"path\": \"params.x\", \"equals\": 4}, \"$then\": …, \"$else\": …}`",
+    ),
+    (
+        &["urlencode", "encodeURIComponent", "uriEncode", "url_encode"],
+        "a `path` and a `query` encode what stands in them by themselves",
+    ),
+    (
+        &["toString", "string", "str", "text"],
+        "`{{x}}` is text already; `{{json x}}` keeps the type",
+    ),
+    (&["now", "date", "time"], "`{{timestamp \"unix\"}}`, `\"unix_ms\"` or `\"rfc3339\"`"),
+    (&["substring", "substr", "slice"], "`truncate text n` keeps the first n characters"),
+];
+
+fn unknown_helper(name: &str) -> Mistake {
+    let mistake = unknown("helper", name, Helper::names());
+    match ELSEWHERE.iter().find(|(names, _)| names.contains(&name)) {
+        Some((_, help)) => Mistake {
+            help: (*help).to_owned(),
+            ..mistake
+        },
+        None => mistake,
+    }
 }
 
 fn arguments(name: &str, usage: &str) -> Mistake {

@@ -473,6 +473,13 @@ impl Known {
         let mistake = unknown("variable", first, names);
         let help = match self.meant(first) {
             Some(meant) => format!("did you mean `{meant}`?"),
+            None if first.starts_with("config_") => format!(
+                "`config_{0}` is the member `{0}` of the auth profile's `config`: add it there",
+                first.trim_start_matches("config_")
+            ),
+            None if first == "steps" => {
+                "nothing is captured before this place: `extract` of an earlier step does, that of `response_mapping` for the submit's answer (`steps.submit.<name>`)".to_owned()
+            }
             None if self.precedes_the_job(first) => {
                 "the job's id is known after the submit, in a workflow of the type `async_job`"
                     .to_owned()

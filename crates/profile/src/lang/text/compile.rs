@@ -205,7 +205,7 @@ impl<'a> Blocks<'a> {
             "each" => self.each(argument, known, depth),
             _ => {
                 let mut mistake = unknown("helper", name, ["if", "each"].into_iter());
-                mistake.help = "the only blocks are `#if` (with `else`) and `#each`".to_owned();
+                mistake.help = "the only blocks are `#if` (with `else`: `{{#if x}}{{else}}…{{/if}}` is where x is absent) and `#each`".to_owned();
                 self.mistakes.push(mistake);
                 // Its inside is read, for its own mistakes and for its end.
                 self.run(known, depth + 1);
