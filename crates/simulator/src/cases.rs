@@ -234,7 +234,10 @@ impl Play {
             due: due.map(|_| next + 1),
             differences,
         };
-        let answer = json!({"error": {"message": "this is not the request the case recorded", "mismatch": mismatch}});
+        let first = mismatch.differences.first();
+        let first = first.map_or_else(String::new, |first| format!(": {first}"));
+        let message = format!("this is not the request the case recorded{first}");
+        let answer = json!({"error": {"message": message, "mismatch": mismatch}});
         stand.mismatches.push(mismatch);
         Some(Answer::json(StatusCode::CONFLICT, &answer))
     }

@@ -60,6 +60,9 @@ async fn play(file: &Path, listen: SocketAddr) -> Result<(), Stop> {
         "the case is played on http://{}",
         player.address()
     ));
+    ui::note(
+        "its addresses are the recorded ones below this host: give `--endpoint` this address and the path of the provider's `api_base_url`; secrets are `***`; Ctrl-C says what differed",
+    );
     let _ = tokio::signal::ctrl_c().await;
     let report = player.report();
     for mismatch in &report.mismatches {

@@ -109,6 +109,9 @@ fn provider(root: &Fields<'_>, sink: &Sink) -> Option<ProviderRow> {
     bounds::row_size(value, &root.place("provider"), sink);
     let row = root.fields("provider")?;
     let slug = row.required_text("slug").unwrap_or_default().to_owned();
+    if row.raw("slug").is_some_and(Value::is_string) {
+        names::slug(&slug, &row.place("slug"), sink);
+    }
     let provider = ProviderRow {
         at: row.at().clone(),
         tenant: None,

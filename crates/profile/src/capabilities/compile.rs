@@ -379,7 +379,10 @@ fn defaults(fields: &Fields<'_>, made: &mut Capabilities, broken: &[String], sin
                 Code::P304,
                 &at,
                 format!("there is no option `{name}`"),
-                format!("{start}options: {}", known.join(", ")),
+                match known.is_empty() {
+                    true => "declare it under `options` first".to_owned(),
+                    false => format!("{start}options: {}", known.join(", ")),
+                },
             );
             continue;
         };

@@ -5,7 +5,7 @@ use super::auth::Hosts;
 use super::walk::Sink;
 use crate::lang::{Condition, Known, Path, Place as Stand, Read, Root, Seg, Text, Tree, VarsTable};
 use crate::revision::Auth;
-use diag::{Code, Place};
+use diag::{Code, Diagnostic, Place};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -56,6 +56,16 @@ impl Seen {
             (Root::Input, _) => self.input |= read.required,
             _ => {}
         }
+    }
+}
+
+/// `when` stands beside a step, and many mean the answer before it.
+fn walks_variables(finding: &mut Diagnostic) {
+    if finding.code == Code::P201 && finding.help.starts_with("known here") {
+        let known = std::mem::take(&mut finding.help);
+        finding.help = format!(
+            "`when` walks variables and no answer: what an answer says is taken by `extract` of its step, and is `steps.<step>.<name>` here; {known}"
+        );
     }
 }
 
@@ -175,9 +185,11 @@ impl<'a> Context<'a> {
 
     /// A condition over the variables.
     pub(crate) fn when(&self, source: Option<&Value>, at: &Place) -> Option<Condition> {
-        let condition = self
-            .sink
-            .with(|found| Condition::of_variables(source?, &self.known, at, found))?;
+        let condition = self.sink.with(|found| {
+            let condition = Condition::of_variables(source?, &self.known, at, found);
+            found.0.iter_mut().for_each(walks_variables);
+            condition
+        })?;
         condition.reads(&mut |read| self.seen.borrow_mut().see(read));
         Some(condition)
     }

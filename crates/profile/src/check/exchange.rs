@@ -137,7 +137,7 @@ fn address(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Address> {
                 Code::P113,
                 fields.at(),
                 "`path` and `url` are both there",
-                "keep `path` below the base URL, or `url` as a whole address",
+                "keep `path` below the base URL, or `url` as a whole address; a variant that has the other one takes the first back with `null`",
             );
             None
         }
@@ -304,9 +304,33 @@ fn body(fields: &Fields<'_>, cx: &Context<'_>) -> Option<BodyTemplate> {
             "write the object itself, without the quotes around it; `{\"$json\": …}` makes a text of JSON where one is wanted",
         );
     }
+    if matches!(kind, BodyKind::Form | BodyKind::Multipart) && !is_directive {
+        fields_are_texts(source, &at, cx);
+    }
     let parts = matches!(kind, BodyKind::Multipart | BodyKind::Binary);
     let tree = cx.body(source, parts, &at)?;
     Some(BodyTemplate { kind, tree })
+}
+
+/// A field of a form is a text or a list of texts; an object has no place in one.
+fn fields_are_texts(source: &Value, at: &Place, cx: &Context<'_>) {
+    let is_plain = |value: &Value| {
+        let members = value.as_object();
+        members.is_some_and(|members| !members.keys().any(|name| name.starts_with('$')))
+    };
+    for (name, value) in source.as_object().into_iter().flatten() {
+        let listed = value
+            .as_array()
+            .is_some_and(|items| items.iter().any(is_plain));
+        if is_plain(value) || listed {
+            cx.sink.error(
+                Code::P403,
+                &at.child(name),
+                format!("`{name}` is a field of a form, and an object is no text"),
+                "write it as JSON in a text: `{\"$json\": {…}}`; or change `kind`",
+            );
+        }
+    }
 }
 
 /// Later ones replace earlier ones, names without regard to case; what is replaced is nowhere sent, and not looked at.

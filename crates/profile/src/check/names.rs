@@ -22,6 +22,23 @@ pub(crate) fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// Refuses what could not stand in an address of ours, in a command, or before a `/`.
+pub(crate) fn slug(text: &str, at: &Place, sink: &Sink) {
+    let fine = text.len() <= MAX_NAME
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !fine {
+        sink.error(
+            Code::P111,
+            at,
+            format!("`{text}` is not a short name"),
+            "letters, digits, `-`, `_` and `.`, at most 64; the name for people is `name`",
+        );
+    }
+}
+
 /// Refuses what is no name.
 pub(crate) fn name(text: &str, at: &Place, sink: &Sink) {
     if !is_name(text) {

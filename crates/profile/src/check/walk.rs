@@ -402,7 +402,10 @@ const HOMES: &[(&[&str], &str)] = &[
         &["type"],
         "an option has a `type` and an input a `kind`, each a `transport` too; a workflow has a `type`;",
     ),
-    (&["enum"], "an enum is `\"type\": \"enum\"` with its `values`;"),
+    (
+        &["enum"],
+        "an enum is `\"type\": \"enum\"` with its `values`;",
+    ),
     (
         &["auth", "auth_type", "secret", "api_key"],
         "a secret belongs into `auth_profiles`;",
@@ -418,14 +421,54 @@ fn home(name: &str) -> Option<String> {
 const FORMS: &[(&str, &str)] = &[
     ("split", r#"`{"by": ":", "into": ["id", "key"]}`"#),
     ("stream", r#"`{"delta_path": P, "done_when": C}`"#),
-    ("idempotency", r#"`{"header": "Idempotency-Key"}` or `{"body": "token"}`"#),
-    ("egress", r#"`{"hosts": ["cdn.example.com"]}`, and `credential_hosts` for those that may see the key"#),
-    ("select", r#"`{"in": "data", "where": {"path": "id", "equals": "{{job_id}}"}}`"#),
+    (
+        "idempotency",
+        r#"`{"header": "Idempotency-Key"}` or `{"body": "token"}`"#,
+    ),
+    (
+        "egress",
+        r#"`{"hosts": ["cdn.example.com"]}`, and `credential_hosts` for those that may see the key"#,
+    ),
+    (
+        "select",
+        r#"`{"in": "data", "where": {"path": "id", "equals": "{{job_id}}"}}`"#,
+    ),
     ("verify", r#"`{"path": "/models"}`"#),
-    ("cancel", r#"one step: `{"method": "POST", "path": "/jobs/{{job_id}}/cancel"}`"#),
+    (
+        "cancel",
+        r#"one step: `{"method": "POST", "path": "/jobs/{{job_id}}/cancel"}`"#,
+    ),
     ("variants", r#"`[{"when": C, "path": …}]`"#),
     ("rules", r#"`[{"schema": …, "message": "…"}]`"#),
     ("extract", r#"`{"job_id_path": "id"}`"#),
+    (
+        "options",
+        r#"`{"seconds": {"type": "int", "min": 4}}`, each by its name"#,
+    ),
+    (
+        "inputs",
+        r#"`{"image": {"kind": "image"}}`, each by its name"#,
+    ),
+    (
+        "models",
+        r#"`[{"model_id": "a-1", "model_type": "video"}]`"#,
+    ),
+    (
+        "response_schema",
+        "the `name` of a row of `response_schemas`",
+    ),
+    (
+        "prompt_template",
+        "the `name` of a row of `prompt_templates`",
+    ),
+    (
+        "auth_profile",
+        "the `profile_key` of a row of `auth_profiles`",
+    ),
+    (
+        "model",
+        "the `model_id` of one model; left out, it is every model of the purpose",
+    ),
     ("headers", r#"`{"Authorization": "Bearer {{apiKey}}"}`"#),
 ];
 
@@ -443,7 +486,7 @@ const MAX_SHOWN: usize = 40;
 pub(crate) fn wrong_type(sink: &Sink, at: &Place, wanted: &str, given: &Value) {
     let text = given.to_string();
     let one = wanted == "a list" && !given.is_object() && text.len() <= MAX_SHOWN;
-    let wants_form = matches!(wanted, "an object" | "a list");
+    let wants_form = matches!(wanted, "an object" | "a list" | "a text");
     let help = match form(at).filter(|_| wants_form) {
         Some(form) => format!("write {wanted}: {form}"),
         None if one => format!("write a list, also of one: `[{text}]`"),

@@ -390,7 +390,17 @@ impl Compiler<'_> {
                 wrong(at, "`in` takes a list", found);
                 None
             }
-            ("equals", _) => self.value(value, at, found).map(Test::Equals),
+            ("equals", _) => {
+                if value.is_array() {
+                    found.push(Diagnostic::warning(
+                        Code::P208,
+                        at.clone(),
+                        "`equals` compares with the list as a whole",
+                        "where one of its values is meant, write `in`",
+                    ));
+                }
+                self.value(value, at, found).map(Test::Equals)
+            }
             _ => match order {
                 Some(order) if value.is_number() || value.is_string() => self
                     .value(value, at, found)

@@ -220,8 +220,14 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
         &["toString", "string", "str", "text"],
         "`{{x}}` is text already; `{{json x}}` keeps the type",
     ),
-    (&["now", "date", "time"], "`{{timestamp \"unix\"}}`, `\"unix_ms\"` or `\"rfc3339\"`"),
-    (&["substring", "substr", "slice"], "`truncate text n` keeps the first n characters"),
+    (
+        &["now", "date", "time"],
+        "`{{timestamp \"unix\"}}`, `\"unix_ms\"` or `\"rfc3339\"`",
+    ),
+    (
+        &["substring", "substr", "slice"],
+        "`truncate text n` keeps the first n characters",
+    ),
 ];
 
 fn unknown_helper(name: &str) -> Mistake {
