@@ -2,10 +2,14 @@
 
 mod choice;
 mod compile;
+mod index;
+mod links;
 mod routing;
 
 pub use choice::choose;
 pub use compile::compile_rows;
+pub use index::Entries;
+pub use routing::Rules;
 pub(crate) use routing::fallback_words;
 
 use crate::revision::{Class, Purpose, Revision};
@@ -18,9 +22,9 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub struct Compiled {
     /// One for each active profile and model it serves, good or not.
-    pub revisions: Vec<Entry>,
+    pub revisions: Entries,
     /// Routing rules, by falling priority.
-    pub rules: Vec<RoutingRule>,
+    pub rules: Rules,
     /// Every finding in all rows, each once.
     pub diagnostics: Diagnostics,
 }

@@ -4,7 +4,7 @@
 use crate::gate::{self, Gate, Judged};
 use crate::rows;
 use diag::{Code, Diagnostic, Diagnostics, Place};
-use profile::catalogue::{Compiled, Entry, compile_rows};
+use profile::catalogue::{Compiled, Entry, EntryKey, compile_rows};
 use profile::content::compile_content;
 use profile::revision::Revision;
 use serde_json::json;
@@ -148,16 +148,21 @@ impl Catalogue {
         }
         let before = self.now();
         let recorded = store.last_good(language()).await?;
-        for entry in compiled
+        let old: HashMap<&EntryKey, &Entry> = before
+            .compiled
             .revisions
-            .iter_mut()
-            .filter(|entry| entry.revision.is_err())
-        {
-            let same = before
-                .compiled
+            .iter()
+            .map(|entry| (&entry.key, entry))
+            .collect();
+        for at in 0..compiled.revisions.len() {
+            let Some(entry) = compiled
                 .revisions
-                .iter()
-                .find(|old| old.key == entry.key);
+                .get(at)
+                .filter(|entry| entry.revision.is_err())
+            else {
+                continue;
+            };
+            let same = old.get(&entry.key);
             let last = same.and_then(|old| old.revision.as_ref().ok().cloned());
             let last = last.or_else(|| self.recorded(rows, entry, &recorded));
             if let Some(revision) = last {
@@ -165,7 +170,7 @@ impl Catalogue {
                     profile = entry.key.profile_key,
                     "the row is bad; its last good revision goes on serving"
                 );
-                entry.revision = Ok(revision);
+                compiled.revisions.put(at, Ok(revision));
             }
         }
         Ok(())

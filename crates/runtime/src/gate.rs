@@ -248,12 +248,11 @@ pub(crate) fn refuse(rows: &Rows, compiled: &mut Compiled, judged: &Judged) {
         let Some(found) = found.filter(Diagnostics::has_errors) else {
             continue;
         };
-        for entry in compiled
-            .revisions
-            .iter_mut()
-            .filter(|entry| is_of(row, entry) && entry.revision.is_ok())
-        {
-            entry.revision = Err(found.clone());
+        let refused = compiled.revisions.iter().enumerate();
+        let refused = refused.filter(|(_, entry)| is_of(row, entry) && entry.revision.is_ok());
+        let refused: Vec<usize> = refused.map(|(at, _)| at).collect();
+        for at in refused {
+            compiled.revisions.put(at, Err(found.clone()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The choice of a profile for a call (section 1), as a pure function.
 
 use super::{Ask, Choice, Compiled, Entry, Fallback, ModelKey, RoutingRule};
-use crate::check::walk::nearest;
+use crate::check::walk::{nearest, some_of};
 use crate::revision::{Purpose, Revision};
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use std::sync::Arc;
@@ -14,19 +14,45 @@ use std::sync::Arc;
 /// `/profile_key`) with the nearest known name, or why the row of the chosen
 /// profile was refused.
 pub fn choose(compiled: &Compiled, ask: &Ask) -> Result<Choice, Diagnostics> {
-    let candidates = candidates(compiled, ask)?;
-    if let Some(rule) = rule(compiled, ask, &candidates) {
+    let near = compiled.revisions.near(&compiled.rules, ask);
+    match chosen(compiled, ask, &near) {
+        Ok(choice) if choice.is_whole() => Ok(choice),
+        // What to say of it, and which names there are, only the whole knows.
+        _ => choose_among_all(compiled, ask),
+    }
+}
+
+/// The same without the index.
+pub(super) fn choose_among_all(compiled: &Compiled, ask: &Ask) -> Result<Choice, Diagnostics> {
+    chosen(compiled, ask, &candidates(compiled, ask)?)
+}
+
+impl Choice {
+    /// Whether its fallback was found, if it has one.
+    pub(super) fn is_whole(&self) -> bool {
+        let fallback = self.fallback.as_ref();
+        fallback.is_none_or(|fallback| fallback.revision.is_ok())
+    }
+}
+
+/// The choice among these entries.
+pub(super) fn chosen(
+    compiled: &Compiled,
+    ask: &Ask,
+    candidates: &[&Entry],
+) -> Result<Choice, Diagnostics> {
+    if let Some(rule) = rule(compiled, ask, candidates) {
         return Ok(Choice {
-            revision: of_key(&candidates, &rule.target, ask)?,
+            revision: of_key(candidates, &rule.target, ask)?,
             fallback: rule.fallback.as_ref().map(|rule| Fallback {
                 rule: rule.clone(),
-                revision: of_key(&candidates, &rule.to, ask),
+                revision: of_key(candidates, &rule.to, ask),
             }),
         });
     }
-    let model = model(ask, &candidates)?;
+    let model = model(ask, candidates)?;
     let entry = best(
-        &of_one_model(&candidates, model.as_deref(), ask),
+        &of_one_model(candidates, model.as_deref(), ask),
         model.as_deref(),
         ask,
     )?;
@@ -42,7 +68,6 @@ fn rule<'c>(compiled: &'c Compiled, ask: &Ask, candidates: &[&Entry]) -> Option<
     if ask.model.is_some() {
         return None;
     }
-    let visible = |rule: &&RoutingRule| rule.tenant.is_none() || rule.tenant == ask.tenant;
     let keyed = |entry: &Entry| {
         let asked = ask.profile_key.as_ref();
         asked.is_none_or(|key| entry.key.profile_key == *key)
@@ -51,8 +76,8 @@ fn rule<'c>(compiled: &'c Compiled, ask: &Ask, candidates: &[&Entry]) -> Option<
         let mut of_target = candidates.iter().filter(|entry| rule.target.is_of(entry));
         of_target.any(|entry| keyed(entry))
     };
-    let mut rules = compiled.rules.iter().filter(visible);
-    rules.find(|rule| serves(rule) && rule.holds(ask))
+    let mut rules = compiled.rules.seen_by(ask.tenant);
+    rules.find(|rule| rule.holds(ask) && serves(rule))
 }
 
 /// The profile that serves this very model.
@@ -81,7 +106,7 @@ fn known_names<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> String 
     let start = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     match names.is_empty() {
         true => "there is none yet; add rows first".to_owned(),
-        false => format!("{start}known: {}", names.join(", ")),
+        false => format!("{start}known: {}", some_of(&names)),
     }
 }
 
@@ -199,7 +224,9 @@ fn of_one_model<'c>(candidates: &[&'c Entry], model: Option<&str>, ask: &Ask) ->
 
 /// Compared in turn: the key that the call asks for, else the model's; the own
 /// tenant; bound to the model; the latest.
-fn rank<'e>(entry: &'e Entry, ask: &Ask) -> (bool, bool, bool, i64, std::cmp::Reverse<&'e str>) {
+pub(super) type Rank<'e> = (bool, bool, bool, i64, std::cmp::Reverse<&'e str>);
+
+pub(super) fn rank<'e>(entry: &'e Entry, ask: &Ask) -> Rank<'e> {
     let wanted = ask.profile_key.as_ref().or(entry.wanted_profile.as_ref());
     (
         wanted == Some(&entry.key.profile_key),

@@ -1,11 +1,12 @@
 //! From rows to the catalogue: links by natural key, then each profile for
 //! each model it serves.
 
+use super::links::{Links, of};
 use super::routing;
 use super::{Compiled, Entry, EntryKey};
 use crate::capabilities::{self, Declared};
 use crate::check::compile::{Joined, revision};
-use crate::check::walk::{Sink, nearest};
+use crate::check::walk::{Sink, nearest, some_of};
 use crate::check::{
     Seen, auth, auth_names, bounds, json_schema, names, purpose, secret_ref, status_word,
 };
@@ -15,7 +16,7 @@ use crate::rows::{
 };
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,15 +25,20 @@ use uuid::Uuid;
 #[must_use]
 pub fn compile_rows(rows: &Rows) -> Compiled {
     let sink = Sink::default();
-    let compiler = Compiler { rows, sink: &sink };
+    let links = Links::of(rows);
+    let compiler = Compiler {
+        rows,
+        links: &links,
+        sink: &sink,
+    };
     compiler.sizes();
     compiler.keys();
     compiler.models();
     compiler.alone();
     let revisions = compiler.entries();
-    let rules = routing::rules(rows, &sink);
+    let rules = routing::rules(rows, &links, &sink);
     Compiled {
-        revisions,
+        revisions: revisions.into_iter().collect(),
         rules,
         diagnostics: sink.into_inner(),
     }
@@ -40,6 +46,7 @@ pub fn compile_rows(rows: &Rows) -> Compiled {
 
 struct Compiler<'a> {
     rows: &'a Rows,
+    links: &'a Links<'a>,
     sink: &'a Sink,
 }
 
@@ -92,12 +99,11 @@ impl<'a> Compiler<'a> {
     /// Natural keys are given once.
     fn keys(&self) {
         let rows = self.rows;
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
         let mut once = |key: String, name: &str, at: Place| {
-            if seen.contains(&key) {
+            if !seen.insert(key) {
                 names::unique([name], name, &at, self.sink);
             }
-            seen.push(key);
         };
         for row in &rows.models {
             let key = format!("m\0{:?}\0{}\0{}", row.tenant, row.provider, row.model_id);
@@ -134,13 +140,9 @@ impl<'a> Compiler<'a> {
             let Some(wanted) = made.profile_key else {
                 continue;
             };
-            let keys = self
-                .rows
-                .profiles
-                .iter()
-                .filter(|row| row.provider == model.provider);
-            let keys: Vec<&str> = keys.map(|row| row.profile_key.as_str()).collect();
-            self.linked("profile", &wanted, &keys, &at.child("profile_key"));
+            let keys = of(&self.links.profiles, &model.provider).iter();
+            let keys = keys.map(|row| row.profile_key.as_str());
+            self.linked("profile", &wanted, keys, &at.child("profile_key"));
         }
     }
 
@@ -175,15 +177,22 @@ impl<'a> Compiler<'a> {
     }
 
     /// Refuses a link to a row that is not there.
-    fn linked(&self, what: &str, name: &str, known: &[&str], at: &Place) {
-        if known.contains(&name) {
+    fn linked<'n>(
+        &self,
+        what: &str,
+        name: &str,
+        known: impl Iterator<Item = &'n str> + Clone,
+        at: &Place,
+    ) {
+        if known.clone().any(|known| known == name) {
             return;
         }
+        let known: Vec<&str> = known.collect();
         let near = nearest(name, known.iter().copied());
         let start = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
         let help = match known.is_empty() {
             true => format!("there is no {what} yet; add one"),
-            false => format!("{start}known: {}", known.join(", ")),
+            false => format!("{start}known: {}", some_of(&known)),
         };
         self.sink
             .error(Code::P110, at, format!("there is no {what} `{name}`"), help);
@@ -191,38 +200,42 @@ impl<'a> Compiler<'a> {
 
     fn template(&self, model: &ModelRow) -> Option<&'a TemplateRow> {
         let name = model.prompt_template.as_deref()?;
-        let all = &self.rows.prompt_templates;
-        let known: Vec<&str> = all.iter().map(|row| row.name.as_str()).collect();
-        self.linked(
-            "prompt template",
-            name,
-            &known,
-            &model.at.child("prompt_template"),
-        );
+        let named = of(&self.links.templates, name);
+        if named.is_empty() {
+            let known = self.rows.prompt_templates.iter();
+            let known = known.map(|row| row.name.as_str());
+            self.linked(
+                "prompt template",
+                name,
+                known,
+                &model.at.child("prompt_template"),
+            );
+        }
         let pinned = model.prompt_template_version;
-        let fits = |row: &&TemplateRow| {
-            row.name == name && pinned.is_none_or(|pinned| row.version == pinned)
-        };
-        let mut found: Vec<&TemplateRow> = all.iter().filter(fits).collect();
+        let named = named.iter().copied();
+        let fits = |row: &&TemplateRow| pinned.is_none_or(|pinned| row.version == pinned);
+        let mut found: Vec<&TemplateRow> = named.filter(fits).collect();
         found.sort_by_key(|row| std::cmp::Reverse(row.version));
         own(found.into_iter(), model.tenant, |row| row.tenant)
     }
 
     fn schema(&self, model: &ModelRow) -> Option<&'a SchemaRow> {
         let name = model.response_schema.as_deref()?;
-        let all = &self.rows.response_schemas;
-        let known: Vec<&str> = all.iter().map(|row| row.name.as_str()).collect();
-        self.linked(
-            "response schema",
-            name,
-            &known,
-            &model.at.child("response_schema"),
-        );
+        let named = of(&self.links.schemas, name);
+        if named.is_empty() {
+            let known = self.rows.response_schemas.iter();
+            let known = known.map(|row| row.name.as_str());
+            self.linked(
+                "response schema",
+                name,
+                known,
+                &model.at.child("response_schema"),
+            );
+        }
         let pinned = model.response_schema_version;
-        let fits = |row: &&SchemaRow| {
-            row.name == name && pinned.is_none_or(|pinned| row.version == pinned)
-        };
-        let mut found: Vec<&SchemaRow> = all.iter().filter(fits).collect();
+        let named = named.iter().copied();
+        let fits = |row: &&SchemaRow| pinned.is_none_or(|pinned| row.version == pinned);
+        let mut found: Vec<&SchemaRow> = named.filter(fits).collect();
         found.sort_by_key(|row| std::cmp::Reverse(row.version));
         own(found.into_iter(), model.tenant, |row| row.tenant)
     }
@@ -232,24 +245,11 @@ impl<'a> Compiler<'a> {
         // What templates read of each model's options, over all its profiles.
         let mut read: BTreeMap<(String, String), Seen> = BTreeMap::new();
         for profile in self.rows.profiles.iter().filter(|row| row.is_active) {
-            let providers = self
-                .rows
-                .providers
-                .iter()
-                .filter(|row| row.slug == profile.provider);
+            let providers = of(&self.links.providers, &profile.provider).iter().copied();
             let Some(provider) = own(providers, profile.tenant, |row| row.tenant) else {
-                let known: Vec<&str> = self
-                    .rows
-                    .providers
-                    .iter()
-                    .map(|row| row.slug.as_str())
-                    .collect();
-                self.linked(
-                    "provider",
-                    &profile.provider,
-                    &known,
-                    &profile.at.child("provider"),
-                );
+                let known = self.rows.providers.iter().map(|row| row.slug.as_str());
+                let at = profile.at.child("provider");
+                self.linked("provider", &profile.provider, known, &at);
                 continue;
             };
             let served = self.served(profile);
@@ -268,17 +268,14 @@ impl<'a> Compiler<'a> {
 
     /// The models that a profile serves; `None` alone: it serves no model.
     fn served(&self, profile: &ProfileRow) -> Vec<Option<&'a ModelRow>> {
-        let models = self.rows.models.iter();
+        let models = of(&self.links.models, &profile.provider).iter().copied();
         let visible = |row: &&ModelRow| {
-            row.provider == profile.provider
-                && (row.tenant.is_none()
-                    || profile.tenant.is_none()
-                    || row.tenant == profile.tenant)
+            row.tenant.is_none() || profile.tenant.is_none() || row.tenant == profile.tenant
         };
         let models: Vec<&ModelRow> = models.filter(visible).collect();
         if let Some(id) = &profile.model {
-            let known: Vec<&str> = models.iter().map(|row| row.model_id.as_str()).collect();
-            self.linked("model", id, &known, &profile.at.child("model"));
+            let known = models.iter().map(|row| row.model_id.as_str());
+            self.linked("model", id, known, &profile.at.child("model"));
             let bound: Vec<_> = models
                 .iter()
                 .filter(|row| row.model_id == *id)
@@ -310,6 +307,7 @@ impl<'a> Compiler<'a> {
         let own_sink = Sink::default();
         let named = Compiler {
             rows: self.rows,
+            links: self.links,
             sink: &own_sink,
         };
         let auth_at = profile.at.child("auth_profile");
@@ -317,11 +315,7 @@ impl<'a> Compiler<'a> {
             .auth_profile
             .as_deref()
             .and_then(|key| named.auth_profile(key, profile, &auth_at));
-        let credentials = self
-            .rows
-            .credentials
-            .iter()
-            .filter(|row| row.provider == provider.slug);
+        let credentials = of(&self.links.credentials, &provider.slug).iter();
         let joined = Joined {
             provider,
             endpoints: credentials
@@ -419,11 +413,10 @@ impl<'a> Compiler<'a> {
         profile: &ProfileRow,
         at: &Place,
     ) -> Option<&'a AuthProfileRow> {
-        let all = self.rows.auth_profiles.iter();
-        let all: Vec<_> = all.filter(|row| row.provider == profile.provider).collect();
-        let known: Vec<&str> = all.iter().map(|row| row.profile_key.as_str()).collect();
-        self.linked("auth profile", key, &known, at);
-        let named = all.into_iter().filter(|row| row.profile_key == key);
+        let all = of(&self.links.auths, &profile.provider).iter().copied();
+        let known = all.clone().map(|row| row.profile_key.as_str());
+        self.linked("auth profile", key, known, at);
+        let named = all.filter(|row| row.profile_key == key);
         own(named, profile.tenant, |row| row.tenant)
     }
 

@@ -1,14 +1,18 @@
 //! `model_routing_rules`: checks, and whether one holds for a call.
 
+use super::links::{Links, of};
 use super::{Ask, FallbackRule, ModelKey, RoutingRule};
 use crate::check::tables::CLASSES;
-use crate::check::walk::{Fields, Sink, nearest, not_a_word, wrong_type};
+use crate::check::walk::{Fields, Sink, nearest, not_a_word, some_of, wrong_type};
 use crate::lang;
 use crate::revision::{Class, Purpose};
 use crate::rows::{RoutingRow, Rows};
 use diag::{Code, Place};
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::ops::Deref;
+use uuid::Uuid;
 
 const FACTS: &[&str] = &["feature", "purpose", "model_type", "language", "max_tokens"];
 const TESTS: &[&str] = &["$lt", "$lte", "$gt", "$gte"];
@@ -24,20 +28,74 @@ const FALLBACK_ON: &[Class] = &[
 /// What a rule may list beside them: ends of a job that are not the request's either.
 const FALLBACK_ON_MORE: &[Class] = &[Class::Expired, Class::ProviderError];
 
-/// The checked rules: the highest priority first, of the same a tenant's own.
-pub(super) fn rules(rows: &Rows, sink: &Sink) -> Vec<RoutingRule> {
-    let mut all: Vec<RoutingRule> = rows
-        .routing_rules
-        .iter()
-        .map(|row| rule(row, rows, sink))
-        .collect();
-    all.sort_by_key(|rule| std::cmp::Reverse((rule.priority, rule.tenant.is_some())));
-    all
+/// Checked rules: the highest priority first, of the same a tenant's own.
+#[derive(Debug, Default)]
+pub struct Rules {
+    all: Vec<RoutingRule>,
+    /// The places of a tenant's rules, rising.
+    of_tenant: HashMap<Option<Uuid>, Vec<usize>>,
 }
 
-fn rule(row: &RoutingRow, rows: &Rows, sink: &Sink) -> RoutingRule {
+impl Deref for Rules {
+    type Target = [RoutingRule];
+
+    fn deref(&self) -> &[RoutingRule] {
+        &self.all
+    }
+}
+
+impl<'r> IntoIterator for &'r Rules {
+    type Item = &'r RoutingRule;
+    type IntoIter = std::slice::Iter<'r, RoutingRule>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.iter()
+    }
+}
+
+impl FromIterator<RoutingRule> for Rules {
+    fn from_iter<I: IntoIterator<Item = RoutingRule>>(rules: I) -> Self {
+        let mut all: Vec<RoutingRule> = rules.into_iter().collect();
+        all.sort_by_key(|rule| std::cmp::Reverse((rule.priority, rule.tenant.is_some())));
+        let mut of_tenant: HashMap<Option<Uuid>, Vec<usize>> = HashMap::new();
+        for (at, rule) in all.iter().enumerate() {
+            of_tenant.entry(rule.tenant).or_default().push(at);
+        }
+        Self { all, of_tenant }
+    }
+}
+
+impl Rules {
+    /// Those that a tenant sees, the system's and its own, in their order: those of others cost nothing.
+    pub(super) fn seen_by(&self, tenant: Option<Uuid>) -> impl Iterator<Item = &RoutingRule> {
+        let places = move |tenant: Option<Uuid>| {
+            let places = self.of_tenant.get(&tenant);
+            places.map_or(&[][..], Vec::as_slice).iter().copied()
+        };
+        let mut system = places(None).peekable();
+        // The system itself sees its own once.
+        let own = tenant
+            .into_iter()
+            .flat_map(move |tenant| places(Some(tenant)));
+        let mut own = own.peekable();
+        let merged = std::iter::from_fn(move || match (system.peek(), own.peek()) {
+            (Some(first), Some(second)) if first < second => system.next(),
+            (_, Some(_)) => own.next(),
+            _ => system.next(),
+        });
+        merged.filter_map(|at| self.all.get(at))
+    }
+}
+
+/// The checked rules.
+pub(super) fn rules(rows: &Rows, links: &Links<'_>, sink: &Sink) -> Rules {
+    let rows = rows.routing_rules.iter();
+    rows.map(|row| rule(row, links, sink)).collect()
+}
+
+fn rule(row: &RoutingRow, links: &Links<'_>, sink: &Sink) -> RoutingRule {
     model_is_there(
-        rows,
+        links,
         &row.provider,
         &row.target_model,
         &row.at.child("target_model"),
@@ -50,18 +108,18 @@ fn rule(row: &RoutingRow, rows: &Rows, sink: &Sink) -> RoutingRule {
             provider: row.provider.clone(),
             model: row.target_model.clone(),
         },
-        fallback: fallback(row, rows, sink),
+        fallback: fallback(row, links, sink),
         priority: row.priority,
     }
 }
 
-fn fallback(row: &RoutingRow, rows: &Rows, sink: &Sink) -> Option<FallbackRule> {
+fn fallback(row: &RoutingRow, links: &Links<'_>, sink: &Sink) -> Option<FallbackRule> {
     let model = row.fallback_model.as_ref()?;
     let at = row.at.child("fallback_model");
     let provider = row.fallback_provider.as_ref().unwrap_or(&row.provider);
     // A bundle may name the model of another one: whether it is there is seen when the bundle is applied.
-    if rows.providers.iter().any(|there| there.slug == *provider) {
-        model_is_there(rows, provider, model, &at, sink);
+    if !of(&links.providers, provider).is_empty() {
+        model_is_there(links, provider, model, &at, sink);
     }
     if (provider, model) == (&row.provider, &row.target_model) {
         sink.error(
@@ -107,9 +165,9 @@ fn class(word: &str, at: &Place, sink: &Sink) -> Option<Class> {
         .map(|(_, class)| *class)
 }
 
-fn model_is_there(rows: &Rows, provider: &str, model: &str, at: &Place, sink: &Sink) {
-    let of_provider = rows.models.iter().filter(|row| row.provider == provider);
-    let models: Vec<&str> = of_provider.map(|row| row.model_id.as_str()).collect();
+fn model_is_there(links: &Links<'_>, provider: &str, model: &str, at: &Place, sink: &Sink) {
+    let models = of(&links.models, provider).iter();
+    let models: Vec<&str> = models.map(|row| row.model_id.as_str()).collect();
     if models.contains(&model) {
         return;
     }
@@ -119,7 +177,7 @@ fn model_is_there(rows: &Rows, provider: &str, model: &str, at: &Place, sink: &S
         Code::P110,
         at,
         format!("`{provider}` has no model `{model}`"),
-        format!("{start}known: {}", models.join(", ")),
+        format!("{start}known: {}", some_of(&models)),
     );
 }
 

@@ -144,6 +144,24 @@ fn what_is_unknown_is_named_with_the_nearest_name() {
     }
 }
 
+#[test]
+fn a_refusal_lists_the_first_names_only_however_many_there_are() {
+    let mut rows = rows();
+    let more = (0..100).map(|number| model(&format!("m-{number:03}"), false, None));
+    rows.models.extend(more);
+    rows.routing_rules = vec![rule(json!({}), "nobody", None)];
+    let compiled = compile_rows(&rows);
+    let refused = choose(&compiled, &ask(Some("m-7000"), None, None)).unwrap_err();
+    let all = refused.iter().chain(compiled.diagnostics.iter());
+    let all = all.map(|one| one.help.as_str());
+    let all: Vec<&str> = all.filter(|help| help.contains("known: ")).collect();
+    assert_eq!(all.len(), 2, "{all:?}");
+    for help in all {
+        assert!(help.ends_with("and 53 more"), "{help}");
+        assert!(help.len() < 1_000, "{help}");
+    }
+}
+
 fn rule(conditions: Value, target: &str, fallback: Option<&str>) -> RoutingRow {
     RoutingRow {
         provider: "acme".into(),

@@ -535,6 +535,19 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
 /// Bytes of a name that is compared with others; a longer one is no slip of the pen.
 pub(crate) const MAX_COMPARED: usize = 128;
 
+/// Names that a refusal lists: a catalogue may have thousands.
+const LISTED: usize = 50;
+
+/// The first of the names, and how many more there are.
+pub(crate) fn some_of(names: &[&str]) -> String {
+    match names.split_at_checked(LISTED) {
+        Some((first, rest)) if !rest.is_empty() => {
+            format!("{}, and {} more", first.join(", "), rest.len())
+        }
+        _ => names.join(", "),
+    }
+}
+
 /// The known name nearest to a misspelt one, if one is near.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // The work grows with both lengths, and either may come from anybody.
