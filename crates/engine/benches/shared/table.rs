@@ -88,10 +88,9 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(mode: Mode, title: &str, columns: [&str; 2]) -> Self {
-        let [one, other] = columns;
+    pub(crate) fn new<'c>(mode: Mode, title: &str, columns: impl AsRef<[&'c str]>) -> Self {
         println!("\n{title}");
-        println!("  {:<62} {one:>10} {other:>10}   target", "");
+        println!("{}   target", cells("", columns.as_ref()));
         Self {
             mode,
             missed: false,
@@ -100,11 +99,12 @@ impl Table {
 
     /// A baseline, or what is printed for comparison.
     pub(crate) fn beside(&mut self, what: &str, least: impl Display, median: impl Display) {
-        println!(
-            "  {what:<62} {:>10} {:>10}",
-            least.to_string(),
-            median.to_string()
-        );
+        self.row(what, &[least.to_string(), median.to_string()]);
+    }
+
+    /// The same with a text for each column.
+    pub(crate) fn row(&mut self, what: &str, texts: &[String]) {
+        println!("{}", cells(what, texts));
     }
 
     pub(crate) fn time(&mut self, what: &str, time: Time) {
@@ -133,16 +133,17 @@ impl Table {
         self.judged(what, texts, &format!("at most {most} x"), median <= most);
     }
 
+    /// A line of the table, and whether its target was met.
     pub(crate) fn judged(
         &mut self,
         what: &str,
-        [least, median]: [String; 2],
+        texts: impl AsRef<[String]>,
         target: &str,
         met: bool,
     ) {
         self.missed |= !met;
         let verdict = if met { "met" } else { "MISSED" };
-        println!("  {what:<62} {least:>10} {median:>10}   {target}: {verdict}");
+        println!("{}   {target}: {verdict}", cells(what, texts.as_ref()));
     }
 
     pub(crate) fn finish(self) -> ExitCode {
@@ -152,6 +153,13 @@ impl Table {
             false => ExitCode::SUCCESS,
         }
     }
+}
+
+fn cells(what: &str, texts: &[impl Display]) -> String {
+    let cells = texts
+        .iter()
+        .map(|text| format!(" {:>10}", text.to_string()));
+    format!("  {what:<62}{}", cells.collect::<String>())
 }
 
 /// A time in the unit that suits it.
