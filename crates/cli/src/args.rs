@@ -170,6 +170,8 @@ pub(crate) enum Command {
     Tenant(TenantCommand),
     /// Shows who changed what, newest first
     Audit(AuditArgs),
+    /// Prints the OpenAPI document of the HTTP API
+    Openapi,
     /// Starts a provider that does what a script says, for tests and trials
     Simulate(SimulateArgs),
     /// Explains a code: what happened, why, and what to do

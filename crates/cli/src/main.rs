@@ -62,6 +62,10 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Key(command) => commands::keys::key(house, command).await,
         Command::Tenant(command) => commands::keys::tenant(house, command).await,
         Command::Audit(args) => commands::keys::audit(house, &args).await,
+        Command::Openapi => {
+            ui::print_json(&server::openapi());
+            Ok(())
+        }
         Command::Simulate(args) => commands::simulate::simulate(args).await,
         Command::Explain(args) => commands::explain::explain(&args),
     }

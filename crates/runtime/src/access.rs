@@ -16,6 +16,7 @@ use store::audit::AuditRow;
 use store::tenants::TenantRow;
 use store::{Rule, SYSTEM_TENANT, Scope, StoreError};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// How every key begins.
@@ -30,7 +31,7 @@ const NAME_MAX: usize = 100;
 const FIRST: &str = "first start";
 
 /// What a key may do; each role may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Looks at runs, files, models and usage.
@@ -132,7 +133,7 @@ pub struct KeyMade {
 }
 
 /// A key, without itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ApiKeyView {
     /// The row.
     pub id: Uuid,
@@ -161,7 +162,7 @@ pub struct ApiKeyView {
 }
 
 /// A page of keys, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct KeyPage {
     /// The keys.
     pub keys: Vec<ApiKeyView>,
@@ -170,7 +171,7 @@ pub struct KeyPage {
 }
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TenantView {
     /// The row.
     pub id: Uuid,
@@ -184,7 +185,7 @@ pub struct TenantView {
 }
 
 /// A page of tenants, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TenantPage {
     /// The tenants.
     pub tenants: Vec<TenantView>,
@@ -193,7 +194,7 @@ pub struct TenantPage {
 }
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AuditEntry {
     /// The entry.
     pub id: Uuid,
@@ -215,7 +216,7 @@ pub struct AuditEntry {
 }
 
 /// A page of changes, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AuditPage {
     /// The changes.
     pub entries: Vec<AuditEntry>,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use store::runs::{ListFilter, Listed};
 use store::{Scope, State};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Runs on a page that names no number.
@@ -43,7 +44,7 @@ pub struct RunFilter {
 }
 
 /// A page of runs, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RunPage {
     /// The runs.
     pub runs: Vec<RunSummary>,

@@ -6,10 +6,11 @@ use profile::catalogue::Entry;
 use profile::revision::Revision;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A model as one profile serves it: a line of the capability matrix.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ModelCard {
     /// `ai_models.model_id`; absent: the profile serves calls without a model.
     pub model: Option<String>,
@@ -24,8 +25,10 @@ pub struct ModelCard {
     /// Names of its options, sorted.
     pub params: Vec<String>,
     /// Media by name: `{kind, mime, max_bytes, max_count, required}`.
+    #[schema(value_type = Object)]
     pub inputs: Map<String, Value>,
     /// Limits that bind, by their documented names.
+    #[schema(value_type = Object)]
     pub limits: Map<String, Value>,
     /// `{currency, per, from}`: the least amount for one of what is counted. Absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,11 @@ use profile::revision::Revision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Where a run stands and what it gave.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
     /// The run.
     pub id: Uuid,
@@ -56,6 +57,7 @@ pub struct RunView {
     /// Oldest first.
     pub attempts: Vec<AttemptView>,
     /// The caller's own values.
+    #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
     /// The run that this one is a retry of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +110,7 @@ impl RunView {
 }
 
 /// Where a run stands, in the words of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Waits for a place.
@@ -124,7 +126,7 @@ pub enum Status {
 }
 
 /// A model by the names of its rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelView {
     /// `ai_providers.slug`
     pub provider: Option<String>,
@@ -145,7 +147,7 @@ impl ModelView {
 }
 
 /// The fallback of the routing rule that chose a run's model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FallbackView {
     /// What the rule names.
     pub model: ModelView,
@@ -173,7 +175,7 @@ impl FallbackView {
 }
 
 /// What became of a fallback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FallbackStatus {
     /// It accepts the call, and was not needed so far.
@@ -185,7 +187,7 @@ pub enum FallbackStatus {
 }
 
 /// A file of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArtifactView {
     /// Name in the output.
     pub name: String,
@@ -205,7 +207,7 @@ pub struct ArtifactView {
 }
 
 /// What a run costs, as decimal strings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cost {
     /// ISO 4217.
     pub currency: String,
@@ -216,7 +218,7 @@ pub struct Cost {
 }
 
 /// One send.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptView {
     /// Number, from 1.
     pub n: i32,
@@ -247,7 +249,7 @@ pub struct AttemptView {
 }
 
 /// A run in a list: without its output, files and attempts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunSummary {
     /// The run.
     pub id: Uuid,
@@ -285,6 +287,7 @@ pub struct RunSummary {
     #[serde(default)]
     pub cached: bool,
     /// The caller's own values.
+    #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
     /// When it was called.
     #[serde(with = "time::serde::rfc3339")]

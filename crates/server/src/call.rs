@@ -43,6 +43,12 @@ const KNOWN: &[&str] = &[
     "cache",
 ];
 
+/// Members of the body.
+#[cfg(test)]
+pub(crate) fn members() -> &'static [&'static str] {
+    KNOWN
+}
+
 /// Reads a body that is JSON, together with the idempotency key of its header.
 ///
 /// # Errors

@@ -99,9 +99,14 @@ fn allowed(principal: Principal, request: &Request) -> Result<Principal, Problem
     )))
 }
 
+/// Whether what stands there is behind the gate.
+pub(crate) fn guards(path: &str) -> bool {
+    path.starts_with("/v1/") || path.starts_with("/admin/")
+}
+
 /// The least role that a call needs: who looks is a viewer, who does is a caller, and settings are an admin's.
 /// What stands nowhere is an admin's.
-fn needed(method: &Method, path: Option<&str>) -> Role {
+pub(crate) fn needed(method: &Method, path: Option<&str>) -> Role {
     match path {
         Some(path) if path.starts_with("/v1/") => match *method {
             Method::GET | Method::HEAD => Role::Viewer,

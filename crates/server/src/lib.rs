@@ -13,11 +13,13 @@
 mod call;
 mod caller;
 mod disposition;
+mod docs;
 mod etag;
 mod gate;
 mod headers;
 mod hosts;
 mod json;
+mod openapi;
 pub mod ops;
 mod prefer;
 mod problem;
@@ -26,5 +28,6 @@ mod request_id;
 mod routes;
 mod serve;
 
+pub use openapi::document as openapi;
 pub use routes::router;
 pub use serve::{Access, serve};

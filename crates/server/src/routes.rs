@@ -1,5 +1,6 @@
 //! Which call goes where.
 
+mod about;
 mod artifacts;
 mod audit;
 mod events;
@@ -16,13 +17,17 @@ use crate::gate::Gate;
 use crate::problem::{Problem, Violation};
 use crate::serve::Access;
 use crate::{gate, hosts, request_id};
+use about::About;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
 use diag::Code;
 use runtime::Modelrow;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// What handlers work with.
 #[derive(Debug, Clone)]
@@ -30,6 +35,7 @@ struct House {
     modelrow: Modelrow,
     /// Nobody is made to wait any longer.
     stopping: CancellationToken,
+    about: Arc<About>,
 }
 
 /// The API as a service, for tests and for programs that have a server of their own. What guards the listener is
@@ -43,66 +49,71 @@ pub(crate) fn guarded(modelrow: Modelrow, stopping: CancellationToken, access: A
         modelrow: modelrow.clone(),
         access,
     };
-    let house = House { modelrow, stopping };
-    let calls = v1().merge(admin_calls());
+    let (keyed, mut api) = keyed().split_for_parts();
+    let (open, more) = open().split_for_parts();
+    let (hooks, most) = hooks().split_for_parts();
+    api.merge(more);
+    api.merge(most);
+    let house = House {
+        modelrow,
+        stopping,
+        about: About::of(api),
+    };
     // Behind the routes, so that what is nowhere is a 404 to everybody.
-    let calls = calls.route_layer(from_fn_with_state(gate, gate::admit));
-    let calls = calls.merge(open_calls()).with_state(house.clone());
+    let keyed = keyed.route_layer(from_fn_with_state(gate, gate::admit));
+    let calls = keyed.merge(open).fallback(no_such_call);
     let calls = match access {
         Access::Local => calls.layer(from_fn(hosts::only_local)),
         Access::Keys => calls,
     };
     // Providers call us by our public name, whoever may call the rest.
-    let all = calls.merge(hooks(house));
-    all.layer(from_fn(request_id::assign))
+    let all = calls.merge(hooks);
+    let all = all.method_not_allowed_fallback(no_such_method);
+    all.with_state(house).layer(from_fn(request_id::assign))
 }
 
-fn hooks(house: House) -> Router {
-    let hook = post(hooks::receive).get(hooks::register);
-    Router::new()
-        .route("/hooks/{provider}/{token}", hook)
-        .method_not_allowed_fallback(no_such_method)
-        .with_state(house)
+/// Every route with what its handler says of itself.
+pub(crate) fn described() -> OpenApi {
+    keyed().merge(open()).merge(hooks()).into_openapi()
+}
+
+// A route is written down in one of these, and nowhere else: `routes!` takes its method and path from its description.
+
+fn hooks() -> OpenApiRouter<House> {
+    OpenApiRouter::new().routes(routes!(hooks::receive, hooks::register))
 }
 
 /// Calls that need no key.
-fn open_calls() -> Router<House> {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .fallback(no_such_call)
-        .method_not_allowed_fallback(no_such_method)
+fn open() -> OpenApiRouter<House> {
+    OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(about::document))
+        .routes(routes!(about::page))
 }
 
-/// What callers call: who looks needs the role `viewer`, who does the role `caller` ([`gate`]).
-fn v1() -> Router<House> {
-    Router::new()
-        .route("/v1/runs", get(list::list).post(runs::create))
-        .route("/v1/runs/{id}", get(runs::show).delete(runs::delete))
-        .route("/v1/runs/{id}/cancel", post(runs::cancel))
-        .route("/v1/runs/{id}/retry", post(runs::retry))
-        .route("/v1/runs/{id}/events", get(events::events))
-        .route("/v1/plan", post(models::plan))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*model}", get(models::show))
-        .route("/v1/runs/{id}/artifacts/{name}", get(artifacts::download))
-        .route(
-            "/v1/runs/{id}/artifacts/{name}/{idx}",
-            get(artifacts::download),
-        )
-        .method_not_allowed_fallback(no_such_method)
+/// Calls that need a key: who looks needs the role `viewer`, who does the role `caller`, and what is below `/admin` is an
+/// admin's ([`gate`]).
+fn keyed() -> OpenApiRouter<House> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list, runs::create))
+        .routes(routes!(runs::show, runs::delete))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(events::events))
+        .routes(routes!(models::plan))
+        .routes(routes!(models::list))
+        .routes(routes!(models::show))
+        .routes(routes!(artifacts::first, artifacts::first_head))
+        .routes(routes!(artifacts::numbered, artifacts::numbered_head))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(audit::list))
 }
 
-/// What admins call.
-fn admin_calls() -> Router<House> {
-    Router::new()
-        .route("/admin/v1/keys", get(keys::list).post(keys::create))
-        .route("/admin/v1/keys/{id}/revoke", post(keys::revoke))
-        .route(
-            "/admin/v1/tenants",
-            get(tenants::list).post(tenants::create),
-        )
-        .route("/admin/v1/audit", get(audit::list))
-        .method_not_allowed_fallback(no_such_method)
+#[cfg(test)]
+pub(crate) fn key_members() -> &'static [&'static str] {
+    keys::KNOWN
 }
 
 async fn no_such_call(uri: Uri) -> Problem {

@@ -22,8 +22,70 @@ use runtime::{ArtifactView, RunView};
 use serde_json::Value;
 use std::ops::Range;
 
+// What else a file is answered with stands in `openapi`, once.
+
+/// Streams the first file of this name
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/artifacts/{name}", tag = "files", operation_id = "downloadArtifact",
+    params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it")),
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+)]
+pub(super) async fn first(
+    house: State<House>,
+    caller: Caller,
+    path: ArtifactPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    download(house, caller, path, Method::GET, headers).await
+}
+
+/// Headers of the first file of this name
+#[utoipa::path(
+    head, path = "/v1/runs/{id}/artifacts/{name}", tag = "files", operation_id = "headArtifact",
+    params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it")),
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+)]
+pub(super) async fn first_head(
+    house: State<House>,
+    caller: Caller,
+    path: ArtifactPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    download(house, caller, path, Method::HEAD, headers).await
+}
+
+/// Streams a file of this name by its number
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/artifacts/{name}/{idx}", tag = "files", operation_id = "downloadArtifactByIndex",
+    params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it"), ("idx" = i32, Path, description = "Number under that name, from 0")),
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+)]
+pub(super) async fn numbered(
+    house: State<House>,
+    caller: Caller,
+    path: ArtifactPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    download(house, caller, path, Method::GET, headers).await
+}
+
+/// Headers of a file of this name by its number
+#[utoipa::path(
+    head, path = "/v1/runs/{id}/artifacts/{name}/{idx}", tag = "files", operation_id = "headArtifactByIndex",
+    params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it"), ("idx" = i32, Path, description = "Number under that name, from 0")),
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+)]
+pub(super) async fn numbered_head(
+    house: State<House>,
+    caller: Caller,
+    path: ArtifactPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    download(house, caller, path, Method::HEAD, headers).await
+}
+
 /// Streams one file, or a range of it. `HEAD` gets the headers alone.
-pub(super) async fn download(
+async fn download(
     State(house): State<House>,
     caller: Caller,
     path: ArtifactPath,

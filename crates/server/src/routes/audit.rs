@@ -8,7 +8,14 @@ use axum::Json;
 use axum::extract::State;
 use runtime::{AuditFilter, AuditPage};
 
-/// Of the admin's tenant; of all, to an operator.
+/// Lists who changed what in your tenant, before and after, secrets never
+///
+/// An operator sees the changes of all.
+#[utoipa::path(
+    get, path = "/admin/v1/audit", tag = "admin", operation_id = "listAudit",
+    params(("action" = Option<String>, Query, description = "`api_key.create`, `credential.change`, …"), ("object" = Option<String>, Query, description = "`credential/acme/default`, …"), ("limit" = Option<u16>, Query, description = "On the page, 1 to 500; 50 without it"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "A page, newest first", body = AuditPage))
+)]
 pub(super) async fn list(
     State(house): State<House>,
     caller: Caller,

@@ -21,7 +21,12 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A comment this often keeps proxies from closing a silent stream.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
-/// Streams until the run has ended. `Last-Event-ID` leaves out what the caller has heard.
+/// Streams what happens to a run, to its end
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/events", tag = "runs", operation_id = "streamRunEvents",
+    params(("id" = Uuid, Path, description = "The run"), ("Last-Event-ID" = Option<i32>, Header, description = "Resumes behind this event")),
+    responses((status = 200, description = "Server-Sent Events `entry`, `state`, `progress`, `delta`, `end`; a comment every 15 s; ends behind `end`", body = String, content_type = "text/event-stream"))
+)]
 pub(super) async fn events(
     State(house): State<House>,
     caller: Caller,

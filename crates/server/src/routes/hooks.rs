@@ -24,7 +24,12 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 /// In which it must have come.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 
-/// `POST`: 200 as soon as it is stored, whatever it says.
+/// Takes a callback of a provider
+#[utoipa::path(
+    post, path = "/hooks/{provider}/{token}", tag = "service", operation_id = "receiveCallback",
+    request_body(content = Vec<u8>, content_type = "*/*", description = "As the provider writes it, at most 256 KiB"), params(("provider" = String, Path, description = "Its short name"), ("token" = String, Path, description = "Proves that the address is ours")),
+    responses((status = 200, description = "Stored; what it says is proved later"))
+)]
 pub(super) async fn receive(
     State(house): State<House>,
     path: HookPath,
@@ -46,7 +51,11 @@ pub(super) async fn receive(
     }
 }
 
-/// `GET`: some ask whether the address is ours, and want a value of the query back.
+/// Answers a provider that asks whether the address is ours
+#[utoipa::path(
+    get, path = "/hooks/{provider}/{token}", tag = "service", operation_id = "registerCallback", params(("provider" = String, Path, description = "Its short name"), ("token" = String, Path, description = "Proves that the address is ours")),
+    responses((status = 200, description = "The value that was asked for", body = String, content_type = "text/plain"))
+)]
 pub(super) async fn register(
     State(house): State<House>,
     path: HookPath,

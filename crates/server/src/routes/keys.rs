@@ -6,6 +6,7 @@ use super::path::KeyPath;
 use crate::call::Fields;
 use crate::caller::Caller;
 use crate::json;
+use crate::openapi::bodies::NewKey as NewKeyBody;
 use crate::problem::{Problem, Violation};
 use axum::Json;
 use axum::body::Body;
@@ -15,12 +16,22 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use diag::{Code, ExposeSecret as _, Place};
 use runtime::{ApiKeyView, KeyPage, NewKey, Role, RunError};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-const KNOWN: &[&str] = &["role", "name", "tenant", "expires_at"];
+pub(super) const KNOWN: &[&str] = &["role", "name", "tenant", "expires_at"];
 
+/// Lists the API keys of your tenant, without themselves
+///
+/// An operator sees those of all.
+#[utoipa::path(
+    get, path = "/admin/v1/keys", tag = "admin", operation_id = "listApiKeys",
+    params(("tenant" = Option<String>, Query, description = "Id or slug"), ("limit" = Option<u16>, Query, description = "On the page, 1 to 500; 50 without it"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "A page, newest first", body = KeyPage))
+)]
 pub(super) async fn list(
     State(house): State<House>,
     caller: Caller,
@@ -40,7 +51,11 @@ pub(super) async fn list(
     Ok(Json(house.modelrow.keys(scope, tenant, &page).await?))
 }
 
-/// `{role, name?, tenant?, expires_at?}`: 201 with the key, which is shown this once.
+/// Makes an API key
+#[utoipa::path(
+    post, path = "/admin/v1/keys", tag = "admin", operation_id = "createApiKey", request_body = NewKeyBody,
+    responses((status = 201, description = "With the key, which is shown this once", body = KeyShown))
+)]
 pub(super) async fn create(
     State(house): State<House>,
     caller: Caller,
@@ -65,12 +80,21 @@ pub(super) async fn create(
     };
     let made = house.modelrow.key_create(scope, &new, caller.actor());
     let made = made.await?;
-    let mut shown = json!(made.view);
-    if let Some(members) = shown.as_object_mut() {
-        members.insert("key".to_owned(), made.key.expose_secret().into());
-    }
+    let shown = KeyShown {
+        key: made.key.expose_secret().to_owned(),
+        view: made.view,
+    };
     let once = [(CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, once, Json(shown)).into_response())
+}
+
+/// A key that was just made.
+#[derive(Serialize, ToSchema)]
+struct KeyShown {
+    /// The whole key.
+    key: String,
+    #[serde(flatten)]
+    view: ApiKeyView,
 }
 
 /// What is wrong is a member of the body, not the address.
@@ -83,7 +107,13 @@ fn in_body(error: RunError) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, violation.at("/tenant"))
 }
 
-/// From now on it is refused; repeatable.
+/// Revokes an API key
+///
+/// May be repeated.
+#[utoipa::path(
+    post, path = "/admin/v1/keys/{id}/revoke", tag = "admin", operation_id = "revokeApiKey", params(("id" = Uuid, Path, description = "The key")),
+    responses((status = 200, description = "Refused from its next use on", body = ApiKeyView))
+)]
 pub(super) async fn revoke(
     State(house): State<House>,
     caller: Caller,
@@ -131,6 +161,7 @@ fn read(body: Value) -> Result<Wanted, Vec<Violation>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn every_member_of_a_new_key_is_read_and_every_mistake_found_at_once() {

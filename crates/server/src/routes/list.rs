@@ -17,6 +17,15 @@ use time::format_description::well_known::Rfc3339;
 const KNOWN: &str =
     "purpose, provider, model, status, state, created_after, metadata.<name>, limit, after";
 
+/// Lists runs, newest first
+#[utoipa::path(
+    get, path = "/v1/runs", tag = "runs", operation_id = "listRuns",
+    params(("purpose" = Option<String>, Query), ("provider" = Option<String>, Query), ("model" = Option<String>, Query),
+        ("status" = Option<Status>, Query, description = "May be repeated: one of them"), ("state" = Option<String>, Query, description = "May be repeated: one of them"),
+        ("created_after" = Option<String>, Query, description = "RFC 3339"),
+        ("metadata.key" = Option<String>, Query, description = "`metadata.<name>`: runs whose metadata hold this value"), ("limit" = Option<u16>, Query, description = "On the page, 1 to 500; 50 without it"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "A page, newest first", body = RunPage))
+)]
 pub(super) async fn list(
     State(house): State<House>,
     caller: Caller,

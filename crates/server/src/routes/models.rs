@@ -4,6 +4,7 @@ use super::House;
 use crate::call;
 use crate::caller::Caller;
 use crate::json;
+use crate::openapi::bodies::{ModelServed, Models, NewRun, Plan};
 use crate::problem::{Problem, Violation};
 use axum::Json;
 use axum::body::Body;
@@ -12,13 +13,22 @@ use axum::http::{HeaderMap, StatusCode};
 use diag::Code;
 use serde_json::{Value, json};
 
-/// The capability matrix.
+/// Lists what may be called: models with what each takes, costs, and until when
+#[utoipa::path(
+    get, path = "/v1/models", tag = "models", operation_id = "listModels",
+    responses((status = 200, description = "By provider and name", body = Models))
+)]
 pub(super) async fn list(State(house): State<House>, caller: Caller) -> Json<Value> {
     let models = house.modelrow.models(caller.tenant(), None);
     Json(json!({ "models": models }))
 }
 
-/// One model, with its schema, as each provider that has it serves it. Its id may hold `/`.
+/// Shows one model, as each provider that has it serves it
+#[utoipa::path(
+    get, path = "/v1/models/{*model}", tag = "models", operation_id = "getModel",
+    params(("model" = String, Path, description = "Its id; it may hold `/`")),
+    responses((status = 200, description = "With the JSON Schema of its params and inputs", body = ModelServed))
+)]
 pub(super) async fn show(
     State(house): State<House>,
     caller: Caller,
@@ -36,7 +46,13 @@ pub(super) async fn show(
     Ok(Json(json!({ "model": model, "served": served })))
 }
 
-/// Checks and renders a call as `POST /v1/runs` would, and sends nothing.
+/// Checks and renders a call as a run would, and sends nothing
+///
+/// Secrets are masked.
+#[utoipa::path(
+    post, path = "/v1/plan", tag = "models", operation_id = "planRun", request_body = NewRun,
+    responses((status = 200, description = "Every request in order", body = Plan))
+)]
 pub(super) async fn plan(
     State(house): State<House>,
     caller: Caller,

@@ -7,6 +7,7 @@ use crate::caller::Caller;
 use crate::etag::ETag;
 use crate::headers::{self, IDEMPOTENCY_REPLAYED};
 use crate::json;
+use crate::openapi::bodies::{NewRun, Problem as ProblemBody, RetryRun};
 use crate::prefer;
 use crate::problem::{Problem, chain};
 use axum::Json;
@@ -23,7 +24,19 @@ use uuid::Uuid;
 /// When a run that goes on is worth another look.
 pub(super) const LOOK_AGAIN_SECS: u64 = 2;
 
-/// `POST /v1/runs`: 202, or 200 when the run has ended meanwhile. A run that failed is no error here.
+/// Makes a run
+///
+/// A run that fails is no HTTP error: its end says why.
+#[utoipa::path(
+    post, path = "/v1/runs", tag = "runs", operation_id = "createRun", request_body = NewRun,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held until the run has ended, or so many seconds")),
+    responses(
+        (status = 202, description = "Made, or made before under this key", body = RunView, headers(("Location" = String, description = "The run"), ("Retry-After" = u64, description = "When to look again, in seconds"), ("Idempotency-Replayed" = Option<String>, description = "`true`: the key made it before"))),
+        (status = 200, description = "It has ended meanwhile, well or not", body = RunView),
+        (status = 409, description = "The key was used for another body", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "A limit of the tenant is reached", body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "When to look again, in seconds"))),
+    )
+)]
 pub(super) async fn create(
     State(house): State<House>,
     caller: Caller,
@@ -62,7 +75,15 @@ async fn made_run(
     Ok(response)
 }
 
-/// `GET /v1/runs/{id}`
+/// Shows where a run stands, and what it gave
+#[utoipa::path(
+    get, path = "/v1/runs/{id}", tag = "runs", operation_id = "getRun",
+    params(("id" = Uuid, Path, description = "The run"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held until the run has ended, or so many seconds"), ("If-None-Match" = Option<String>, Header, description = "`ETag` of the answer before")),
+    responses(
+        (status = 200, description = "Where it stands", body = RunView, headers(("ETag" = String), ("Retry-After" = u64, description = "When to look again, in seconds"))),
+        (status = 304, description = "As it was"),
+    )
+)]
 pub(super) async fn show(
     State(house): State<House>,
     caller: Caller,
@@ -82,7 +103,16 @@ pub(super) async fn show(
     Ok(response)
 }
 
-/// `POST /v1/runs/{id}/cancel`: repeatable; a run that has ended is answered as it is.
+/// Cancels a run
+///
+/// May be repeated.
+#[utoipa::path(
+    post, path = "/v1/runs/{id}/cancel", tag = "runs", operation_id = "cancelRun", params(("id" = Uuid, Path, description = "The run")),
+    responses(
+        (status = 202, description = "Asked for, at the provider too where the profile can", body = RunView),
+        (status = 200, description = "It has ended, and stays as it is", body = RunView),
+    )
+)]
 pub(super) async fn cancel(
     State(house): State<House>,
     caller: Caller,
@@ -92,7 +122,19 @@ pub(super) async fn cancel(
     shown(&view, StatusCode::ACCEPTED)
 }
 
-/// `POST /v1/runs/{id}/retry`: a new run of the same call. The body may consent to paying twice.
+/// Makes a run once more
+///
+/// Refused while the first one is, or may be, paid for, unless that is accepted.
+#[utoipa::path(
+    post, path = "/v1/runs/{id}/retry", tag = "runs", operation_id = "retryRun", request_body = Option<RetryRun>,
+    params(("id" = Uuid, Path, description = "The run"), ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held until the run has ended, or so many seconds")),
+    responses(
+        (status = 202, description = "A new run", body = RunView, headers(("Location" = String, description = "The run"), ("Retry-After" = u64, description = "When to look again, in seconds"))),
+        (status = 200, description = "It has ended meanwhile", body = RunView),
+        (status = 409, description = "The first one may still be paid for, or the key was used", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "A limit of the tenant is reached", body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "When to look again, in seconds"))),
+    )
+)]
 pub(super) async fn retry(
     State(house): State<House>,
     caller: Caller,
@@ -108,7 +150,14 @@ pub(super) async fn retry(
     made_run(&house, &caller, &run, prefer::wait(&headers)).await
 }
 
-/// `DELETE /v1/runs/{id}`: of a run that has ended; 204.
+/// Deletes an ended run: what was asked, what came of it, and its files
+#[utoipa::path(
+    delete, path = "/v1/runs/{id}", tag = "runs", operation_id = "deleteRun", params(("id" = Uuid, Path, description = "The run")),
+    responses(
+        (status = 204, description = "Gone; its idempotency key stays used for 30 days"),
+        (status = 409, description = "It has not ended", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn delete(
     State(house): State<House>,
     caller: Caller,

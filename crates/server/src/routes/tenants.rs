@@ -5,6 +5,7 @@ use super::list::{self, Asked};
 use crate::call::Fields;
 use crate::caller::Caller;
 use crate::json;
+use crate::openapi::bodies::NewTenant;
 use crate::problem::Problem;
 use axum::Json;
 use axum::body::Body;
@@ -13,6 +14,11 @@ use axum::http::{HeaderMap, StatusCode};
 use diag::Place;
 use runtime::{TenantPage, TenantView};
 
+/// Lists tenants: an operator's
+#[utoipa::path(
+    get, path = "/admin/v1/tenants", tag = "admin", operation_id = "listTenants", params(("limit" = Option<u16>, Query, description = "On the page, 1 to 500; 50 without it"), ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "A page, newest first", body = TenantPage))
+)]
 pub(super) async fn list(
     State(house): State<House>,
     caller: Caller,
@@ -24,7 +30,11 @@ pub(super) async fn list(
     Ok(Json(tenants?))
 }
 
-/// `{slug}`: 201.
+/// Makes a tenant: an operator's
+#[utoipa::path(
+    post, path = "/admin/v1/tenants", tag = "admin", operation_id = "createTenant", request_body = NewTenant,
+    responses((status = 201, description = "Made", body = TenantView))
+)]
 pub(super) async fn create(
     State(house): State<House>,
     caller: Caller,

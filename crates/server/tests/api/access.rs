@@ -10,11 +10,11 @@ use store::{DEFAULT_TENANT, SYSTEM_TENANT};
 use uuid::Uuid;
 
 /// Method, path (`{run}`, `{key}` are the default tenant's), body, the role that it needs; `None`: an operator.
-type Call = (Method, &'static str, Value, Option<Role>);
+pub(crate) type Call = (Method, &'static str, Value, Option<Role>);
 
 /// Every call that needs a key.
 #[rustfmt::skip]
-fn calls() -> Vec<Call> {
+pub(crate) fn calls() -> Vec<Call> {
     let none = Value::Null;
     let (viewer, caller, admin) = (Some(Role::Viewer), Some(Role::Caller), Some(Role::Admin));
     vec![
@@ -22,6 +22,8 @@ fn calls() -> Vec<Call> {
         (Method::GET,    "/v1/runs/{run}",                   none.clone(),             viewer),
         (Method::GET,    "/v1/runs/{run}/events",            none.clone(),             viewer),
         (Method::GET,    "/v1/runs/{run}/artifacts/video",   none.clone(),             viewer),
+        (Method::HEAD,   "/v1/runs/{run}/artifacts/video",   none.clone(),             viewer),
+        (Method::GET,    "/v1/runs/{run}/artifacts/video/0", none.clone(),             viewer),
         (Method::HEAD,   "/v1/runs/{run}/artifacts/video/0", none.clone(),             viewer),
         (Method::GET,    "/v1/models",                       none.clone(),             viewer),
         (Method::GET,    "/v1/models/reel-1",                none.clone(),             viewer),

@@ -13,6 +13,7 @@ mod fixture;
 mod hooks;
 mod listening;
 mod lists;
+mod openapi;
 mod ops;
 mod outage;
 mod refusals;
