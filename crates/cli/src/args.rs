@@ -7,6 +7,7 @@ use std::path::PathBuf;
 mod cache;
 mod call;
 mod callbacks;
+mod config;
 mod credentials;
 mod keys;
 mod limits;
@@ -16,6 +17,7 @@ mod runs;
 pub(crate) use cache::*;
 pub(crate) use call::*;
 pub(crate) use callbacks::*;
+pub(crate) use config::*;
 pub(crate) use credentials::*;
 pub(crate) use keys::*;
 pub(crate) use limits::*;
@@ -45,6 +47,10 @@ pub(crate) struct Cli {
 /// Options of every command that needs the database.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HouseArgs {
+    /// File with settings (TOML), under flags and environment; `~/.config/modelrow/config.toml` or `/etc/modelrow/config.toml` without it,
+    /// where there is one
+    #[arg(long, global = true, env = "MODELROW_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// PostgreSQL to use; without it the program starts a private one
     #[arg(
         long,
@@ -172,6 +178,9 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Prints the OpenAPI document of the HTTP API
     Openapi,
+    /// Shows the settings, and prints a file for them
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Starts a provider that does what a script says, for tests and trials
     Simulate(SimulateArgs),
     /// Explains a code: what happened, why, and what to do

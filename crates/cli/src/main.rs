@@ -6,6 +6,7 @@
 mod args;
 mod bundles;
 mod commands;
+mod config;
 mod exit;
 mod house;
 mod params;
@@ -14,13 +15,22 @@ mod saved;
 mod ui;
 
 use args::{Cli, Command, ProfileCommand, RunsCommand};
-use clap::Parser as _;
 use exit::Stop;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let loaded = match config::load() {
+        Ok(loaded) => loaded,
+        Err(stop) => return stop.tell(),
+    };
+    if let Command::Config(command) = &loaded.cli.command {
+        return match loaded.tell(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(stop) => stop.tell(),
+        };
+    }
+    let cli = loaded.cli;
     log_to_stderr(&cli.house.log);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -66,6 +76,8 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
             ui::print_json(&server::openapi());
             Ok(())
         }
+        // Told before anything is opened.
+        Command::Config(_) => Ok(()),
         Command::Simulate(args) => commands::simulate::simulate(args).await,
         Command::Explain(args) => commands::explain::explain(&args),
     }

@@ -300,6 +300,7 @@ codes! {
     X117 "OpenAPI document cannot be used",
     X118 "run cannot be recorded",
     X120 "neither a duration nor a time",
+    X121 "configuration file cannot be used",
 }
 
 impl fmt::Display for Code {
