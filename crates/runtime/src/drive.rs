@@ -497,7 +497,7 @@ pub(crate) async fn kept_output(
 }
 
 fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) -> Ended {
-    let cleans = !live.revision.workflow.cleanup.is_empty() && live.flow.job_id().is_some();
+    let cleans = !live.revision.workflow.cleanup.is_empty();
     Ended {
         run_id: live.run,
         from: live.state,

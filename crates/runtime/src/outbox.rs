@@ -114,8 +114,14 @@ async fn drive(core: &Core, mut flow: Flow, asker: Asker, only: Phase) {
                     core.quotas.wait(core, asker, urgency_of(phase)).await;
                 }
                 let outcome = tokens::sent(core, &mut flow, &request, &mut renewed).await;
-                if let Some(outcome) = outcome {
-                    drop(flow.on(outcome.into(), core.clock.now_ms(), rand::random()));
+                let Some(outcome) = outcome else { continue };
+                drop(flow.on(outcome.into(), core.clock.now_ms(), rand::random()));
+                if let Some(fault) = flow.take_warning() {
+                    tracing::warn!(
+                        step = request.step,
+                        why = fault.message,
+                        "what is left at the provider was not cleaned up"
+                    );
                 }
             }
             Action::Token { auth } => {

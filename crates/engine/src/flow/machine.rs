@@ -57,6 +57,8 @@ pub struct Flow {
     /// When a callback last moved a poll.
     pub(super) hinted_at_ms: Option<i64>,
     pub(super) names: Names,
+    /// Why the last step of `cleanup` failed.
+    pub(super) warning: Option<Fault>,
 }
 
 /// Where a run is.
@@ -210,6 +212,7 @@ impl Flow {
             gave_part: false,
             hinted_at_ms: None,
             names: Names::default(),
+            warning: None,
         }
     }
 
@@ -386,6 +389,11 @@ impl Flow {
     #[must_use]
     pub fn provider_status(&self) -> Option<&str> {
         self.record.word.as_deref()
+    }
+
+    /// Why a step of `cleanup` has failed, once: a warning, for the run has ended.
+    pub fn take_warning(&mut self) -> Option<Fault> {
+        self.warning.take()
     }
 
     /// The token of a new attempt, before [`Flow::next`] renders its submit.

@@ -73,6 +73,7 @@ impl Flow {
             At::Cleanup(i) => {
                 self.at = At::Cleanup(i + 1);
                 (self.tries, self.each) = (0, None);
+                self.warning = Some(fault);
                 Verdict::Continue
             }
             At::Cancel { then, .. } => {

@@ -15,6 +15,7 @@ mod cache;
 mod callbacks;
 mod calls;
 mod catalogue;
+mod cleanups;
 mod deliveries;
 mod desk;
 mod doubt;

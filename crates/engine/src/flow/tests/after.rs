@@ -226,6 +226,11 @@ fn cleanup_runs_after_the_end_and_never_fails() {
         cleanup.on(Event::Answered(answer(400, &json!(null))), now, MID),
         Verdict::Continue
     );
+    let warned = cleanup.take_warning().map(|fault| fault.message);
+    assert!(
+        warned.is_some_and(|message| message.contains("HTTP status 400")),
+        "its failure is a warning"
+    );
     assert!(matches!(
         ended(&mut cleanup, &mut now),
         Ending::Succeeded { .. }
