@@ -183,3 +183,30 @@ fn every_await_of_submit_settle_fetch_and_lease_has_a_named_point_of_its_own() {
         found.names.len()
     );
 }
+
+/// A point that the fault suite does not lead to is said, with its reason.
+#[test]
+fn every_named_point_is_reached_by_a_scenario_of_the_fault_suite_or_said_not_to_be() {
+    let names = points::points(&top().join("crates/runtime/src")).names;
+    let read = |file: &str| fs::read_to_string(top().join("tests/faults").join(file)).unwrap();
+    let words = |text: &str, at: usize| -> BTreeSet<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let word = lines.filter_map(|line| line.split_whitespace().nth(at));
+        word.map(str::to_owned).collect()
+    };
+    let (reached, unreached) = (
+        words(&read("survey.txt"), 1),
+        words(&read("unreached.txt"), 0),
+    );
+    let said: BTreeSet<&String> = reached.union(&unreached).collect();
+    let differ: Vec<_> = said
+        .symmetric_difference(&names.keys().collect())
+        .copied()
+        .collect();
+    assert!(
+        differ.is_empty(),
+        "`--survey`, and `unreached.txt`: {differ:?}"
+    );
+    let both: Vec<_> = reached.intersection(&unreached).collect();
+    assert!(both.is_empty(), "reached after all: {both:?}");
+}

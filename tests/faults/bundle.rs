@@ -13,16 +13,19 @@ pub(crate) enum Model {
     Prepared,
     /// Not at all.
     Plain,
+    /// Not at all, and the admin consents to a second try.
+    Consented,
     /// The answer is the result, and it is large.
     Direct,
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Found,
         Self::Replayed,
         Self::Prepared,
         Self::Plain,
+        Self::Consented,
         Self::Direct,
     ];
 
@@ -73,6 +76,7 @@ fn profile(model: Model) -> Value {
             transport["settle"] = json!({"kind": "replay"});
         }
         Model::Plain => {}
+        Model::Consented => transport["on_unknown"] = json!("repeat"),
         Model::Direct => transport["path"] = json!("/pictures"),
     }
     let mut workflow = json!({
@@ -81,7 +85,8 @@ fn profile(model: Model) -> Value {
             {"name": "poll", "path": "/videos/{{job_id}}", "interval_ms": 250, "initial_delay_ms": 100, "jitter": 0, "deadline_ms": 2_000,
              "status_path": "status", "progress_path": "progress", "not_found_grace_ms": 5_000,
              "states": {"queued": ["queued"], "running": ["in_progress"], "succeeded": ["completed"], "failed": ["failed"]}},
-            {"name": "download", "path": "/videos/{{job_id}}/content", "mode": "binary", "content_type": "video/mp4", "timeout_ms": 2_000}
+            {"name": "download", "path": "/videos/{{job_id}}/content", "mode": "binary", "content_type": "video/mp4", "timeout_ms": 2_000,
+             "headers": {"X-For": "{{userPrompt}}"}}
         ],
         "cleanup": [{"name": "tidy", "method": "DELETE", "path": "/videos/{{job_id}}"}]
     });
@@ -92,7 +97,7 @@ fn profile(model: Model) -> Value {
             json!([{"name": "look", "method": "GET", "path": "/videos", "query": {"limit": "1"}}]);
     }
     if model == Model::Direct {
-        response = json!({"result_type": "image_urls"});
+        response = json!({"result_type": "raw_json"});
         workflow = json!({"type": "sync", "steps": [{"name": "download", "value_path": "data[].b64_json", "content_type": "image/gif"}]});
     }
     json!({

@@ -45,25 +45,22 @@ pub(crate) fn may_stand(seed: &Seed<'_>) -> bool {
         .choice
         .mischief
         .is_some_and(|(_, operation)| operation != "retrieve" && operation != "content");
-    let dead = seed.kills();
+    let dead = seed.met(Fault::Kill);
     // A frozen exchange may have timed out; an answer that was received may not be forgotten.
-    let frozen = seed.choice.fault == Fault::Freeze
+    let frozen = seed.met(Fault::Freeze)
         && !(seed.choice.point == "sender.send" && seed.choice.side == "after");
     match scenario.model {
         Model::Plain | Model::Direct => scenario.doubtful || at_create || dead || frozen,
         // That the provider does not have it is known only to a sender that lives.
         Model::Found | Model::Prepared => dead && seed.accepted() == 0,
-        Model::Replayed => false,
+        Model::Replayed | Model::Consented => false,
     }
 }
 
 /// Everything that does not hold.
 pub(crate) async fn all(seed: &Seed<'_>, caller: &Modelrow, state: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    let accepted = seed.accepted();
-    if accepted > 1 {
-        wrong.push(format!("{accepted} jobs were paid for"));
-    }
+    let (accepted, scenario) = (seed.accepted(), &seed.choice.scenario);
     let view = match caller.run(DEFAULT_TENANT, seed.run).await {
         Ok(view) => view,
         Err(error) => {
@@ -71,6 +68,20 @@ pub(crate) async fn all(seed: &Seed<'_>, caller: &Modelrow, state: &str) -> Vec<
             return wrong;
         }
     };
+    // The admin's consent: one that was written off may have been paid for.
+    let consented = view
+        .attempts
+        .iter()
+        .filter(|one| one.outcome == "written_off")
+        .count();
+    let consented = if scenario.model == Model::Consented {
+        consented
+    } else {
+        0
+    };
+    if accepted > 1 + consented {
+        wrong.push(format!("{accepted} jobs were paid for"));
+    }
     end(seed, &view, (state, accepted), &mut wrong);
     attempts(&view, &mut wrong);
     files(seed, caller, &view, &mut wrong).await;

@@ -188,6 +188,9 @@ impl std::fmt::Display for Choice {
             self.nth,
             self.scenario.name
         )?;
+        if let Some((fault, point, side)) = self.scenario.first {
+            write!(f, " (first {} {side} {point})", fault.name())?;
+        }
         if let Some((kind, operation)) = self.mischief {
             write!(f, ", the provider {kind} at {operation}")?;
         }

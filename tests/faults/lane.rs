@@ -13,6 +13,8 @@ use store::{SYSTEM_TENANT, Store};
 /// After so long without a word a worker is dead.
 pub(crate) const LEASE: Duration = Duration::from_millis(1_500);
 const KEY: &str = "acme-test-key";
+/// Before the process id, in the folder for temporary files.
+const PREFIX: &str = "modelrow-faults-";
 
 /// Every change of a run's state, by a trigger that no statement of ours knows of.
 const AUDIT: &str = "
@@ -51,7 +53,8 @@ impl Secrets for OneKey {
 impl Lane {
     /// Starts the server and makes the databases that those of the seeds are copies of.
     pub(crate) async fn start(n: u64, models: &[Model], cancel_bumps_ver: bool) -> Self {
-        let name = format!("modelrow-faults-{}-{n}", std::process::id());
+        remove_stale();
+        let name = format!("{PREFIX}{}-{n}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let found = embedded::Options::default_for_user(|name| std::env::var_os(name)).unwrap();
         let options = embedded::Options {
@@ -187,6 +190,26 @@ impl Drop for Lane {
     fn drop(&mut self) {
         drop(self.server.lock().map(|mut server| server.take()));
         let _left = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// What an earlier suite left that was killed: its servers ended with it.
+fn remove_stale() {
+    for entry in std::fs::read_dir(std::env::temp_dir())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next()?.parse().ok());
+        let dead = pid.is_some_and(|pid| {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_err()
+        });
+        if dead {
+            let _left = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

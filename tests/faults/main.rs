@@ -60,6 +60,9 @@ struct Args {
     /// Writes `survey.txt`: the points that each scenario reaches
     #[arg(long)]
     survey: bool,
+    /// Another `modelrow`, of a build with the feature `faults`
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Shows that the suite fails on each build that is broken on purpose
     #[arg(long)]
     broken: bool,
@@ -67,6 +70,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(program) = &args.program {
+        worker::PROGRAM.set(program.clone()).unwrap();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

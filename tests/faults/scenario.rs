@@ -1,6 +1,7 @@
 //! What a seed's run goes through when no fault strikes: which paths of the program it takes.
 
 use crate::bundle::Model;
+use crate::choice::Fault;
 use base64::Engine as _;
 use serde_json::json;
 use simulator::{Action, Config, Cut, Failure, JobPatch, Operation, Rule, Scripted};
@@ -29,6 +30,8 @@ pub(crate) struct Scenario {
     pub(crate) leaves: bool,
     /// The provider's own answer leaves the outcome open.
     pub(crate) doubtful: bool,
+    /// What strikes before the seed's own fault, and where: the way to points that only others' misfortune leads to.
+    pub(crate) first: Option<(Fault, &'static str, &'static str)>,
 }
 
 const CLEAN: Scenario = Scenario {
@@ -38,9 +41,10 @@ const CLEAN: Scenario = Scenario {
     cancels: false,
     leaves: false,
     doubtful: false,
+    first: None,
 };
 
-pub(crate) const SCENARIOS: [Scenario; 22] = [
+pub(crate) const SCENARIOS: [Scenario; 34] = [
     CLEAN,
     Scenario {
         name: "looked-up",
@@ -147,6 +151,68 @@ pub(crate) const SCENARIOS: [Scenario; 22] = [
         doubtful: true,
         ..CLEAN
     },
+    Scenario {
+        name: "orphan-direct",
+        model: Model::Direct,
+        first: Some((Fault::Kill, "sender.answered", "before")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "orphan-prepared",
+        model: Model::Prepared,
+        first: Some((Fault::Kill, "prepare.exchange", "after")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "doubted",
+        first: Some((Fault::LostAnswers, "claim.commit", "before")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "not-sent",
+        first: Some((Fault::Freeze, "claim.commit", "after")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "second-copy",
+        first: Some((Fault::Freeze, "fetch.finish", "before")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "late-facts",
+        first: Some((Fault::Outage, "sender.accepted", "before")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "poll-refused",
+        ..CLEAN
+    },
+    Scenario {
+        name: "key-refused",
+        job: Job::Refused,
+        ..CLEAN
+    },
+    Scenario {
+        name: "no-file",
+        job: Job::Fails,
+        ..CLEAN
+    },
+    Scenario {
+        name: "prepared-again",
+        model: Model::Prepared,
+        ..CLEAN
+    },
+    Scenario {
+        name: "consented",
+        model: Model::Consented,
+        ..CLEAN
+    },
+    Scenario {
+        name: "given-up",
+        model: Model::Plain,
+        doubtful: true,
+        ..CLEAN
+    },
 ];
 
 impl Scenario {
@@ -182,7 +248,9 @@ impl Scenario {
             Action::Answer(Scripted::json(status, json!({"error": {"message": text}})))
         };
         match self.name {
-            "looked-up" | "plain-doubtful" => vec![on(Operation::Create, server_error(true))],
+            "looked-up" | "plain-doubtful" | "consented" | "given-up" => {
+                vec![on(Operation::Create, server_error(true))]
+            }
             "absent" => vec![on(Operation::Create, Action::Cut(Cut::BeforeReading))],
             "always-absent" => {
                 vec![on(Operation::Create, Action::Cut(Cut::BeforeReading)).always()]
@@ -224,7 +292,7 @@ impl Scenario {
                 on(Operation::Content, Action::Cut(Cut::MidBody(900_000))),
             ],
             "file-gone" => vec![on(Operation::Content, answered(404, "gone"))],
-            "file-changes" => vec![job(JobPatch {
+            "file-changes" | "second-copy" => vec![job(JobPatch {
                 changing_content: Some(true),
                 ..JobPatch::default()
             })],
@@ -232,8 +300,15 @@ impl Scenario {
                 let strange = Scripted::json(200, json!({"status": "napping"}));
                 vec![on(Operation::Retrieve, Action::Answer(strange))]
             }
+            "poll-refused" => vec![on(Operation::Retrieve, answered(401, "no key"))],
+            "key-refused" => vec![on(Operation::Create, answered(401, "no key")).always()],
+            "no-file" => {
+                let page = Scripted::text(200, "text/html", "<html>sorry</html>");
+                vec![on(Operation::Content, Action::Answer(page)).always()]
+            }
+            "prepared-again" => vec![on(Operation::List, answered(500, "later"))],
             "accepted-late" => vec![on(Operation::Create, Action::Stall { ms: 1_300 })],
-            "direct" => vec![on(Operation::Unknown, picture(false)).always()],
+            "direct" | "orphan-direct" => vec![on(Operation::Unknown, picture(false)).always()],
             "direct-doubtful" => vec![
                 on(Operation::Unknown, picture(false)).nth(2).times(0),
                 on(Operation::Unknown, server_error(true)),

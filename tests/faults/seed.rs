@@ -55,6 +55,9 @@ pub(crate) struct Seed<'a> {
     pub(crate) run: Uuid,
     pub(crate) tag: String,
     struck_at: Option<Instant>,
+    /// When the fault of the scenario itself struck.
+    first_at: Option<Instant>,
+    trace: bool,
 }
 
 /// Where the run stands now.
@@ -92,14 +95,15 @@ impl<'a> Seed<'a> {
             control: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             run: Uuid::nil(),
             struck_at: None,
+            first_at: None,
+            trace,
         };
         seed.begin_mischief();
-        for name in ["a", "b"] {
-            let plan = seed.plan(name, trace);
-            seed.hire(name, &plan).await;
+        for _ in 0..2 {
+            seed.hire().await;
         }
         let caller = caller(&seed.url(), &seed.folder.join("artifacts")).await;
-        let stand = seed.live(&caller, trace).await;
+        let stand = seed.live(&caller).await;
         let ledger = seed.sim.ledger();
         let wrong = match stand {
             Ok(stand) => {
@@ -134,7 +138,7 @@ impl<'a> Seed<'a> {
         self.lane.url("modelrow", &self.database)
     }
 
-    fn plan(&self, name: &str, trace: bool) -> Value {
+    fn plan(&self, name: &str) -> Value {
         let control = self.control.local_addr().unwrap().to_string();
         let first = name == "a";
         let mut plan = json!({
@@ -143,15 +147,30 @@ impl<'a> Seed<'a> {
         if let Some(broken) = self.broken {
             plan["broken"] = broken.into();
         }
-        if trace {
+        let nowhere = json!({"point": "", "side": "", "nth": 0});
+        let before = match self.choice.scenario.first {
+            Some((_, point, side)) if self.first_at.is_none() => {
+                json!({"point": point, "side": side, "nth": 1})
+            }
+            _ => nowhere.clone(),
+        };
+        let then = match self.trace || self.struck_at.is_some() {
+            true => nowhere,
+            false => {
+                json!({"point": self.choice.point, "side": self.choice.side, "nth": self.choice.nth})
+            }
+        };
+        plan["stops"] = json!([before, then]);
+        if self.trace {
             plan["trace"] = self.folder.join(format!("{name}.trace")).to_str().into();
-        } else {
-            plan["stop"] = json!({"point": self.choice.point, "side": self.choice.side, "nth": self.choice.nth});
         }
         plan
     }
 
-    async fn hire(&mut self, name: &str, plan: &Value) {
+    /// One more worker, called by the next letter.
+    async fn hire(&mut self) {
+        let letter = b'a' + u8::try_from(self.workers.len()).unwrap();
+        let name = char::from(letter).to_string();
         let artifacts = self.folder.join("artifacts");
         let place = Place {
             socket: self.lane.socket(),
@@ -159,7 +178,8 @@ impl<'a> Seed<'a> {
             artifacts: &artifacts,
             logs: &self.folder,
         };
-        self.workers.push(Worker::start(&place, name, plan).await);
+        let worker = Worker::start(&place, &name, &self.plan(&name)).await;
+        self.workers.push(worker);
     }
 
     fn begin_mischief(&self) {
@@ -203,10 +223,10 @@ impl<'a> Seed<'a> {
     }
 
     /// From the call to the end of the run, or to where it stands.
-    async fn live(&mut self, caller: &Modelrow, trace: bool) -> Result<Stand, String> {
+    async fn live(&mut self, caller: &Modelrow) -> Result<Stand, String> {
         self.run = self.called(caller).await?;
         let begun = Instant::now();
-        let (mut asked, mut shown) = (false, false);
+        let (mut asked, mut shown, mut aged) = (false, false, false);
         let mut since: Option<Instant> = None;
         let mut last = Stand::default();
         loop {
@@ -242,10 +262,16 @@ impl<'a> Seed<'a> {
             }
             let since = *since.get_or_insert_with(Instant::now);
             let waits_for_fault = match self.struck_at {
-                None => !trace && since.elapsed() < PATIENCE,
+                None => !self.trace && since.elapsed() < PATIENCE,
                 // Whoever was struck may have something left to say.
                 Some(at) => at.elapsed() < AFTERMATH,
             };
+            if stand.state == "submit_unknown"
+                && self.choice.scenario.name == "given-up"
+                && !std::mem::replace(&mut aged, true)
+            {
+                self.age().await;
+            }
             if (stand.ended || self.stands(&stand, since)) && !waits_for_fault {
                 return Ok(stand);
             }
@@ -265,9 +291,7 @@ impl<'a> Seed<'a> {
                 return Err(format!("worker {name} ended by itself"));
             }
             self.workers[at].dismissed = true;
-            let again = format!("{name}{}", self.workers.len());
-            let plan = self.plan(&name, false);
-            self.hire(&again, &plan).await;
+            self.hire().await;
         }
         Ok(())
     }
@@ -304,6 +328,15 @@ impl<'a> Seed<'a> {
         }
     }
 
+    /// The attempt was sent ten minutes ago: nobody waits longer for what is not settled.
+    async fn age(&self) {
+        let superuser = self.lane.url("postgres", &self.database);
+        let age = "set session_replication_role = replica;
+                   update submit_attempts set sent_at = sent_at - interval '10 minutes', ended_at = ended_at - interval '10 minutes';
+                   update run_states set ver = ver + 1";
+        lane::sql(&superuser, age).await;
+    }
+
     async fn stand(&self) -> Option<Stand> {
         let query = format!(
             "select state || ' ' || (ended_at is not null)::text || ' ' || (overdue_at is not null)::text from run_states where run_id = '{}'",
@@ -327,7 +360,8 @@ impl<'a> Seed<'a> {
             .ledger()
             .iter()
             .any(|entry| entry.outcome == Outcome::Open);
-        stand.state == "submit_unknown" && quiet && !open && check::may_stand(self)
+        let given_up = self.choice.scenario.name == "given-up";
+        stand.state == "submit_unknown" && quiet && !open && !given_up && check::may_stand(self)
     }
 
     /// How the run ended, as the table has it.
@@ -348,32 +382,36 @@ impl<'a> Seed<'a> {
             return;
         }
         let mut stopped = stream.into_inner();
-        if self.struck_at.is_none() {
-            // The latest of that name: an earlier one never got so far.
-            let who = self
-                .workers
-                .iter()
-                .rposition(|one| one.name.starts_with(name.trim()));
-            let who = who.unwrap_or(0);
-            self.strike(who, &mut stopped).await;
+        let (name, at) = name.trim().split_once(' ').unwrap_or_default();
+        let Some(who) = self.workers.iter().position(|one| one.name == name) else {
+            return go(&mut stopped).await;
+        };
+        if at == "0" {
+            if let (Some((fault, _, _)), None) = (self.choice.scenario.first, self.first_at) {
+                // Who comes after a worker that is killed is not killed in its turn.
+                self.first_at = Some(Instant::now());
+                self.strike(fault, who, &mut stopped).await;
+                self.first_at = Some(Instant::now());
+            }
+        } else if self.struck_at.is_none() {
+            self.struck_at = Some(Instant::now());
+            self.strike(self.choice.fault, who, &mut stopped).await;
             self.struck_at = Some(Instant::now());
         }
         go(&mut stopped).await;
     }
 
-    async fn strike(&mut self, who: usize, stopped: &mut TcpStream) {
+    async fn strike(&mut self, fault: Fault, who: usize, stopped: &mut TcpStream) {
         let random = self.choice.random;
         let beyond = LEASE + Duration::from_millis(300 + random % 400);
-        match self.choice.fault {
+        match fault {
             Fault::Kill => {
                 if random.is_multiple_of(2) {
                     go(stopped).await;
                     tokio::time::sleep(Duration::from_millis(random % 250)).await;
                 }
                 self.workers[who].kill().await;
-                let mut plan = self.plan("c", false);
-                plan["stop"] = Value::Null;
-                self.hire("c", &plan).await;
+                self.hire().await;
             }
             Fault::Freeze => {
                 // Long enough, now and then, for others to look for its job.
@@ -419,15 +457,22 @@ impl<'a> Seed<'a> {
 
     /// Points that the workers reached, and how often, each side of one alike.
     pub(crate) fn traced(folder: &Path) -> Vec<String> {
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        let all = ["a.trace", "b.trace"].map(read).concat();
+        let read = |letter: char| {
+            std::fs::read_to_string(folder.join(format!("{letter}.trace"))).unwrap_or_default()
+        };
+        let all: String = ('a'..='e').map(read).collect();
         let before = all.lines().filter_map(|line| line.strip_suffix(" before"));
         before.map(str::to_owned).collect()
     }
 
-    /// Whether the fault is one of the worker's own death.
-    pub(crate) fn kills(&self) -> bool {
-        self.choice.fault == Fault::Kill && self.struck_at.is_some()
+    /// Whether a worker was struck so.
+    pub(crate) fn met(&self, fault: Fault) -> bool {
+        let first = self
+            .choice
+            .scenario
+            .first
+            .is_some_and(|first| first.0 == fault);
+        first && self.first_at.is_some() || self.choice.fault == fault && self.struck_at.is_some()
     }
 
     /// Jobs that the provider has for the run; for the model that answers at once, requests that it read.

@@ -8,7 +8,15 @@ use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use tokio::process::{Child, Command};
+
+/// The program of the fault build, unless another is named.
+pub(crate) static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+fn program() -> &'static Path {
+    PROGRAM.get_or_init(|| env!("CARGO_BIN_EXE_modelrow").into())
+}
 
 pub(crate) struct Worker {
     pub(crate) name: String,
@@ -32,7 +40,7 @@ impl Worker {
     pub(crate) async fn start(place: &Place<'_>, name: &str, faults: &Value) -> Self {
         let wire = Wire::to(place.socket.clone()).await;
         let log = place.logs.join(format!("{name}.log"));
-        let child = Command::new(env!("CARGO_BIN_EXE_modelrow"))
+        let child = Command::new(program())
             .args([
                 "work",
                 "--tick-ms",

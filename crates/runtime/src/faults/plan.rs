@@ -20,8 +20,8 @@ struct Plan {
     control: Option<String>,
     /// What this process is called there.
     name: String,
-    /// Where it stops, once.
-    stop: Option<Stop>,
+    /// Where it stops, once at each.
+    stops: Vec<Stop>,
     /// Each point that is reached is written there, a line each.
     trace: Option<PathBuf>,
     /// The rule that is left out.
@@ -116,22 +116,21 @@ pub(super) async fn reached(name: &'static str, side: &'static str) {
         let mut trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = writeln!(trace, "{name} {side}");
     }
-    let Some(stop) = &ARMED.plan.stop else { return };
-    if stop.point == name
-        && stop.side == side
-        && stop.nth == nth
-        && let Some(control) = &ARMED.plan.control
-        && let Err(error) = ask(control).await
+    let is_this = |stop: &Stop| stop.point == name && stop.side == side && stop.nth == nth;
+    let Some(at) = ARMED.plan.stops.iter().position(is_this) else {
+        return;
+    };
+    if let Some(control) = &ARMED.plan.control
+        && let Err(error) = ask(control, at).await
     {
         tracing::error!(%error, "the suite does not answer");
     }
 }
 
-/// Says who stands at its point, and waits for the word to go on.
-async fn ask(control: &str) -> std::io::Result<()> {
+/// Says who stands at which of its points, and waits for the word to go on.
+async fn ask(control: &str, at: usize) -> std::io::Result<()> {
     let mut suite = TcpStream::connect(control).await?;
-    suite
-        .write_all(format!("{}\n", ARMED.plan.name).as_bytes())
-        .await?;
+    let said = format!("{} {at}\n", ARMED.plan.name);
+    suite.write_all(said.as_bytes()).await?;
     suite.read_u8().await.map(drop)
 }
