@@ -219,7 +219,10 @@ async fn audit(seed: &Seed<'_>, wrong: &mut Vec<String>) {
         let counted = match (moved, cancel) {
             (true, _) => step == "1",
             (false, "true") => step == "0",
-            (false, _) => step == "0" || step == "1" && was == "fetching",
+            // A fetch begun again; a sender's word that its exchange ended, which others decide by.
+            (false, _) => {
+                step == "0" || step == "1" && matches!(was, "fetching" | "submit_unknown")
+            }
         };
         if moved && !known || !counted {
             wrong.push(format!("a move that the design does not know: {row}"));

@@ -267,7 +267,7 @@ impl<'a> Seed<'a> {
                 Some(at) => at.elapsed() < AFTERMATH,
             };
             if stand.state == "submit_unknown"
-                && self.choice.scenario.name == "given-up"
+                && self.ages(since)
                 && !std::mem::replace(&mut aged, true)
             {
                 self.age().await;
@@ -326,6 +326,14 @@ impl<'a> Seed<'a> {
             self.workers[0].signal(Signal::SIGTERM);
             self.workers[0].dismissed = true;
         }
+    }
+
+    /// What only time settles: here it passes at once.
+    fn ages(&self, since: Instant) -> bool {
+        let scenario = &self.choice.scenario;
+        let quiet =
+            since.elapsed() > STANDS && self.struck_at.is_none_or(|at| at.elapsed() > STANDS);
+        quiet && (scenario.name == "given-up" || scenario.model == Model::Consented)
     }
 
     /// The attempt was sent ten minutes ago: nobody waits longer for what is not settled.

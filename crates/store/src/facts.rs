@@ -360,20 +360,22 @@ impl Store {
         .await?)
     }
 
-    /// Writes that the sender saw its exchange end without a verdict, even after a sweep. `Some`: the run is now
-    /// `submit_unknown` with this version; `None`: it was already, and the attempt is marked.
+    /// Writes that the sender saw its exchange end without a verdict, even after a sweep. `Some`: the run is `submit_unknown`
+    /// in the fact's shard, with this version; `None`: it stands in another shard, whose owner reads it again for its new
+    /// version: only now may absence prove something.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: write it again.
     pub async fn fact_unknown(&self, fact: &Unknown) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar!(
+        let written = sqlx::query_scalar!(
             r#"
             with att as (update submit_attempts set outcome = 'unknown', sender_ended = true, http_status = $4, answer = $5, ended_at = now()
                          where run_id = $1 and n = $2 and outcome in ('pending', 'unknown') and not sender_ended returning run_id)
-            update run_states s set state = 'submit_unknown', ver = s.ver + 1, shard = $3, worker_id = null,
-                spent = case s.spent when 'yes' then 'yes' else 'maybe' end
-            from att where s.run_id = att.run_id and s.attempt = $2 and s.state = 'submitting' returning s.ver
+            update run_states s set state = 'submit_unknown', ver = s.ver + 1, shard = case s.state when 'submitting' then $3 else s.shard end,
+                worker_id = null, spent = case s.spent when 'yes' then 'yes' else 'maybe' end
+            from att where s.run_id = att.run_id and s.attempt = $2 and s.state in ('submitting', 'submit_unknown')
+            returning case when s.shard = $3 then s.ver end as ver
             "#,
             fact.run_id,
             fact.n,
@@ -382,7 +384,8 @@ impl Store {
             fact.answer,
         )
         .fetch_optional(&self.pool)
-        .await?)
+        .await?;
+        Ok(written.flatten())
     }
 
     /// Writes an artifact. The first good copy wins, whatever its `ver`: returns the object key that stands. When it is

@@ -199,9 +199,18 @@ async fn a_late_refusal_frees_the_run_but_not_once_a_replay_began() {
         http_status: None,
         answer: None,
     };
+    let ver = house.ver(replayed).await;
     assert_eq!(store.fact_unknown(&unknown).await.unwrap(), None);
     assert_eq!(
-        store.settle_absent(replayed, 1, 2, NOW).await.unwrap(),
+        house.ver(replayed).await,
+        ver + 1,
+        "whoever follows it reads again that the sender has ended"
+    );
+    assert_eq!(
+        store
+            .settle_absent(replayed, 1, ver + 1, NOW)
+            .await
+            .unwrap(),
         None,
         "nor does absence free it"
     );
