@@ -155,6 +155,8 @@ pub(crate) enum Command {
     /// Shows and sets what tenants may have and spend, and what credentials may send
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Shows what a tenant has used: runs, requests and money so far
+    Usage(UsageArgs),
     /// Shows, chooses and clears the result cache of a tenant
     #[command(subcommand)]
     Cache(CacheCommand),

@@ -15,6 +15,7 @@ pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod sweep;
 pub(crate) mod top;
+pub(crate) mod usage;
 
 use crate::args::HouseArgs;
 use crate::exit::Stop;

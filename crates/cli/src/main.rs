@@ -66,6 +66,7 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Credential(command) => commands::credential::credential(house, command).await,
         Command::Limits(command) => commands::limits::limits(house, &command).await,
         Command::Cache(command) => commands::cache::cache(house, &command).await,
+        Command::Usage(args) => commands::usage::usage(house, &args).await,
         Command::Sweep(args) => commands::sweep::sweep(house, &args).await,
         Command::Migrate => commands::migrate(house).await,
         Command::Profile(command) => profile(house, command).await,

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use store::budgets::{OverLimit, TenantLimits};
 use store::usage::{Budget, CredentialLimits, CredentialUse, Spend, Usage};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The limits of a tenant and what is left of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitsView {
     /// Whose they are.
     pub tenant: Uuid,
@@ -28,7 +29,7 @@ pub struct LimitsView {
 }
 
 /// A limit that counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CountLimit {
     /// As many as there may be.
     pub most: i64,
@@ -42,7 +43,7 @@ pub struct CountLimit {
 }
 
 /// A limit of money, as decimals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SpendLimit {
     /// ISO 4217. What is priced in another currency is not counted.
     pub currency: String,
@@ -60,7 +61,7 @@ pub struct SpendLimit {
 }
 
 /// A credential's limits and what was used of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CredentialUsageView {
     /// The row.
     pub credential: Uuid,
@@ -85,7 +86,7 @@ pub struct CredentialUsageView {
 }
 
 /// What a tenant has used so far. Days and months are those of UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageView {
     /// Whose it is.
     pub tenant: Uuid,
@@ -112,7 +113,7 @@ pub struct UsageView {
 }
 
 /// Money of a month, as decimals, by the price lists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SpendView {
     /// ISO 4217.
     pub currency: String,
@@ -160,7 +161,7 @@ impl Modelrow {
         })
     }
 
-    /// Sets the limits of a tenant; `None` takes them away. What it has used already counts.
+    /// Sets the limits of a tenant; `None` takes them away. What it has used already counts. `by`: for the audit log.
     ///
     /// # Errors
     ///
@@ -169,8 +170,9 @@ impl Modelrow {
         &self,
         tenant: Uuid,
         limits: Option<&TenantLimits>,
+        by: &str,
     ) -> Result<(), RunError> {
-        let there = self.store().tenant_limits_put(tenant, limits).await?;
+        let there = self.store().tenant_limits_put(tenant, limits, by).await?;
         match (there, limits) {
             (false, Some(_)) => Err(RunError::NoSuchTenant {
                 name: tenant.to_string(),
@@ -180,6 +182,7 @@ impl Modelrow {
     }
 
     /// Sets limits of a tenant's credentials for a provider: of that name, or of all. Workers see them within seconds.
+    /// `by`: for the audit log.
     ///
     /// # Errors
     ///
@@ -189,9 +192,10 @@ impl Modelrow {
         tenant: Uuid,
         (provider, name): (&str, Option<&str>),
         limits: CredentialLimits,
+        by: &str,
     ) -> Result<(), RunError> {
         let store = self.store();
-        let put = store.credential_limits_put(tenant, (provider, name), limits);
+        let put = store.credential_limits_put(tenant, (provider, name), limits, by);
         match put.await? {
             true => Ok(()),
             false => Err(RunError::NoSuchCredential {

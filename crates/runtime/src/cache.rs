@@ -153,13 +153,13 @@ impl Modelrow {
         })
     }
 
-    /// Chooses for a tenant's calls that do not say; every process knows within a second.
+    /// Chooses for a tenant's calls that do not say; every process knows within a second. `by`: for the audit log.
     ///
     /// # Errors
     ///
     /// [`RunError::NoSuchTenant`], [`RunError::Store`].
-    pub async fn set_cache(&self, tenant: Uuid, on: bool) -> Result<(), RunError> {
-        match self.store().tenant_cache_put(tenant, on).await? {
+    pub async fn set_cache(&self, tenant: Uuid, on: bool, by: &str) -> Result<(), RunError> {
+        match self.store().tenant_cache_put(tenant, on, by).await? {
             true => Ok(()),
             false => Err(no_such(tenant)),
         }

@@ -12,6 +12,7 @@ mod models;
 mod path;
 mod runs;
 mod tenants;
+mod usage;
 
 use crate::gate::Gate;
 use crate::problem::{Problem, Violation};
@@ -103,6 +104,8 @@ fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(models::plan))
         .routes(routes!(models::list))
         .routes(routes!(models::show))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::limits))
         .routes(routes!(artifacts::first, artifacts::first_head))
         .routes(routes!(artifacts::numbered, artifacts::numbered_head))
         .routes(routes!(keys::list, keys::create))

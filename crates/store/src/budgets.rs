@@ -1,7 +1,7 @@
 //! What a tenant may have and spend: asked before a run is made, under the lock of the tenant's row.
 
 use crate::runs::NewRun;
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -350,7 +350,7 @@ impl Store {
     }
 
     /// Sets the limits of a tenant; `None` takes them away. What was spent this month, and made today, counts from the
-    /// beginning, and what runs now counts as spent. `false`: there is no such tenant.
+    /// beginning, and what runs now counts as spent. `false`: there is no such tenant. `by`: for the audit log.
     ///
     /// # Errors
     ///
@@ -359,8 +359,9 @@ impl Store {
         &self,
         tenant: Uuid,
         limits: Option<&TenantLimits>,
+        by: &str,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.acting(Scope::Operator, by).await?;
         let before = lock(&mut tx, tenant).await?;
         let Some(limits) = limits else {
             sqlx::query!("delete from tenant_limits where tenant_id = $1", tenant)

@@ -2,7 +2,7 @@
 //! to the objects; what it refers to cannot go while it does.
 
 use crate::runs::{Inserted, NewRun, earlier};
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -79,6 +79,8 @@ impl Store {
             return Ok(Some(earlier));
         }
         if !held(&mut tx, run, given.of).await? {
+            // At once, and not when the connection is used again: the locks would stand in the sweep's way.
+            tx.rollback().await?;
             return Ok(None);
         }
         match born(&mut tx, run, given).await? {
@@ -104,19 +106,26 @@ impl Store {
         )
     }
 
-    /// Whether a tenant's calls are served from the cache unless they say otherwise. `false`: there is no such tenant.
+    /// Whether a tenant's calls are served from the cache unless they say otherwise. `false`: there is no such tenant. `by`: for the audit log.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
-    pub async fn tenant_cache_put(&self, tenant: Uuid, on: bool) -> Result<bool, StoreError> {
+    pub async fn tenant_cache_put(
+        &self,
+        tenant: Uuid,
+        on: bool,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.acting(Scope::Operator, by).await?;
         let put = sqlx::query!(
             "update tenants set cache = $2 where tenant_id = $1",
             tenant,
             on
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(put.rows_affected() > 0)
     }
 

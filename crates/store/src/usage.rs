@@ -1,6 +1,6 @@
 //! What a tenant has used: read from its runs and its credentials, whether or not it has limits.
 
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
@@ -188,7 +188,7 @@ impl Store {
         .await?)
     }
 
-    /// Sets limits of a tenant's credentials for a provider, of that name or of all. `false`: there is none.
+    /// Sets limits of a tenant's credentials for a provider, of that name or of all. `false`: there is none. `by`: for the audit log.
     ///
     /// # Errors
     ///
@@ -198,7 +198,9 @@ impl Store {
         tenant: Uuid,
         (provider, name): (&str, Option<&str>),
         limits: CredentialLimits,
+        by: &str,
     ) -> Result<bool, StoreError> {
+        let mut tx = self.acting(Scope::Operator, by).await?;
         let put = sqlx::query!(
             r#"
             update provider_api_credentials k set
@@ -218,8 +220,9 @@ impl Store {
             limits.jobs.is_some(),
             limits.jobs.flatten(),
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(put.rows_affected() > 0)
     }
 }

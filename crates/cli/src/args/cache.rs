@@ -28,6 +28,9 @@ pub(crate) struct CacheArgs {
     /// Whose: an id or a slug
     #[arg(long, default_value = "default", value_name = "ID|SLUG")]
     pub(crate) tenant: String,
+    /// Who says so, for the audit log
+    #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
+    pub(crate) by: String,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,4 +1,4 @@
-//! `modelrow limits show` and `modelrow limits set`
+//! `modelrow limits show`, `modelrow limits set`, `modelrow usage`
 
 use clap::{Args, Subcommand, ValueEnum};
 use runtime::OverLimit;
@@ -127,7 +127,25 @@ pub(crate) struct SetLimitsArgs {
     /// Jobs of the credential at the provider at once
     #[arg(long, value_name = "N|none", group = "what", requires = "provider")]
     pub(crate) jobs_in_flight: Option<Most>,
+    /// Who sets it, for the audit log
+    #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
+    pub(crate) by: String,
     /// Print the limits as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Days and months are those of UTC. Money is counted by the price lists of the models: `reserved` for runs that have not ended, `spent` for \
+                  those that were, or may have been, paid for. Requests are counted for credentials with a limit of their own. `modelrow limits show` shows \
+                  what is left.\n\nExamples:\n  modelrow usage\n  modelrow usage --tenant acme --json"
+)]
+pub(crate) struct UsageArgs {
+    /// Whose: an id or a slug
+    #[arg(long, default_value = "default", value_name = "ID|SLUG")]
+    pub(crate) tenant: String,
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -40,8 +40,8 @@ async fn done(
     let tenant = modelrow.tenant(&args.tenant).await?;
     match command {
         CacheCommand::Show(_) => {}
-        CacheCommand::On(_) => modelrow.set_cache(tenant, true).await?,
-        CacheCommand::Off(_) => modelrow.set_cache(tenant, false).await?,
+        CacheCommand::On(_) => modelrow.set_cache(tenant, true, &args.by).await?,
+        CacheCommand::Off(_) => modelrow.set_cache(tenant, false, &args.by).await?,
         CacheCommand::Clear(_) => {
             let gone = modelrow.clear_cache(tenant).await?;
             ui::note(&format!("{gone} results forgotten"));

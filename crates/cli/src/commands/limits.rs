@@ -47,14 +47,15 @@ async fn set(modelrow: &Modelrow, tenant: Uuid, args: &SetLimitsArgs) -> Result<
             jobs: args.jobs_in_flight.map(|most| most.0),
         };
         let which = (provider.as_str(), args.credential.as_deref());
-        return modelrow.set_credential_limits(tenant, which, limits).await;
+        let set = modelrow.set_credential_limits(tenant, which, limits, &args.by);
+        return set.await;
     }
     if args.none {
-        return modelrow.set_limits(tenant, None).await;
+        return modelrow.set_limits(tenant, None, &args.by).await;
     }
     let before = modelrow.store().tenant_limits(tenant).await?;
     let limits = changed(before, args);
-    modelrow.set_limits(tenant, Some(&limits)).await
+    modelrow.set_limits(tenant, Some(&limits), &args.by).await
 }
 
 /// What is named changes, the rest stays.
@@ -114,7 +115,7 @@ fn lines(view: &LimitsView) -> Vec<String> {
     lines
 }
 
-fn line(name: &str, text: impl Display) -> String {
+pub(crate) fn line(name: &str, text: impl Display) -> String {
     format!("{name:<18} {text}")
 }
 
@@ -149,6 +150,6 @@ fn of_credential(one: &CredentialUsageView) -> String {
     )
 }
 
-fn at(time: OffsetDateTime) -> String {
+pub(crate) fn at(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }

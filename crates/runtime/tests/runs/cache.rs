@@ -49,7 +49,7 @@ async fn the_same_request_is_given_the_same_files_marked_and_free_and_nothing_is
         currency: "USD".into(),
         over_limit: OverLimit::Refuse,
     };
-    let set = modelrow.set_limits(DEFAULT_TENANT, Some(&nothing));
+    let set = modelrow.set_limits(DEFAULT_TENANT, Some(&nothing), "ann");
     set.await.unwrap();
     let mut again = asks("a cat");
     again.metadata.insert("who".into(), json!("somebody else"));
@@ -76,7 +76,10 @@ async fn the_same_request_is_given_the_same_files_marked_and_free_and_nothing_is
     assert_eq!(sent(&house), 1);
     let usage = modelrow.usage(DEFAULT_TENANT).await.unwrap();
     assert_eq!((usage.runs_today, usage.cached_this_month), (1, 1));
-    modelrow.set_limits(DEFAULT_TENANT, None).await.unwrap();
+    modelrow
+        .set_limits(DEFAULT_TENANT, None, "ann")
+        .await
+        .unwrap();
     // Who asks for something else, or does not ask for the cache, is sent.
     for other in [asks("a dog"), cat().prompt("a cat")] {
         let view = ended(&modelrow, other).await;
@@ -89,7 +92,10 @@ async fn the_same_request_is_given_the_same_files_marked_and_free_and_nothing_is
 async fn a_tenants_choice_holds_for_calls_that_do_not_say_and_a_retry_is_made_anew() {
     let house = House::new(quick()).await;
     let modelrow = house.start().await;
-    modelrow.set_cache(DEFAULT_TENANT, true).await.unwrap();
+    modelrow
+        .set_cache(DEFAULT_TENANT, true, "ann")
+        .await
+        .unwrap();
     // Another process is told within a moment, as this one is.
     until("a call is cached", || async {
         ended(&modelrow, cat()).await.cached
@@ -114,7 +120,10 @@ async fn a_tenants_choice_holds_for_calls_that_do_not_say_and_a_retry_is_made_an
     assert_eq!(hit.cache_of, Some(retry.id), "the newest result serves");
     modelrow.clear_cache(DEFAULT_TENANT).await.unwrap();
     assert!(!ended(&modelrow, cat()).await.cached);
-    modelrow.set_cache(DEFAULT_TENANT, false).await.unwrap();
+    modelrow
+        .set_cache(DEFAULT_TENANT, false, "ann")
+        .await
+        .unwrap();
     let view = modelrow.cache(DEFAULT_TENANT).await.unwrap();
     assert_eq!((view.on, view.results), (false, 1));
 }

@@ -304,7 +304,7 @@ async fn a_tenant_spends_no_more_than_its_budget_and_sees_what_is_left() {
         ..limits(OverLimit::Refuse)
     };
     modelrow
-        .set_limits(DEFAULT_TENANT, Some(&budget))
+        .set_limits(DEFAULT_TENANT, Some(&budget), "ann")
         .await
         .unwrap();
     let view = ended(&modelrow, cat()).await;
@@ -354,7 +354,7 @@ async fn a_tenants_runs_in_flight_are_refused_or_wait_as_it_has_chosen() {
     let caller = &workers[0];
     let set = async |limits: &TenantLimits| {
         caller
-            .set_limits(DEFAULT_TENANT, Some(limits))
+            .set_limits(DEFAULT_TENANT, Some(limits), "ann")
             .await
             .unwrap();
     };
@@ -388,7 +388,7 @@ async fn calls_of_four_processes_never_pass_a_tenants_limit_together() {
         spend_per_month: Some("1.3".into()),
         ..limits(OverLimit::Refuse)
     };
-    let set = workers[0].set_limits(DEFAULT_TENANT, Some(&most));
+    let set = workers[0].set_limits(DEFAULT_TENANT, Some(&most), "ann");
     set.await.unwrap();
     let calls = (0..20).map(|i| workers[i % 4].run_profile(cat()));
     let (mut made, mut refused) = (Vec::new(), 0);

@@ -27,6 +27,8 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::HEAD,   "/v1/runs/{run}/artifacts/video/0", none.clone(),             viewer),
         (Method::GET,    "/v1/models",                       none.clone(),             viewer),
         (Method::GET,    "/v1/models/reel-1",                none.clone(),             viewer),
+        (Method::GET,    "/v1/usage",                        none.clone(),             viewer),
+        (Method::GET,    "/v1/limits",                       none.clone(),             viewer),
         (Method::POST,   "/v1/plan",                         video("a cat"),           caller),
         (Method::POST,   "/v1/runs",                         video("a cat"),           caller),
         (Method::POST,   "/v1/runs/{run}/cancel",            none.clone(),             caller),

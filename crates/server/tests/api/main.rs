@@ -17,6 +17,7 @@ mod openapi;
 mod ops;
 mod outage;
 mod refusals;
+mod usage;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};

@@ -186,7 +186,7 @@ async fn a_call_over_a_limit_is_told_until_when_or_waits_when_it_asks_to() {
     };
     let set = house
         .modelrow
-        .set_limits(store::DEFAULT_TENANT, Some(&limits));
+        .set_limits(store::DEFAULT_TENANT, Some(&limits), "ann");
     set.await.unwrap();
     let made = house.create(&video("a cat"), &[]).await;
     assert_eq!(made.status.as_u16(), 202, "{made:?}");

@@ -26,7 +26,9 @@ async fn limited(limits: TenantLimits) -> House {
 }
 
 async fn put(house: &House, limits: &TenantLimits) {
-    let put = house.store.tenant_limits_put(house.tenant, Some(limits));
+    let put = house
+        .store
+        .tenant_limits_put(house.tenant, Some(limits), "ann");
     assert!(put.await.unwrap());
 }
 
@@ -273,7 +275,7 @@ async fn limits_that_are_set_count_what_was_before() {
     assert!(
         house
             .store
-            .tenant_limits_put(house.tenant, None)
+            .tenant_limits_put(house.tenant, None, "ann")
             .await
             .unwrap()
     );
@@ -286,7 +288,7 @@ async fn limits_that_are_set_count_what_was_before() {
     );
     let nobody = house
         .store
-        .tenant_limits_put(Uuid::from_u128(77), Some(&limits));
+        .tenant_limits_put(Uuid::from_u128(77), Some(&limits), "ann");
     assert!(!nobody.await.unwrap());
 }
 

@@ -334,7 +334,9 @@ async fn a_hit_takes_no_place_and_no_money_of_its_tenants_limits() {
         currency: "USD".into(),
         over_limit: crate::budgets::OverLimit::Refuse,
     };
-    let put = house.store.tenant_limits_put(house.tenant, Some(&limits));
+    let put = house
+        .store
+        .tenant_limits_put(house.tenant, Some(&limits), "ann");
     put.await.unwrap();
     assert!(served(&house, &call(&house, 2)).await.is_some());
     assert!(served(&house, &call(&house, 3)).await.is_some());
