@@ -5,6 +5,7 @@ use diag::{Code, Diagnostics};
 use profile::bundle::{self, Bundle};
 use profile::catalogue::Compiled;
 use profile::rows::{CredentialRow, Rows};
+use serde_json::Value;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,26 @@ pub(crate) struct Read {
     pub(crate) file: PathBuf,
     pub(crate) bundle: Bundle,
     pub(crate) compiled: Compiled,
+}
+
+/// The document with `$schema` as its first member, by which an editor completes and checks it: the nearest folder `schemas`
+/// at or above it, as `modelrow profile schemas` writes one. Without one it stays as it is.
+pub(crate) fn for_editors(document: &Value, folder: &Path, schema: &str) -> Value {
+    let mut document = document.clone();
+    if let (Some(members), Some(reference)) = (document.as_object_mut(), reference(folder, schema))
+    {
+        members.shift_insert(0, "$schema".to_owned(), reference.into());
+    }
+    document
+}
+
+/// The way from a folder to a schema.
+fn reference(folder: &Path, schema: &str) -> Option<String> {
+    let folder = std::path::absolute(folder).ok()?;
+    let file = format!("schemas/{schema}.json");
+    let mut above = folder.ancestors();
+    let up = above.position(|above| above.join(&file).is_file())?;
+    Some("../".repeat(up) + &file)
 }
 
 impl Read {

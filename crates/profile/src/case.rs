@@ -176,6 +176,7 @@ impl Case {
 fn read(value: &Value, at: &Place, sink: &Sink) -> Option<Case> {
     let fields = Fields::open(value, at, sink)?;
     fields.skip(&["why"]);
+    fields.text("$schema");
     let at_ms = start(&fields, sink);
     let input = needed(&fields, "input").and_then(|input| call(&input, sink));
     let others = fields.texts("batched_with").unwrap_or_default();

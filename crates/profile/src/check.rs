@@ -28,7 +28,9 @@ pub(crate) use workflow::auth_names;
 
 /// Tables that the published schemas repeat.
 pub(crate) mod tables {
+    pub(crate) use super::auth::STATUS_WORDS;
     pub(crate) use super::errors::CLASSES;
+    pub(crate) use super::exchange::{KINDS as BODY_KINDS, METHODS};
     pub(crate) use super::poll::STATES;
     pub(crate) use super::response::MODES;
 }

@@ -18,6 +18,8 @@ pub(super) fn rows(value: &Value, at: &Place, sink: &Sink) -> Rows {
     let Some(root) = Fields::open(value, at, sink) else {
         return rows;
     };
+    // For editors alone: no row has it.
+    root.text("$schema");
     rows.language = language(&root, sink);
     let Some(provider) = provider(&root, sink) else {
         root.skip(TABLES);

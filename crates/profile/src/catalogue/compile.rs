@@ -151,6 +151,11 @@ impl<'a> Compiler<'a> {
         for row in &self.rows.auth_profiles {
             auth(row, None, self.sink);
         }
+        for row in &self.rows.prompt_templates {
+            if let Some(word) = &row.purpose {
+                purpose(word, &row.at.child("purpose"), self.sink);
+            }
+        }
         for row in &self.rows.response_schemas {
             json_schema::compile(&row.schema, &row.at.child("schema"), self.sink);
         }

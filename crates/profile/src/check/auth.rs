@@ -243,11 +243,13 @@ pub(crate) fn base_url(
     Some(text)
 }
 
+/// What `status` of a provider and of a model may be.
+pub(crate) const STATUS_WORDS: &[&str] = &["active", "inactive", "deprecated", "disabled"];
+
 /// Words for `not_a_word`, kept beside the table they come from.
 pub(crate) fn status_word(status: &str, at: &Place, sink: &Sink) -> bool {
-    const WORDS: &[&str] = &["active", "inactive", "deprecated", "disabled"];
-    if !WORDS.contains(&status) {
-        not_a_word(sink, at, status, WORDS);
+    if !STATUS_WORDS.contains(&status) {
+        not_a_word(sink, at, status, STATUS_WORDS);
     }
     status == "active" || status == "deprecated"
 }

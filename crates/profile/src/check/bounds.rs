@@ -22,8 +22,8 @@ const MAX_POINTER: usize = 4 * 1024;
 pub(crate) struct Whole {
     name: &'static str,
     pub(crate) default: u64,
-    least: u64,
-    most: u64,
+    pub(crate) least: u64,
+    pub(crate) most: u64,
 }
 
 const fn whole(name: &'static str, default: u64, least: u64, most: u64) -> Whole {

@@ -20,7 +20,8 @@ pub(crate) const NOT_OF_AN_ANSWER: &[&str] = &[
     "ok_status",
 ];
 
-const METHODS: &[(&str, &str)] = &[
+/// Methods, in any case.
+pub(crate) const METHODS: &[(&str, &str)] = &[
     ("GET", "GET"),
     ("POST", "POST"),
     ("PUT", "PUT"),
@@ -29,7 +30,8 @@ const METHODS: &[(&str, &str)] = &[
     ("HEAD", "HEAD"),
 ];
 
-const KINDS: &[(&str, BodyKind)] = &[
+/// How a body is written.
+pub(crate) const KINDS: &[(&str, BodyKind)] = &[
     ("http_json", BodyKind::Json),
     ("http_multipart", BodyKind::Multipart),
     ("http_form", BodyKind::Form),

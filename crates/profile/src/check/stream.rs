@@ -41,10 +41,10 @@ pub(super) fn stream(fields: &Fields<'_>, mapping: &Mapping, cx: &Context<'_>) -
             "remove `text_path`, or make it the `delta_path` of `stream`",
         );
     }
-    read(&fields.fields("stream")?, cx)
+    read(fields.fields("stream")?, cx)
 }
 
-fn read(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Stream> {
+fn read(fields: Fields<'_>, cx: &Context<'_>) -> Option<Stream> {
     for name in ["delta_path", "done_when"] {
         if fields.raw(name).is_none() {
             fields.missing(name);
@@ -56,6 +56,7 @@ fn read(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Stream> {
     };
     let delta = cx.answer_path(fields.raw("delta_path"), &fields.place("delta_path"));
     let (when, done) = (condition("when"), condition("done_when"));
+    fields.finish();
     Some(Stream {
         delta: delta?,
         when,

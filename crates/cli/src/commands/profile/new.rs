@@ -39,7 +39,13 @@ pub(crate) fn new(args: &NewArgs) -> Result<(), Stop> {
             return Err(there_already(there));
         }
     }
-    let text = format!("{:#}\n", draft.bundle);
+    let bundle = bundles::for_editors(&draft.bundle, &folder, "bundle");
+    if bundle.get("$schema").is_none() {
+        ui::note(
+            "`modelrow profile schemas` writes JSON Schemas here; a bundle that is begun then names its own, and an editor completes and checks it",
+        );
+    }
+    let text = format!("{bundle:#}\n");
     write(&file, &text)?;
     write(&readme, &page(&draft, args))?;
     tell(&draft, &bundles::check(file, &text), args.json);

@@ -199,6 +199,7 @@ fn unrecordable(error: &Unrecordable) -> Stop {
 
 fn write(file: &Path, case: &Value) -> Result<(), Stop> {
     let folder = file.parent().unwrap_or(Path::new("."));
+    let case = bundles::for_editors(case, folder, "case");
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(file, format!("{case:#}\n")));
     written.map_err(|error| {
         Stop::house(
