@@ -252,6 +252,20 @@ pub(crate) struct ServeArgs {
     /// refused where other machines reach the address
     #[arg(long)]
     pub(crate) no_auth: bool,
+    /// Calls of one API key a second, and at once, in this process; more is a 429. 0: any number
+    #[arg(
+        long,
+        env = "MODELROW_KEY_RATE",
+        default_value_t = 3_000,
+        value_name = "N"
+    )]
+    pub(crate) key_rate: u32,
+    /// Connections of the API at once; others wait
+    #[arg(long, env = "MODELROW_HTTP_CONNECTIONS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
+    pub(crate) http_connections: u32,
+    /// A web origin whose pages may call, `https://app.example.com`; may be repeated. No page of another origin may without it
+    #[arg(long, env = "MODELROW_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = origin)]
+    pub(crate) cors_origin: Vec<String>,
     #[command(flatten)]
     pub(crate) public: PublicArgs,
     #[command(flatten)]
@@ -301,6 +315,16 @@ pub(crate) struct PublicArgs {
     /// they are polled only), artifacts in outputs whole addresses. Only `/hooks/` need be reachable for callbacks
     #[arg(long, env = "MODELROW_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub(crate) public_url: Option<String>,
+}
+
+/// As browsers write it: no path, not even `/`.
+fn origin(text: &str) -> Result<String, String> {
+    match public_url(text) {
+        Ok(url) if url == text && url.matches('/').count() == 2 => Ok(url),
+        _ => {
+            Err("write an origin as browsers do: `https://app.example.com`, without a path".into())
+        }
+    }
 }
 
 /// A whole address, to which paths can be added.

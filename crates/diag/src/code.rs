@@ -182,6 +182,7 @@ codes! {
     C172 "no API key",
     C173 "API key not good",
     C174 "not of this role",
+    C175 "too many calls",
     // C18x: lists
     C180 "no cursor of this list",
     C181 "reason missing or too long",

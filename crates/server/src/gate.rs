@@ -1,8 +1,9 @@
 //! The one way in: every call shows its key here (RFC 6750), before anything else of it is read.
 
 use crate::caller::Caller;
+use crate::key_rate::KeyRate;
 use crate::problem::{Problem, Violation};
-use crate::serve::Access;
+use crate::settings::Access;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
@@ -10,12 +11,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use diag::{Code, Secret};
 use runtime::{KeyRefused, Modelrow, Principal, Role, RunError, RunRequest};
+use std::sync::Arc;
 
 /// Who lets calls in, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     pub(crate) modelrow: Modelrow,
     pub(crate) access: Access,
+    pub(crate) rate: Arc<KeyRate>,
 }
 
 /// Lets a call in whose key is good and whose role allows it; handlers get its [`Caller`].
@@ -36,7 +39,11 @@ impl Gate {
             return Ok(local());
         }
         let key = presented(headers)?;
-        self.modelrow.authenticate(&key).await.map_err(refused)
+        let principal = self.modelrow.authenticate(&key).await.map_err(refused)?;
+        if let Some(id) = principal.api_key_id {
+            self.rate.count(id)?;
+        }
+        Ok(principal)
     }
 }
 

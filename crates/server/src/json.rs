@@ -1,18 +1,27 @@
 //! The body of a call: its type, its size, its text, before its meaning.
 
+use crate::body;
 use crate::problem::{Problem, Violation};
 use axum::body::Body;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use diag::{Code, Place};
-use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// The largest body. Media may stand in it as `data_url`, a third longer than
 /// their bytes: 48 MB of them fit. Larger ones come as `url`.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Time for the largest body at 2 Mbit/s; a client that pauses is not awaited so long.
+const BOUNDS: body::Bounds = body::Bounds {
+    bytes: MAX_BODY_BYTES,
+    within: Duration::from_secs(300),
+    pause: Duration::from_secs(20),
+    instead: "give large media as `url`",
+};
 
 /// The deepest nesting of objects and lists. The reader itself stops at 128.
 const MAX_LEVELS: usize = 64;
@@ -21,17 +30,14 @@ const MAX_LEVELS: usize = 64;
 ///
 /// # Errors
 ///
-/// 415 for another type, 413 for too much, 400 for what is no JSON of ours.
+/// 415 for another type, 413 for too much, 408 for too slow, 400 for what is no JSON of ours.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
     check_type(headers)?;
     understood(&bounded(headers, body).await?)
 }
 
 async fn bounded(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-    if announced(headers).is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
-    }
-    collect(body).await
+    body::read(headers, body, BOUNDS).await
 }
 
 fn understood(bytes: &[u8]) -> Result<Value, Problem> {
@@ -89,34 +95,6 @@ fn is_json(value: &[u8]) -> bool {
     let essence = text.split(';').next().unwrap_or_default().trim();
     let subtype = essence.strip_prefix("application/").unwrap_or_default();
     subtype == "json" || subtype.ends_with("+json")
-}
-
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = stream.try_next().await.map_err(|_| cut_off())? {
-        if bytes.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(too_large());
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-fn too_large() -> Problem {
-    let message = format!("the body has more than {MAX_BODY_BYTES} bytes");
-    let violation = Violation::new(Code::C151, message, "give large media as `url`").at("");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, violation)
-}
-
-fn cut_off() -> Problem {
-    let violation =
-        Violation::new(Code::C168, "the body ended before its end", "send it whole").at("");
-    Problem::new(StatusCode::BAD_REQUEST, violation)
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Vec<Violation>> {

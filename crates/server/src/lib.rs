@@ -10,8 +10,11 @@
 //! only, answers only to names of this machine, and every call is the default
 //! tenant's. TLS is the proxy's in front.
 
+mod answers;
+mod body;
 mod call;
 mod caller;
+mod connections;
 mod disposition;
 mod docs;
 mod etag;
@@ -19,6 +22,7 @@ mod gate;
 mod headers;
 mod hosts;
 mod json;
+mod key_rate;
 mod openapi;
 pub mod ops;
 mod prefer;
@@ -27,7 +31,9 @@ mod range;
 mod request_id;
 mod routes;
 mod serve;
+mod settings;
 
 pub use openapi::document as openapi;
 pub use routes::router;
-pub use serve::{Access, serve};
+pub use serve::serve;
+pub use settings::{Access, Settings};

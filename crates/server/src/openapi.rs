@@ -130,6 +130,7 @@ fn common(operation: &Value, path: &str) -> Vec<(&'static str, &'static str)> {
     }
     if operation.get("requestBody").is_some() {
         answers.push(("400", "The body is no JSON of ours."));
+        answers.push(("408", "The body did not come in time."));
         answers.push(("413", "The body is too large."));
         answers.push(("415", "The body is of another type, or encoded."));
         answers.push((
@@ -140,6 +141,10 @@ fn common(operation: &Value, path: &str) -> Vec<(&'static str, &'static str)> {
     if gate::guards(path) {
         answers.push(("401", "No API key, or one that is not good."));
         answers.push(("403", "The key's role does not allow it."));
+        answers.push((
+            "429",
+            "Too many calls of this key: again after `Retry-After` seconds.",
+        ));
         answers.push((
             "503",
             "The database does not answer: again after `Retry-After` seconds.",

@@ -188,7 +188,7 @@ impl Problem {
             "title": first.map_or("internal error", |v| v.code.title()),
             "status": self.status.as_u16(),
             "detail": detail,
-            "code": self.over.as_ref().map(over::code).or(first.map(|v| v.code.as_str())),
+            "code": self.over.as_ref().map(over::code).or(first.map(|v| word(v.code))),
             "errors": self.violations.iter().map(Violation::to_json).collect::<Vec<_>>(),
         });
         let run_id = self.run_id.map(|run_id| run_id.to_string());
@@ -295,6 +295,14 @@ fn violations(error: &RunError) -> Vec<Violation> {
             _ => Violation::new(found.code, found.message, found.help),
         })
         .collect()
+}
+
+/// The document's `code`: of a limit a word, so that programs can tell limits from mistakes.
+fn word(code: Code) -> &'static str {
+    match code {
+        Code::C175 => "too_many_requests",
+        other => other.as_str(),
+    }
 }
 
 /// An error with its causes, for the log.

@@ -15,9 +15,10 @@ mod tenants;
 mod usage;
 
 use crate::gate::Gate;
+use crate::key_rate::KeyRate;
 use crate::problem::{Problem, Violation};
-use crate::serve::Access;
-use crate::{gate, hosts, request_id};
+use crate::settings::{Access, Settings};
+use crate::{answers, gate, hosts, request_id};
 use about::About;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
@@ -41,14 +42,19 @@ struct House {
 
 /// The API as a service, for tests and for programs that have a server of their own. What guards the listener is
 /// [`crate::serve()`]'s.
-pub fn router(modelrow: Modelrow, access: Access) -> Router {
-    guarded(modelrow, CancellationToken::new(), access)
+pub fn router(modelrow: Modelrow, settings: impl Into<Settings>) -> Router {
+    guarded(modelrow, CancellationToken::new(), settings.into())
 }
 
-pub(crate) fn guarded(modelrow: Modelrow, stopping: CancellationToken, access: Access) -> Router {
+pub(crate) fn guarded(
+    modelrow: Modelrow,
+    stopping: CancellationToken,
+    settings: Settings,
+) -> Router {
     let gate = Gate {
         modelrow: modelrow.clone(),
-        access,
+        access: settings.access,
+        rate: Arc::new(KeyRate::new(settings.calls_per_second)),
     };
     let (keyed, mut api) = keyed().split_for_parts();
     let (open, more) = open().split_for_parts();
@@ -63,14 +69,16 @@ pub(crate) fn guarded(modelrow: Modelrow, stopping: CancellationToken, access: A
     // Behind the routes, so that what is nowhere is a 404 to everybody.
     let keyed = keyed.route_layer(from_fn_with_state(gate, gate::admit));
     let calls = keyed.merge(open).fallback(no_such_call);
-    let calls = match access {
+    let calls = match settings.access {
         Access::Local => calls.layer(from_fn(hosts::only_local)),
         Access::Keys => calls,
     };
     // Providers call us by our public name, whoever may call the rest.
     let all = calls.merge(hooks);
     let all = all.method_not_allowed_fallback(no_such_method);
-    all.with_state(house).layer(from_fn(request_id::assign))
+    // Around all that answers, or a preflight would be a 405.
+    let all = answers::for_pages(all.with_state(house), &settings.cors_origins);
+    answers::guarded(all).layer(from_fn(request_id::assign))
 }
 
 /// Every route with what its handler says of itself.

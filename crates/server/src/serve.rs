@@ -1,7 +1,7 @@
 //! The listening side: who may reach us, and how it stops.
 
-use crate::routes;
-use axum::serve::ListenerExt as _;
+use crate::settings::{Access, Settings};
+use crate::{connections, routes};
 use runtime::Modelrow;
 use std::future::Future;
 use std::io;
@@ -12,15 +12,6 @@ use tokio_util::sync::CancellationToken;
 /// How long answers that are on their way may take once we are told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// How callers are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// By their API keys.
-    Keys,
-    /// Not at all: programs of this machine call, each as an admin of the default tenant.
-    Local,
-}
-
 /// Serves the API until `shutdown` is ready; then takes no more calls, answers those that wait for a
 /// run as it stands, and lets downloads go on for 30 seconds at most.
 ///
@@ -28,29 +19,31 @@ pub enum Access {
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] when the listener can be reached from other machines and `access`
-/// asks for no keys: nothing is served. Other errors are the listener's.
+/// [`io::ErrorKind::InvalidInput`] when the listener can be reached from other machines and no keys are
+/// asked for: nothing is served. Other errors are of its address.
 pub async fn serve(
     modelrow: Modelrow,
     listener: TcpListener,
-    access: Access,
+    settings: impl Into<Settings>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    refuse_outsiders(&listener, access)?;
+    let settings = settings.into();
+    refuse_outsiders(&listener, settings.access)?;
     let stopping = CancellationToken::new();
-    let app = routes::guarded(modelrow, stopping.clone(), access);
-    // Without it small answers wait for the acknowledgement of the one before.
-    let listener = listener.tap_io(|tcp| drop(tcp.set_nodelay(true)));
-    let told = stopping.clone();
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let bounds = settings.bounds();
+    let app = routes::guarded(modelrow, stopping.clone(), settings);
+    let told = async {
         shutdown.await;
-        told.cancel();
-    });
+        stopping.cancel();
+        std::future::pending::<()>().await;
+    };
     // Cancel safety: what is cut here are answers whose callers were too slow.
     tokio::select! {
-        served = async { served.await } => served,
-        () = over(&stopping) => Ok(()),
+        () = connections::serve(listener, app, bounds, &stopping) => {}
+        () = told => {}
+        () = over(&stopping) => {}
     }
+    Ok(())
 }
 
 async fn over(stopping: &CancellationToken) {

@@ -9,6 +9,7 @@ use diag::{Code, ExposeSecret as _};
 use runtime::{LeaseTimes, Modelrow};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,12 +32,13 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
         true => server::Access::Local,
         false => server::Access::Keys,
     };
+    let settings = settings(access, serve);
     if access == server::Access::Keys {
         first_key(&modelrow).await?;
     }
     ui::done(&format!("the API listens on http://{address}/v1"));
     let (stopped, stop) = tokio::sync::oneshot::channel::<()>();
-    let served = server::serve(modelrow.clone(), listener, access, async {
+    let served = server::serve(modelrow.clone(), listener, settings, async {
         let _ = stop.await;
     });
     let told = async {
@@ -59,6 +61,16 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
     })?;
     told?;
     house.close().await
+}
+
+fn settings(access: server::Access, serve: &ServeArgs) -> server::Settings {
+    let origins = serve.cors_origin.iter();
+    server::Settings {
+        cors_origins: origins.filter_map(|origin| origin.parse().ok()).collect(),
+        calls_per_second: NonZeroU32::new(serve.key_rate),
+        connections: usize::try_from(serve.http_connections).unwrap_or(usize::MAX),
+        ..access.into()
+    }
 }
 
 /// On standard error, not in the log: a log is kept.

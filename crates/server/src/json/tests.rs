@@ -1,4 +1,5 @@
 use super::*;
+use axum::http::header::CONTENT_LENGTH;
 
 fn wrong(text: &str) -> Vec<(Code, String)> {
     let found = parse(text.as_bytes()).err().unwrap_or_default();

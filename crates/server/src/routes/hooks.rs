@@ -3,26 +3,28 @@
 
 use super::House;
 use super::path::HookPath;
+use crate::body;
 use crate::problem::{Problem, Violation};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use diag::Code;
-use futures_util::TryStreamExt as _;
 use runtime::{Callback, Heard};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// Bytes of a callback's body.
-const MAX_BODY_BYTES: usize = 256 * 1024;
-/// In which it must have come.
-const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// Of a callback's body.
+const BOUNDS: body::Bounds = body::Bounds {
+    bytes: 256 * 1024,
+    within: Duration::from_secs(10),
+    pause: Duration::from_secs(10),
+    instead: "it is not read; the run is polled all the same",
+};
 
 /// Takes a callback of a provider
 #[utoipa::path(
@@ -41,7 +43,7 @@ pub(super) async fn receive(
         return Err(no_address());
     }
     let callback = Callback {
-        body: read(&headers, body).await?.into(),
+        body: body::read(&headers, body, BOUNDS).await?.into(),
         headers: texts(&headers),
     };
     match house.modelrow.callback(&provider, &token, callback).await? {
@@ -119,40 +121,4 @@ fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)))
         .collect()
-}
-
-async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|bytes: u64| bytes > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
-    }
-    let collected = tokio::time::timeout(BODY_LIMIT, collect(body)).await;
-    collected.unwrap_or_else(|_| Err(cut_off("the body did not come within ten seconds")))
-}
-
-async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    let cut = |_| cut_off("the body ended before its end");
-    while let Some(chunk) = stream.try_next().await.map_err(cut)? {
-        if bytes.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(too_large());
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-fn too_large() -> Problem {
-    let message = format!("the body of a callback has more than {MAX_BODY_BYTES} bytes");
-    let help = "it is not read; the run is polled all the same";
-    let violation = Violation::new(Code::C151, message, help).at("");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, violation)
-}
-
-fn cut_off(message: &str) -> Problem {
-    let violation = Violation::new(Code::C168, message, "send it whole").at("");
-    Problem::new(StatusCode::BAD_REQUEST, violation)
 }

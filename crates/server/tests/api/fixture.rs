@@ -118,7 +118,12 @@ impl House {
 
     /// Without a key of the house.
     pub(crate) async fn call_as_it_is(&self, request: Request<Body>) -> Answer {
-        Answer::read(self.app.clone().oneshot(request).await.unwrap()).await
+        self.call_of(self.app.clone(), request).await
+    }
+
+    /// Of another router on this house.
+    pub(crate) async fn call_of(&self, app: Router, request: Request<Body>) -> Answer {
+        Answer::read(app.oneshot(request).await.unwrap()).await
     }
 }
 

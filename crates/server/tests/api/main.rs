@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod bounds;
 mod cache;
 mod events;
 mod fixture;
