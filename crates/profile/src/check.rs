@@ -8,6 +8,7 @@ pub(crate) mod compile;
 mod context;
 mod errors;
 mod exchange;
+mod homes;
 pub(crate) mod json_schema;
 mod layers;
 pub(crate) mod names;
