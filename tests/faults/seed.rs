@@ -382,7 +382,8 @@ impl<'a> Seed<'a> {
         rows.into_iter().next().unwrap_or_default()
     }
 
-    /// A worker stands at its point: the first is struck, any other goes on.
+    /// A worker stands at its point: the first is struck, any other goes on. What strikes `first` leads to the seed's point, so
+    /// it leaves nothing to chance.
     async fn stopped(&mut self, stream: TcpStream) {
         let mut stream = BufReader::new(stream);
         let mut name = String::new();
@@ -398,23 +399,24 @@ impl<'a> Seed<'a> {
             if let (Some((fault, _, _)), None) = (self.choice.scenario.first, self.first_at) {
                 // Who comes after a worker that is killed is not killed in its turn.
                 self.first_at = Some(Instant::now());
-                self.strike(fault, who, &mut stopped).await;
+                self.strike((fault, true), who, &mut stopped).await;
                 self.first_at = Some(Instant::now());
             }
         } else if self.struck_at.is_none() {
             self.struck_at = Some(Instant::now());
-            self.strike(self.choice.fault, who, &mut stopped).await;
+            self.strike((self.choice.fault, false), who, &mut stopped)
+                .await;
             self.struck_at = Some(Instant::now());
         }
         go(&mut stopped).await;
     }
 
-    async fn strike(&mut self, fault: Fault, who: usize, stopped: &mut TcpStream) {
+    async fn strike(&mut self, (fault, first): (Fault, bool), who: usize, stopped: &mut TcpStream) {
         let random = self.choice.random;
         let beyond = LEASE + Duration::from_millis(300 + random % 400);
         match fault {
             Fault::Kill => {
-                if random.is_multiple_of(2) {
+                if random.is_multiple_of(2) && !first {
                     go(stopped).await;
                     tokio::time::sleep(Duration::from_millis(random % 250)).await;
                 }
@@ -423,7 +425,11 @@ impl<'a> Seed<'a> {
             }
             Fault::Freeze => {
                 // Long enough, now and then, for others to look for its job.
-                let longer = if random.is_multiple_of(4) { 2_500 } else { 0 };
+                let longer = if first || random.is_multiple_of(4) {
+                    2_500
+                } else {
+                    0
+                };
                 self.workers[who].signal(Signal::SIGSTOP);
                 tokio::time::sleep(beyond + Duration::from_millis(longer)).await;
                 self.workers[who].signal(Signal::SIGCONT);
