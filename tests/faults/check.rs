@@ -52,7 +52,7 @@ pub(crate) fn may_stand(seed: &Seed<'_>) -> bool {
     match scenario.model {
         Model::Plain | Model::Direct => scenario.doubtful || at_create || dead || frozen,
         // That the provider does not have it is known only to a sender that lives.
-        Model::Found | Model::Prepared => dead && seed.accepted() == 0,
+        Model::Found | Model::Prepared | Model::Late => dead && seed.accepted() == 0,
         Model::Replayed | Model::Consented => false,
     }
 }

@@ -139,6 +139,7 @@ pub(crate) const SCENARIOS: [Scenario; 34] = [
     },
     Scenario {
         name: "overdue",
+        model: Model::Late,
         cancels: true,
         ..CLEAN
     },
