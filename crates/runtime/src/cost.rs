@@ -48,11 +48,11 @@ pub(crate) fn price(cost: &Cost) -> Option<Price> {
     })
 }
 
-/// What it came to, once the run has ended: by the price list, where it was paid for. `spent`: `none`, `maybe`, `yes`.
-pub(crate) fn after(cost: Cost, spent: &str) -> Cost {
+/// With what it came to, once the run has ended: by the price list, where it was paid for. `spent`: `none`, `maybe`, `yes`.
+pub(crate) fn so_far(cost: Cost, spent: &str, ended: bool) -> Cost {
     let actual = match spent {
-        "none" => Some("0".to_owned()),
-        "yes" => cost.estimate.clone(),
+        "none" if ended => Some("0".to_owned()),
+        "yes" if ended => cost.estimate.clone(),
         _ => None,
     };
     Cost { actual, ..cost }

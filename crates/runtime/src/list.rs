@@ -1,5 +1,6 @@
 //! Lists of runs and of what happened to them, a page at a time.
 
+use crate::cost::so_far;
 use crate::error::RunError;
 use crate::library::Modelrow;
 use crate::read::status_of;
@@ -117,6 +118,7 @@ fn states(filter: &RunFilter) -> Vec<State> {
 }
 
 fn summary(run: Listed) -> RunSummary {
+    let cost = run.cost.and_then(|cost| serde_json::from_value(cost).ok());
     RunSummary {
         id: run.run_id,
         tenant: run.tenant_id,
@@ -131,13 +133,13 @@ fn summary(run: Listed) -> RunSummary {
             _ => run.progress.and_then(|percent| u8::try_from(percent).ok()),
         },
         failure_code: run.failure_code.filter(|_| run.state == State::Failed),
+        cost: cost.map(|cost| so_far(cost, &run.spent, run.ended_at.is_some())),
         spent: run.spent,
         overdue: run.overdue,
         cancel_requested: run.cancel_requested,
         held: run.held,
         attempts: run.attempt,
         cached: run.cache_of.is_some(),
-        cost: run.cost.and_then(|cost| serde_json::from_value(cost).ok()),
         metadata: match run.metadata {
             Some(serde_json::Value::Object(members)) => members,
             _ => serde_json::Map::new(),

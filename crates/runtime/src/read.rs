@@ -1,7 +1,7 @@
 //! A run's rows as its caller sees them.
 
 use crate::core::Core;
-use crate::cost::after;
+use crate::cost::so_far;
 use crate::error::RunError;
 use crate::setting::Recorded;
 use crate::view::{ArtifactView, AttemptView, FallbackView, RunView, Status};
@@ -106,10 +106,7 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         overdue: row.overdue,
         cancel_requested: row.cancel_requested,
         held: row.held,
-        cost: match row.ended_at {
-            Some(_) => cost.map(|cost| after(cost, &row.spent)),
-            None => cost,
-        },
+        cost: cost.map(|cost| so_far(cost, &row.spent, row.ended_at.is_some())),
         provider_job_id: row.provider_job_id.clone(),
         attempts: details
             .attempts
