@@ -4,7 +4,7 @@
 //! and answers; workers do the rest. What is wrong with a call is said at once
 //! and in one form: RFC 9457 problem documents with our codes.
 //!
-//! Every call shows an API key, at one place ([`gate`]); whose it is and what
+//! Every call shows an API key, at one place (`gate`); whose it is and what
 //! it may do follows from the key alone. On a machine of one's own a program
 //! may be told to do without ([`Access::Local`]): it then listens on loopback
 //! only, answers only to names of this machine, and every call is the default
