@@ -338,6 +338,10 @@ async fn a_tenant_spends_no_more_than_its_budget_and_sees_what_is_left() {
         (usage.runs_today, usage.spend[0].currency.as_str()),
         (3, "USD")
     );
+    until("both are sent", || async {
+        house.asked(Operation::Create).len() >= 2
+    })
+    .await;
     assert_eq!(house.asked(Operation::Create).len(), 2);
 }
 
