@@ -99,9 +99,10 @@ fn read(command: &Command, path: PathBuf) -> Result<File, Stop> {
             "write TOML: `name = value`, texts in quotes",
         )
     })?;
+    let settings = settings(command);
     let mut values = BTreeMap::new();
     for (name, value) in &table {
-        let text = value_of(command, &path, name, value)?;
+        let text = value_of((command, &settings), &path, name, value)?;
         values.extend(text.map(|text| (name.clone(), text)));
     }
     Ok(File {
@@ -112,16 +113,14 @@ fn read(command: &Command, path: PathBuf) -> Result<File, Stop> {
 
 /// The text of a value, as the option would have it. `None`: a switch that is off.
 fn value_of(
-    command: &Command,
+    (command, settings): (&Command, &[(&str, Arg)]),
     path: &Path,
     name: &str,
     value: &toml::Value,
 ) -> Result<Option<String>, Stop> {
-    let settings = settings(command);
     let Some((within, arg)) = settings.iter().find(|(_, arg)| name_of(arg) == name) else {
-        let known = settings.iter().map(|(_, arg)| name_of(arg));
-        let near = known.max_by(|a, b| likeness(a, name).total_cmp(&likeness(b, name)));
-        let help = match near.filter(|near| likeness(near, name) > 0.8) {
+        let known: Vec<String> = settings.iter().map(|(_, arg)| name_of(arg)).collect();
+        let help = match diag::nearest(name, known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`modelrow config default` prints every setting".to_owned(),
         };
@@ -162,10 +161,6 @@ fn value_of(
             Err(bad(path, first, "see `modelrow config default`"))
         }
     }
-}
-
-fn likeness(one: &str, other: &str) -> f64 {
-    strsim::jaro_winkler(one, other)
 }
 
 fn bad(path: &Path, why: &str, help: &str) -> Stop {

@@ -6,10 +6,12 @@
 
 mod code;
 mod diagnostic;
+mod near;
 mod place;
 mod secret;
 
 pub use code::{Code, UnknownCode};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use near::{COMPARED_MAX, nearest};
 pub use place::Place;
 pub use secret::{ExposeSecret, Secret, mask};

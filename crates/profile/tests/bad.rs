@@ -169,7 +169,7 @@ fn the_shipped_bundles_have_no_mistake_and_recompile_from_their_content() {
             .all(|one| !told.contains(&one.code));
         assert!(none, "{}", bundle.diagnostics);
         assert!(!compiled.revisions.is_empty());
-        for entry in &compiled.revisions {
+        for entry in compiled.revisions.iter() {
             let revision = entry.revision.as_ref().unwrap();
             let again = profile::content::compile_content(&revision.content).unwrap();
             assert_eq!(again.id, revision.id);

@@ -90,6 +90,12 @@ impl Core {
         self.watches.state(run, state.as_str());
     }
 
+    /// A file of so many bytes was stored.
+    pub(crate) fn stored(&self, bytes: u64) {
+        self.vitals.stored(bytes);
+        self.metrics.stored(bytes);
+    }
+
     /// A poll is sent, which was due then.
     pub(crate) fn polled(&self, due_ms: i64) {
         let late = self.clock.now_ms().saturating_sub(due_ms);

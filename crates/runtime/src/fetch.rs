@@ -190,8 +190,7 @@ async fn recorded(
     let stands = written("fetched", || core.store.fact_fetched(&fact))
         .at("fetch.fetched")
         .await?;
-    core.vitals.stored(fetched.bytes);
-    core.metrics.stored(fetched.bytes);
+    core.stored(fetched.bytes);
     if stands.as_deref() != Some(key)
         && let Err(error) = core.objects.delete(key).at("fetch.delete").await
     {

@@ -234,7 +234,7 @@ fn key(compiled: &Compiled, cases: &[u8], build: &str) -> Vec<u8> {
         put(format!("{:?} {}", entry.key, entry.is_default).as_bytes());
         put(&revision.map_or_else(|_| Vec::new(), |revision| revision.id.0.to_vec()));
     }
-    for rule in &compiled.rules {
+    for rule in compiled.rules.iter() {
         put(format!("{rule:?}").as_bytes());
     }
     hash.finalize().to_vec()

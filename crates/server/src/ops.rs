@@ -1,6 +1,7 @@
 //! The operators' port: whether the process lives, whether it is ready, and its metrics. It asks for no key and tells no
 //! run, tenant or secret; keep it inside the network all the same.
 
+use crate::routes::healthz;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -30,11 +31,6 @@ pub fn router(modelrow: Modelrow) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(modelrow)
-}
-
-/// Never asks Postgres: a restart in an outage of the database would cut paid exchanges.
-async fn healthz() -> &'static str {
-    "ok\n"
 }
 
 async fn readyz(State(modelrow): State<Modelrow>) -> Response {

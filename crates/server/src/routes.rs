@@ -14,6 +14,8 @@ mod runs;
 mod tenants;
 mod usage;
 
+pub(crate) use health::healthz;
+
 use crate::gate::Gate;
 use crate::key_rate::KeyRate;
 use crate::problem::{Problem, Violation};

@@ -1,6 +1,6 @@
 //! `modelrow key …`, `modelrow tenant …`, `modelrow audit`
 
-use super::PageArgs;
+use super::{PageArgs, PartArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use runtime::Role;
 use uuid::Uuid;
@@ -68,20 +68,6 @@ pub(crate) struct KeyListArgs {
     pub(crate) tenant: Option<String>,
     #[command(flatten)]
     pub(crate) part: PartArgs,
-}
-
-/// A part of a list.
-#[derive(Debug, Args)]
-pub(crate) struct PartArgs {
-    /// How many, at most 500
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
-    pub(crate) limit: u16,
-    /// Those behind this cursor, which a full page prints
-    #[arg(long, value_name = "CURSOR")]
-    pub(crate) after: Option<String>,
-    /// Print JSON, one of them a line
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -60,12 +60,19 @@ pub(crate) struct ListArgs {
     pub(crate) page: PageArgs,
 }
 
-/// A part of a list.
+/// A part of a list, of one tenant's or of all.
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
     /// Only those of this tenant
     #[arg(long, value_name = "ID")]
     pub(crate) tenant: Option<Uuid>,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+}
+
+/// A part of a list.
+#[derive(Debug, Args)]
+pub(crate) struct PartArgs {
     /// How many, at most 500
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub(crate) limit: u16,

@@ -26,15 +26,15 @@ async fn list(house: &HouseArgs, args: &DeliveryListArgs) -> Result<(), Stop> {
     let filter = DeliveriesFilter {
         run: args.run,
         status: args.status.map(Into::into),
-        after: args.page.after.clone(),
-        limit: Some(args.page.limit),
+        after: args.page.part.after.clone(),
+        limit: Some(args.page.part.limit),
     };
     let scope = args.page.tenant.map_or(Scope::Operator, Scope::Tenant);
     in_house(house, async |modelrow| {
         let page = modelrow.deliveries(scope, &filter).await;
         let page = page.map_err(|error| run_stop(&error))?;
         for one in &page.deliveries {
-            match args.page.json {
+            match args.page.part.json {
                 true => println!("{}", json!(one)),
                 false => println!("{}", line(one, modelrow.now())),
             }

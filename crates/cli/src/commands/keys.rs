@@ -189,16 +189,13 @@ pub(crate) async fn audit(house: &HouseArgs, args: &AuditArgs) -> Result<(), Sto
     let filter = AuditFilter {
         action: args.action.clone(),
         object: args.object.clone(),
-        page: PageOf {
-            after: args.page.after.clone(),
-            limit: Some(args.page.limit),
-        },
+        page: page_of(&args.page.part),
     };
     let scope = args.page.tenant.map_or(Scope::Operator, Scope::Tenant);
     in_house(house, async |modelrow| {
         let page = modelrow.audit(scope, &filter).await;
         let page = page.map_err(|error| run_stop(&error))?;
-        tell(&page.entries, (args.page.json, page.next), |entry| {
+        tell(&page.entries, (args.page.part.json, page.next), |entry| {
             let at = ui::time(entry.at);
             format!(
                 "{at}  {:<18}  {}  by {}",

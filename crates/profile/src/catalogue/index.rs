@@ -78,15 +78,6 @@ impl Deref for Entries {
     }
 }
 
-impl<'e> IntoIterator for &'e Entries {
-    type Item = &'e Entry;
-    type IntoIter = std::slice::Iter<'e, Entry>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.all.iter()
-    }
-}
-
 impl FromIterator<Entry> for Entries {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
         let mut all = Self {

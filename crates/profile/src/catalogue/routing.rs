@@ -44,15 +44,6 @@ impl Deref for Rules {
     }
 }
 
-impl<'r> IntoIterator for &'r Rules {
-    type Item = &'r RoutingRule;
-    type IntoIter = std::slice::Iter<'r, RoutingRule>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.all.iter()
-    }
-}
-
 impl FromIterator<RoutingRule> for Rules {
     fn from_iter<I: IntoIterator<Item = RoutingRule>>(rules: I) -> Self {
         let mut all: Vec<RoutingRule> = rules.into_iter().collect();

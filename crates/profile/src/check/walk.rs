@@ -2,7 +2,7 @@
 //! place; this goes on, and names both.
 
 use super::homes::{form, home};
-use diag::{Code, Diagnostic, Diagnostics, Place};
+use diag::{COMPARED_MAX, Code, Diagnostic, Diagnostics, Place};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -378,9 +378,6 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// Bytes of a name that is compared with others; a longer one is no slip of the pen.
-pub(crate) const MAX_COMPARED: usize = 128;
-
 /// Names that a refusal lists: a catalogue may have thousands.
 const LISTED: usize = 50;
 
@@ -396,8 +393,7 @@ pub(crate) fn some_of(names: &[&str]) -> String {
 
 /// The known name nearest to a misspelt one, if one is near.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // The work grows with both lengths, and either may come from anybody.
-    let short = |name: &&str| name.len() <= MAX_COMPARED;
+    let short = |name: &&str| name.len() <= COMPARED_MAX;
     let name = Some(name).filter(short)?;
     known
         .into_iter()

@@ -1,6 +1,5 @@
 //! A mistake in one text, path or condition, before its place is known.
 
-use crate::check::walk::MAX_COMPARED;
 use diag::{Code, Diagnostic, Diagnostics, Place};
 
 /// What is wrong and what to change. The caller knows where.
@@ -51,16 +50,8 @@ pub(super) fn unknown<'a>(
     word: &str,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Mistake {
-    // The work grows with both lengths, and either may come from anybody.
-    let short = |name: &&str| name.len() <= MAX_COMPARED;
-    let nearest = known
-        .clone()
-        .filter(|have| short(have) && short(&word))
-        .map(|have| (strsim::damerau_levenshtein(word, have), have))
-        .min()
-        .filter(|(distance, have)| *distance <= 2.max(have.len() / 3));
-    let help = match nearest {
-        Some((_, have)) => format!("did you mean `{have}`?"),
+    let help = match diag::nearest(word, known.clone()) {
+        Some(have) => format!("did you mean `{have}`?"),
         None => {
             let all: Vec<&str> = known.collect();
             if all.is_empty() {

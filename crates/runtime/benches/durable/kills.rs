@@ -42,7 +42,7 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
             balanced(&library).await;
             let victim = workers.remove(0);
             late.extend(orphans_wait(&ground, &victim, signal, n).await);
-            victim.killed();
+            drop(victim);
             workers.push(ground.worker(Concurrency::default()));
         }
         late.sort_unstable();

@@ -69,12 +69,6 @@ impl Process {
         self.input.take();
         self.child.wait().unwrap();
     }
-
-    /// Ends it where it stands.
-    pub(crate) fn killed(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }
 
 impl Drop for Process {

@@ -120,7 +120,7 @@ impl<'f> Fields<'f> {
     /// Files what was not taken.
     pub(crate) fn close(self, known: &[&str]) {
         for name in self.members.keys() {
-            let help = match nearest(name, known) {
+            let help = match diag::nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known here: {}", known.join(", ")),
             };
@@ -162,18 +162,4 @@ pub(crate) fn wrong_type(place: &Place, wanted: &str, given: &Value) -> Violatio
     };
     let message = format!("{given} stands where {wanted} belongs");
     Violation::new(Code::C154, message, format!("give {wanted}")).at(place.pointer.clone())
-}
-
-/// Bytes of a name that is compared with others; the work grows with its length.
-const COMPARED_MAX: usize = 128;
-
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    if name.len() > COMPARED_MAX {
-        return None;
-    }
-    let likeness = known
-        .iter()
-        .map(|have| (strsim::damerau_levenshtein(name, have), *have));
-    let (distance, near) = likeness.min()?;
-    (distance <= 2.max(near.len() / 3)).then_some(near)
 }

@@ -34,15 +34,15 @@ pub(crate) async fn list(house: &HouseArgs, args: &ListArgs) -> Result<(), Stop>
                 .map(|text| since(text, now))
                 .transpose()?,
             metadata,
-            after: args.page.after.clone(),
-            limit: Some(args.page.limit),
+            after: args.page.part.after.clone(),
+            limit: Some(args.page.part.limit),
         };
         let scope = args.page.tenant.map_or(Scope::Operator, Scope::Tenant);
         let page = modelrow
             .runs(scope, &filter)
             .await
             .map_err(|error| run_stop(&error))?;
-        match args.page.json {
+        match args.page.part.json {
             true => page.runs.iter().for_each(|run| println!("{}", json!(run))),
             false => table(&page.runs, now),
         }

@@ -3,12 +3,12 @@
 use super::{Hosts, read_split};
 use crate::check::bounds;
 use crate::check::names;
-use crate::check::walk::{Fields, MAX_COMPARED, Sink, nearest};
+use crate::check::walk::{Fields, Sink, nearest};
 use crate::content::canonical;
 use crate::lang::{Known, Place as Stand, Root, Text, Tree};
 use crate::revision::{Auth, AuthKind, Jwt, Scheme, Signing, Split, TokenEndpoint};
 use crate::rows::AuthProfileRow;
-use diag::{Code, Place};
+use diag::{COMPARED_MAX, Code, Place};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -181,7 +181,7 @@ fn no_primitive(name: &str, at: &Place, members: &[&str], sink: &Sink) {
 
 /// A primitive may have any name, so a misspelt member is only a warning.
 fn nearly(name: &str, members: &[&str], config: &Value, at: &Place, sink: &Sink) {
-    if name.len() > MAX_COMPARED {
+    if name.len() > COMPARED_MAX {
         return;
     }
     let free = members.iter().filter(|known| config.get(**known).is_none());
