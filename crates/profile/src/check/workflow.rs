@@ -1,73 +1,23 @@
 //! `workflow`: the steps around the submit (section 6).
 
+mod download;
+mod job;
+mod place;
+
+pub(crate) use download::{artifact_name, implied_download, no_text, parts_are_read};
+pub(crate) use job::{Job, comes_to_something, job};
+
 use super::bounds;
 use super::context::Context;
-use super::exchange::{NOT_OF_AN_ANSWER, Role, exchange, fetch, has_address};
+use super::exchange::{Role, exchange, has_address};
 use super::layers::Layers;
-use super::response::{MODES, Mapping, job_id_path, step_captures};
+use super::response::step_captures;
 use super::walk::{Fields, Sink, wrong_type};
 use super::{names, poll};
-use crate::lang::{Path, Place as Stand};
-use crate::revision::{Action, Auth, Download, Expires, Mode, Poll, Purpose, Step, Wrap};
-use diag::{Code, Place};
+use crate::lang::Path;
+use crate::revision::{Action, Auth, Poll, Purpose, Step};
+use diag::Place;
 use serde_json::Value;
-
-/// `type`, with the place that names the job's id.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) is_async: bool,
-    pub(crate) id: Option<Path>,
-}
-
-/// Reads `type` and `job_id_path`.
-pub(crate) fn job(
-    fields: &Fields<'_>,
-    mapping_fields: &Fields<'_>,
-    mapping: &Mapping,
-    cx: &Context<'_>,
-) -> Job {
-    let kind = fields.word("type", &[("sync", false), ("async_job", true)]);
-    let is_async = kind.unwrap_or(false);
-    let at = fields.place("job_id_path");
-    let own = job_id_path(fields.raw("job_id_path"), &at, cx);
-    if let (Some(own), Some(other)) = (&own, &mapping.job_id)
-        && own.source() != other.source()
-    {
-        cx.sink.error(
-            Code::P113,
-            &at,
-            "`job_id_path` stands here and in `extract`, and they differ",
-            "keep one of the two",
-        );
-    }
-    let id = own.or_else(|| mapping.job_id.clone());
-    if !is_async && id.is_some() {
-        let here = fields.raw("job_id_path").is_some();
-        let elsewhere = mapping_fields.place("extract").child("job_id_path");
-        cx.sink.error(
-            Code::P501,
-            if here { &at } else { &elsewhere },
-            "`job_id_path` has a meaning in a workflow of the type `async_job` only",
-            "add `\"type\": \"async_job\"` to the workflow, or leave it out",
-        );
-    }
-    let extract = mapping_fields.raw("extract");
-    let written = fields.raw("job_id_path").is_some()
-        || extract.is_some_and(|extract| extract.get("job_id_path").is_some());
-    if is_async && !written {
-        let at = match extract {
-            Some(_) => mapping_fields.place("extract"),
-            None => fields.at().clone(),
-        };
-        cx.sink.error(
-            Code::P604,
-            &at,
-            "nothing says where the job's id stands in the submit's answer",
-            "add `job_id_path`",
-        );
-    }
-    Job { is_async, id }
-}
 
 /// Reads steps, one list after the other, and makes their captures known.
 #[derive(Debug)]
@@ -197,7 +147,7 @@ impl<'a> Reader<'a> {
         let name = self.name(fields, when, cx.sink);
         fields.word("action", KINDS);
         if kind != Kind::Request && when != When::After {
-            out_of_place(fields, kind, cx.sink);
+            place::out_of_place(fields, kind, cx.sink);
         }
         let condition = cx.when(fields.raw("when"), &fields.place("when"));
         let mut cx = cx.assuming(condition.as_ref());
@@ -210,7 +160,7 @@ impl<'a> Reader<'a> {
             Kind::Request | Kind::Download if when == When::Cancel => None,
             Kind::Request | Kind::Download => each(fields, when, &mut cx),
         };
-        say_where(fields, kind);
+        place::say_where(fields, kind);
         if when == When::Cancel {
             fields.elsewhere(
                 &["each"],
@@ -227,10 +177,10 @@ impl<'a> Reader<'a> {
         };
         let needed = kind != Kind::Download || has_address(fields);
         if !needed && fields.raw("url_path").is_none() {
-            asks_nothing(fields, cx.sink);
+            download::asks_nothing(fields, cx.sink);
         }
         if kind == Kind::Download {
-            each_and_from(fields, needed, cx.sink);
+            download::each_and_from(fields, needed, cx.sink);
         }
         let mut exchange = if needed {
             exchange(fields, role, &cx)
@@ -252,7 +202,7 @@ impl<'a> Reader<'a> {
         let captures = step_captures(fields, &cx);
         let repeatable = fields.flag("repeatable").unwrap_or(false);
         if kind == Kind::Request && when == When::After && !repeatable {
-            paid_twice(
+            place::paid_twice(
                 fields,
                 exchange.as_ref().map(|one| one.method.as_str()),
                 cx.sink,
@@ -269,7 +219,7 @@ impl<'a> Reader<'a> {
             captures,
             action: action?,
         };
-        bound_answer(&mut step);
+        download::bound_answer(&mut step);
         Some(step)
     }
 
@@ -283,93 +233,6 @@ impl<'a> Reader<'a> {
         names::unique(self.names.iter().map(String::as_str), name, &at, sink);
         self.names.push(name.to_owned());
         Some(name.to_owned())
-    }
-
-    fn download(
-        &mut self,
-        fields: &Fields<'_>,
-        conditional: bool,
-        cx: &Context<'_>,
-    ) -> Option<Action> {
-        let artifact = fields
-            .text("artifact")
-            .unwrap_or(artifact_name(self.purpose));
-        let at = fields.place("artifact");
-        names::name(artifact, &at, cx.sink);
-        let others = self
-            .artifacts
-            .iter()
-            .filter(|(_, other)| !(conditional && *other));
-        names::unique(
-            others.map(|(name, _)| name.as_str()),
-            artifact,
-            &at,
-            cx.sink,
-        );
-        self.artifacts.push((artifact.to_owned(), conditional));
-        let path = |name| cx.answer_path(fields.raw(name), &fields.place(name));
-        let mode = file_mode(fields);
-        let part = part(fields, mode);
-        let url = path("url_path");
-        let value = if mode == Some(Mode::Multipart) {
-            None
-        } else {
-            path("value_path")
-        };
-        if url.is_some() && (value.is_some() || part.is_some()) {
-            cx.sink.error(
-                Code::P113,
-                fields.at(),
-                "`url_path` and `value_path` are both there",
-                "keep one: the file is at an address, or in the text",
-            );
-        }
-        if url.is_some() {
-            no_text(fields, mode, "value_path", cx.sink);
-        }
-        let from = self.from(fields, cx.sink);
-        let content_type = fields.text("content_type");
-        let accept = fields.texts("accept").map_or_else(
-            || accept(content_type, self.purpose),
-            |list| list.into_iter().map(str::to_owned).collect(),
-        );
-        let usual = if value.is_some() {
-            Mode::JsonBase64
-        } else if url.is_some() {
-            Mode::Json
-        } else {
-            Mode::Binary
-        };
-        Some(Action::Download(Box::new(Download {
-            artifact: artifact.to_owned(),
-            optional: fields.flag("optional").unwrap_or(false),
-            from,
-            url,
-            value,
-            part,
-            mode: mode.unwrap_or(usual),
-            accept,
-            max_bytes: bounds::FILE_BYTES.read(fields, cx.sink),
-            mime: path("mime_path"),
-            content_type: content_type
-                .and_then(|text| cx.text(text, Stand::Plain, &fields.place("content_type"))),
-            expires: expires(fields, cx),
-            wrap: fields.word("wrap", &[("wav", Wrap::Wav)]),
-            fetch: fetch(Some(fields), cx),
-        })))
-    }
-
-    fn from(&self, fields: &Fields<'_>, sink: &Sink) -> Option<String> {
-        let from = fields.text("from")?;
-        if !self.behind.iter().any(|name| name == from) {
-            sink.error(
-                Code::P606,
-                &fields.place("from"),
-                format!("`{from}` is no earlier step"),
-                format!("one of: {}", self.behind.join(", ")),
-            );
-        }
-        Some(from.to_owned())
     }
 }
 
@@ -442,75 +305,6 @@ fn each(fields: &Fields<'_>, when: When, cx: &mut Context<'_>) -> Option<Path> {
     path
 }
 
-/// The `mode` of a file: a stream of events is none.
-fn file_mode(fields: &Fields<'_>) -> Option<Mode> {
-    let modes = MODES.iter().filter(|(_, mode)| !mode.is_stream());
-    let modes: Vec<_> = modes.copied().collect();
-    fields.word("mode", &modes)
-}
-
-/// The name of the part that is the file.
-fn part(fields: &Fields<'_>, mode: Option<Mode>) -> Option<String> {
-    if mode != Some(Mode::Multipart) {
-        return None;
-    }
-    let name = fields.text("value_path");
-    if name.is_none_or(str::is_empty) {
-        fields.error(
-            Code::P511,
-            "nothing says which part of the answer is the file",
-            "add `value_path` with the name of the part",
-        );
-    }
-    name.map(str::to_owned)
-}
-
-/// Refuses parts that no download reads.
-pub(crate) fn parts_are_read(
-    steps: &[Step],
-    mapping: &Mapping,
-    fields: &Fields<'_>,
-    cx: &Context<'_>,
-) {
-    let read = steps.iter().any(|step| match &step.action {
-        Action::Download(download) => download.part.is_some(),
-        _ => false,
-    });
-    if mapping.mode == Some(Mode::Multipart) && !read {
-        cx.sink.error(
-            Code::P511,
-            &fields.place("mode"),
-            "the answer has parts, and no download says which of them is the file",
-            "add a step `download` with `\"mode\": \"multipart\"` and the part's name as `value_path`",
-        );
-    }
-}
-
-fn expires(fields: &Fields<'_>, cx: &Context<'_>) -> Option<Expires> {
-    let given = bounds::EXPIRES_IN.given(fields, cx.sink).map(Expires::InMs);
-    let at = fields.place("expires_path");
-    let path = cx.answer_path(fields.raw("expires_path"), &at);
-    given.or(path.map(Expires::At))
-}
-
-/// `max_bytes` of a download is the file's. Where the file is behind or inside
-/// an answer, the answer has the bounds of answers.
-fn bound_answer(step: &mut Step) {
-    const ANSWER: u64 = 16 * 1024 * 1024;
-    const MOST: u64 = 256 * 1024 * 1024;
-    let Action::Download(download) = &step.action else {
-        return;
-    };
-    let Some(exchange) = &mut step.exchange else {
-        return;
-    };
-    if download.url.is_some() {
-        exchange.max_bytes = ANSWER;
-    } else if download.value.is_some() || download.part.is_some() {
-        exchange.max_bytes = download.max_bytes.min(MOST);
-    }
-}
-
 /// A `null` of the step's own headers or query, or of its batch's, removes what
 /// the exchange inherits, so it must outlive the merge over the conventions' poll.
 fn with_removals(mut merged: Value, own: &Value) -> Value {
@@ -539,244 +333,4 @@ fn put_nulls(merged: &mut Value, own: &Value) {
             }
         }
     }
-}
-
-/// Before the submit and after the end there is no job to ask about, and no file of it.
-fn out_of_place(fields: &Fields<'_>, kind: Kind, sink: &Sink) {
-    let (what, why) = match kind {
-        Kind::Poll => ("a poll", "asks about the job until that has ended"),
-        Kind::Download | Kind::Request => ("a download", "fetches a file of the job"),
-    };
-    sink.error(
-        Code::P622,
-        fields.at(),
-        format!("{what} {why}, and stands in `workflow.steps` only"),
-        "move it there; or give it another `name` and no `action`, and it is one `request`",
-    );
-}
-
-/// Members of one action in a step of another.
-fn say_where(fields: &Fields<'_>, kind: Kind) {
-    const POLL: &[&str] = &[
-        "interval_ms",
-        "max_attempts",
-        "deadline_ms",
-        "max_job_life_ms",
-        "initial_delay_ms",
-        "multiplier",
-        "max_interval_ms",
-        "jitter",
-        "select",
-        "status_path",
-        "terminal_states",
-        "states",
-        "not_found_grace_ms",
-        "poll_after_path",
-        "progress_path",
-        "progress_max",
-        "batch",
-    ];
-    const DOWNLOAD: &[&str] = &[
-        "artifact",
-        "optional",
-        "accept",
-        "from",
-        "url_path",
-        "value_path",
-        "mode",
-        "mime_path",
-        "content_type",
-        "wrap",
-        "expires_in_ms",
-        "expires_path",
-    ];
-    if kind != Kind::Poll {
-        fields.elsewhere(
-            POLL,
-            "it belongs to a poll: add `\"action\": \"poll\"` to the step",
-        );
-    } else {
-        fields.elsewhere(
-            &["each"],
-            "a poll asks about one job: leave it out; `batch` asks for many runs at once",
-        );
-    }
-    if kind != Kind::Download {
-        fields.elsewhere(
-            DOWNLOAD,
-            "it belongs to a download: add `\"action\": \"download\"` to the step",
-        );
-    }
-}
-
-/// What is at an address is no text in an answer.
-pub(crate) fn no_text(fields: &Fields<'_>, mode: Option<Mode>, instead: &'static str, sink: &Sink) {
-    if matches!(mode, Some(Mode::JsonBase64 | Mode::JsonHex | Mode::Text)) {
-        sink.error(
-            Code::P113,
-            &fields.place("mode"),
-            "the file is at an address, and this `mode` reads it out of a text",
-            format!("leave `mode` out; or name the text with `{instead}` in place of the address"),
-        );
-    }
-}
-
-/// `each` asks for something, and `from` says whose answer is read.
-fn each_and_from(fields: &Fields<'_>, asks: bool, sink: &Sink) {
-    let there = |name: &'static str| fields.raw(name).is_some();
-    if there("each") && !asks {
-        sink.error(
-            Code::P608,
-            &fields.place("each"),
-            "`each` has no effect: the step has no address of its own to ask for each item",
-            "leave it out (all files of an answer are fetched), or add a `path` or `url`",
-        );
-    }
-    if there("from") && asks && !there("each") {
-        sink.error(
-            Code::P608,
-            &fields.place("from"),
-            "`from` has no effect: the step has an address of its own, and reads what that answers",
-            "leave it out; with `each`, it says whose answer the items are in",
-        );
-    }
-}
-
-/// Refuses a job that nothing asks about, and warns of a medium that nothing makes.
-pub(crate) fn comes_to_something(
-    fields: &Fields<'_>,
-    mapping: &Mapping,
-    job: &Job,
-    purpose: Purpose,
-    sink: &Sink,
-) {
-    let steps = fields.list("steps").unwrap_or_default();
-    let is_there = |wanted: &str| {
-        steps.iter().any(|step| {
-            let word = |name| step.get(name).and_then(Value::as_str);
-            word("action").or(word("name")) == Some(wanted)
-        })
-    };
-    if job.is_async && !is_there("poll") {
-        sink.error(
-            Code::P620,
-            fields.at(),
-            "nothing asks about the job: no step is a poll",
-            "add a step `poll`; for an answer that is final, leave out `\"type\": \"async_job\"`",
-        );
-    }
-    let is_medium = matches!(
-        purpose,
-        Purpose::Video | Purpose::ThreeD | Purpose::Audio | Purpose::Music | Purpose::Image
-    );
-    let implied = mapping.urls.is_some()
-        || mapping.base64.is_some()
-        || mapping
-            .mode
-            .is_some_and(|mode| !matches!(mode, Mode::Json) && !mode.is_stream());
-    if !is_medium || implied || is_there("download") {
-        return;
-    }
-    let message = format!("no file of the {} is ever fetched", purpose.as_str());
-    let help = "add a step `download`, `extract.urls_path` or `extract.base64_path`, or a `mode` in which the answer is the file";
-    sink.warn(Code::P621, fields.at(), message, help);
-}
-
-/// A file that is in an answer is not asked for.
-fn asks_nothing(fields: &Fields<'_>, sink: &Sink) {
-    for name in NOT_OF_AN_ANSWER {
-        if fields.raw(name).is_some() {
-            sink.error(
-                Code::P608,
-                &fields.place(name),
-                format!("`{name}` has no effect: the file is in an answer that came before, and nothing is asked for"),
-                "leave it out; or add a `path`, `url` or `url_path`, so that there is a request",
-            );
-        }
-    }
-}
-
-fn paid_twice(fields: &Fields<'_>, method: Option<&str>, sink: &Sink) {
-    let Some(method) = method.filter(|method| !matches!(*method, "GET" | "HEAD")) else {
-        return;
-    };
-    sink.error(
-        Code::P603,
-        fields.at(),
-        format!("a {method} after the submit may be sent twice, and has no ledger"),
-        "say `\"repeatable\": true` if that costs nothing, or use a GET",
-    );
-}
-
-/// What a download makes when it does not say.
-pub(crate) fn artifact_name(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::ThreeD => "model",
-        other => other.as_str(),
-    }
-}
-
-/// Media types of a file: the kind of `content_type`, else of the purpose; empty: any.
-fn accept(content_type: Option<&str>, purpose: Purpose) -> Vec<String> {
-    let written = content_type.and_then(|text| text.split_once('/'));
-    let kind = match written {
-        Some((kind, _)) if !kind.contains(['{', '<']) => Some(kind),
-        _ => match purpose {
-            Purpose::Video => Some("video"),
-            Purpose::Audio | Purpose::Music => Some("audio"),
-            Purpose::Image => Some("image"),
-            Purpose::ThreeD => Some("model"),
-            _ => None,
-        },
-    };
-    kind.map(|kind| format!("{kind}/*")).into_iter().collect()
-}
-
-/// `urls_path`, `base64_path` or a binary `mode`, without a `download`, is that step. `at`: where `content_type` stands.
-pub(crate) fn implied_download(
-    steps: &[Step],
-    mapping: &Mapping,
-    (purpose, at): (Purpose, &Place),
-    cx: &Context<'_>,
-) -> Option<Step> {
-    let mode = mapping.mode.unwrap_or(Mode::Json);
-    let has_download = steps
-        .iter()
-        .any(|step| matches!(step.action, Action::Download(_)));
-    let wanted = mapping.urls.is_some()
-        || mapping.base64.is_some()
-        || matches!(mode, Mode::Binary | Mode::JsonBase64 | Mode::JsonHex);
-    if has_download || !wanted {
-        return None;
-    }
-    let content_type = mapping.content_type.as_deref();
-    Some(Step {
-        name: "download".to_owned(),
-        when: None,
-        each: None,
-        exchange: None,
-        captures: Vec::new(),
-        action: Action::Download(Box::new(Download {
-            artifact: artifact_name(purpose).to_owned(),
-            optional: false,
-            from: None,
-            url: mapping.urls.clone(),
-            value: mapping.base64.clone(),
-            part: None,
-            mode: match mode {
-                Mode::Json | Mode::Sse | Mode::Ndjson if mapping.base64.is_some() => {
-                    Mode::JsonBase64
-                }
-                Mode::Sse | Mode::Ndjson => Mode::Json,
-                mode => mode,
-            },
-            accept: accept(content_type, purpose),
-            max_bytes: 4 * 1024 * 1024 * 1024,
-            mime: mapping.mime.clone(),
-            content_type: content_type.and_then(|text| cx.text(text, Stand::Plain, at)),
-            expires: None,
-            wrap: None,
-            fetch: fetch(None, cx),
-        })),
-    })
 }
