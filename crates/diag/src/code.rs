@@ -190,6 +190,9 @@ codes! {
     C183 "cannot be made so",
     C190 "parameter not understood",
     C191 "no such model",
+    // C21x: links and uploads
+    C210 "link not good",
+    C211 "link expired",
     // R1xx: what ends a run
     R101 "missing value",
     R102 "moderated",

@@ -6,6 +6,7 @@ use crate::drive::kept_output;
 use crate::error::RunError;
 use crate::intake::Understood;
 use crate::library::Modelrow;
+use crate::links;
 use crate::objects::ObjectsError;
 use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::request::RunRequest;
@@ -50,7 +51,7 @@ pub(crate) fn key(
             callback_url: core.hooks.masked(&revision.provider),
         },
         secrets: Arc::default(),
-        media: Arc::new(understood.given.media.clone()),
+        media: Arc::new(links::masked(core, understood.given.media.clone())),
         endpoint,
         allow: core.options.allow,
         phase_ms: 0,

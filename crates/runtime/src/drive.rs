@@ -201,7 +201,7 @@ async fn recall(core: &Core, live: &mut Live) -> Result<(), Trouble> {
     let asked = core.store.asked(live.run).at("drive.asked").await?;
     let read = match asked {
         Some((tenant, request)) => {
-            setting::asked(core, tenant, &request, &live.revision.id.0)
+            setting::asked(core, (tenant, live.run), &request, &live.revision.id.0)
                 .at("drive.inputs")
                 .await
         }

@@ -3,6 +3,7 @@
 
 use crate::core::Core;
 use crate::error::RunError;
+use crate::links::{self, InputLinked};
 use crate::request::{InputMedium, RunRequest};
 use bytes::Bytes;
 use diag::{Code, Diagnostic, Diagnostics, Place};
@@ -316,20 +317,34 @@ pub(crate) async fn keep(core: &Core, tenant: Uuid, given: &mut Given) -> Result
         .await?)
 }
 
-/// The media that a recorded call names, for whoever sends it.
+/// The media that the recorded call of a run names, for whoever sends it: with a link to our copy, where the caller gave no
+/// address and providers can reach us.
 pub(crate) async fn load(
     core: &Core,
-    tenant: Uuid,
+    (tenant, run): (Uuid, Uuid),
     call: &Call,
     urls: &BTreeMap<Uuid, String>,
 ) -> Result<Media, RunError> {
     let mut media = Media::default();
+    let unlinked = |input: &Input| input.id.is_some_and(|id| !urls.contains_key(&id));
+    let signer = match call.inputs.values().flatten().any(unlinked) {
+        true => links::for_providers(core).await?,
+        false => None,
+    };
+    let link = |id: Uuid, medium: &Medium| {
+        let linked = InputLinked {
+            id,
+            filename: medium.filename.clone(),
+            content_type: medium.mime().to_owned(),
+        };
+        signer.as_ref().map(|signer| signer.of_input(run, &linked))
+    };
     for (name, list) in &call.inputs {
         for input in list {
             let medium = match input.id {
                 Some(id) => match uploaded(core, tenant, id).await? {
                     Ok(read) => Medium {
-                        url: urls.get(&id).cloned(),
+                        url: urls.get(&id).cloned().or_else(|| link(id, &read.medium)),
                         ..read.medium
                     },
                     Err(why) => {

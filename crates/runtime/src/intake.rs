@@ -133,6 +133,7 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
         price: cost.as_ref().and_then(cost::price),
         over_limit: request.over_limit,
         cache_key,
+        inputs: understood.given.ids(),
     };
     let inserted = match cache::served(core, &request, &new).await? {
         Some(inserted) => inserted,
@@ -156,10 +157,6 @@ pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunErr
             });
         }
     };
-    let named = understood.given.ids();
-    if !made.replayed && !named.is_empty() {
-        core.store.run_inputs_put(made.run, &named).await?;
-    }
     core.queue.notify_one();
     tracing::info!(run.id = %made.run, profile = understood.revision.profile_key, replayed = made.replayed, "run made");
     Ok(made)

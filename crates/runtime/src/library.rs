@@ -79,6 +79,12 @@ pub struct Stored {
     object_key: String,
 }
 
+impl Stored {
+    pub(crate) fn new(view: ArtifactView, object_key: String) -> Self {
+        Self { view, object_key }
+    }
+}
+
 /// A stored file.
 pub struct Artifact {
     /// What is known of it.
@@ -364,9 +370,9 @@ impl Modelrow {
         idx: i32,
     ) -> Result<Option<Stored>, RunError> {
         let row = self.core.store.artifact(scope, run, name, idx).await?;
-        Ok(row.map(|row| Stored {
-            view: read::artifact_of(&self.core, run, &row),
-            object_key: row.object_key,
+        Ok(row.map(|row| {
+            let view = read::artifact_of(&self.core, run, &row);
+            Stored::new(view, row.object_key)
         }))
     }
 

@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::cost;
 use crate::error::RunError;
 use crate::intake;
+use crate::links;
 use crate::request::RunRequest;
 use crate::view::{Cost, ModelView};
 use engine::plan::Planned;
@@ -55,7 +56,7 @@ pub(crate) async fn plan(core: &Core, request: &RunRequest) -> Result<Plan, RunE
             callback_url: core.hooks.masked(&understood.revision.provider),
         },
         secrets: Arc::default(),
-        media: Arc::new(understood.given.media),
+        media: Arc::new(links::masked(core, understood.given.media)),
         endpoint: credential.and_then(|row| row.endpoint_url.clone()),
         allow: core.options.allow,
         phase_ms: 0,

@@ -120,7 +120,8 @@ async fn shared(core: &Core, row: &WorkRow) -> Result<Arc<Shared>, Unready> {
 }
 
 async fn over(core: &Core, row: &WorkRow, shared: &Shared) -> Result<(Setting, Resume), Unready> {
-    let (checked, media) = asked(core, row.tenant_id, &row.request, &row.revision_id).await?;
+    let of = (row.tenant_id, row.run_id);
+    let (checked, media) = asked(core, of, &row.request, &row.revision_id).await?;
     let provider = &shared.ground.revision().provider;
     let identity = identity(core, provider, row.run_id, row.attempt);
     let setting = shared
@@ -141,18 +142,18 @@ pub(crate) fn identity(core: &Core, provider: &str, run: Uuid, n: i32) -> RunIde
 /// What the caller gave, of `runs.request`, as this revision of the run reads it.
 pub(crate) async fn asked(
     core: &Core,
-    tenant: Uuid,
+    (tenant, run): (Uuid, Uuid),
     request: &Value,
     revision_id: &[u8],
 ) -> Result<(Checked, Media), Unready> {
     let recorded = Recorded::read(request)?;
-    let media = media(core, tenant, &recorded).await?;
+    let media = media(core, (tenant, run), &recorded).await?;
     let call = recorded.call_under(revision_id);
     Ok((Checked { call }, media))
 }
 
-async fn media(core: &Core, tenant: Uuid, recorded: &Recorded) -> Result<Media, Unready> {
-    match inputs::load(core, tenant, &recorded.call, &recorded.urls).await {
+async fn media(core: &Core, of: (Uuid, Uuid), recorded: &Recorded) -> Result<Media, Unready> {
+    match inputs::load(core, of, &recorded.call, &recorded.urls).await {
         Ok(media) => Ok(media),
         Err(RunError::Refused(Diagnostics(found))) => {
             let why = found

@@ -67,6 +67,9 @@ const OF_A_FILE: [(&str, &str); 5] = [
     ("416", "It has no such part."),
 ];
 
+/// Of these, what other calls about it are answered with, too.
+const AT_A_FILE: [&str; 2] = ["409", "410"];
+
 /// A wildcard is an ordinary parameter here; and what every call of a path has in common.
 fn path((path, mut item): (String, Value)) -> (String, Value) {
     for (method, operation) in item.as_object_mut().into_iter().flatten() {
@@ -89,7 +92,7 @@ fn complete(operation: &mut Value, method: &Method, path: &str) {
     for parameter in parameters.into_iter().flatten() {
         parameter.get_mut("schema").map(never_null);
     }
-    let more = common(operation, path);
+    let more = common(operation, method, path);
     let Some(answers) = operation
         .get_mut("responses")
         .and_then(Value::as_object_mut)
@@ -123,10 +126,18 @@ fn never_null(schema: &mut Value) {
 }
 
 /// Answers that a call shares with others of its kind.
-fn common(operation: &Value, path: &str) -> Vec<(&'static str, &'static str)> {
+fn common(operation: &Value, method: &Method, path: &str) -> Vec<(&'static str, &'static str)> {
     let mut answers = Vec::new();
-    if path.contains("/artifacts/") {
-        answers.extend(OF_A_FILE);
+    if path.starts_with("/files/") {
+        answers.push(("403", "The link is not as it was made, or has expired."));
+    }
+    let read = matches!(*method, Method::GET | Method::HEAD);
+    if path.contains("/artifacts/") || path.starts_with("/files/") {
+        answers.extend(
+            OF_A_FILE
+                .into_iter()
+                .filter(|(status, _)| read || AT_A_FILE.contains(status)),
+        );
     }
     if operation.get("requestBody").is_some() {
         answers.push(("400", "The body is no JSON of ours."));
@@ -246,5 +257,7 @@ mod tests {
         assert_eq!(sorted(properties(&document, "NewRun")), sorted(known));
         let key = owned(crate::routes::key_members());
         assert_eq!(sorted(properties(&document, "NewKey")), sorted(key));
+        let link = owned(crate::routes::link_members());
+        assert_eq!(sorted(properties(&document, "NewLink")), link);
     }
 }

@@ -7,6 +7,7 @@ mod events;
 mod health;
 mod hooks;
 mod keys;
+mod links;
 mod list;
 mod models;
 mod path;
@@ -90,8 +91,12 @@ pub(crate) fn described() -> OpenApi {
 
 // A route is written down in one of these, and nowhere else: `routes!` takes its method and path from its description.
 
+/// Calls whose address proves itself, and that providers make, too.
 fn hooks() -> OpenApiRouter<House> {
-    OpenApiRouter::new().routes(routes!(hooks::receive, hooks::register))
+    OpenApiRouter::new()
+        .routes(routes!(hooks::receive, hooks::register))
+        .routes(routes!(links::artifact, links::artifact_head))
+        .routes(routes!(links::input, links::input_head))
 }
 
 /// Calls that need no key.
@@ -118,6 +123,8 @@ fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(usage::limits))
         .routes(routes!(artifacts::first, artifacts::first_head))
         .routes(routes!(artifacts::numbered, artifacts::numbered_head))
+        .routes(routes!(links::first))
+        .routes(routes!(links::numbered))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(tenants::list, tenants::create))
@@ -127,6 +134,11 @@ fn keyed() -> OpenApiRouter<House> {
 #[cfg(test)]
 pub(crate) fn key_members() -> &'static [&'static str] {
     keys::KNOWN
+}
+
+#[cfg(test)]
+pub(crate) fn link_members() -> &'static [&'static str] {
+    links::KNOWN
 }
 
 async fn no_such_call(uri: Uri) -> Problem {

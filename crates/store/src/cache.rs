@@ -1,6 +1,7 @@
 //! The result cache: a request that was answered before is answered with the same files. A hit is a run of its own that refers
 //! to the objects; what it refers to cannot go while it does.
 
+use crate::inputs;
 use crate::runs::{Inserted, NewRun, earlier};
 use crate::{Scope, Store, StoreError};
 use serde_json::Value;
@@ -85,6 +86,7 @@ impl Store {
         }
         match born(&mut tx, run, given).await? {
             Some(id) => {
+                inputs::named(&mut tx, run).await?;
                 tx.commit().await?;
                 Ok(Some(Inserted::New(id)))
             }

@@ -1,6 +1,9 @@
 //! Media that callers gave: their rows, and which runs name them.
 
-use crate::{Store, StoreError};
+use crate::runs::NewRun;
+use crate::{Rule, Store, StoreError};
+use sqlx::PgConnection;
+use std::collections::HashSet;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -56,22 +59,6 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a run names these media.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Rule::InUse`] when one of them is gone; [`StoreError::Unreachable`]: again is harmless.
-    pub async fn run_inputs_put(&self, run: Uuid, inputs: &[Uuid]) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into run_inputs (run_id, input_id) select $1, unnest($2::uuid[]) on conflict do nothing",
-            run,
-            inputs,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
     /// Media of a tenant by id, in no order; those that are gone, or another tenant's, are left out.
     ///
     /// # Errors
@@ -88,5 +75,29 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok(rows)
+    }
+}
+
+/// Records which media a new run names, in the transaction that makes it: from then on they stay while it goes on.
+///
+/// # Errors
+///
+/// [`Rule::InUse`] when one of them is gone, or another tenant's: there is to be no run.
+pub(crate) async fn named(connection: &mut PgConnection, run: &NewRun) -> Result<(), StoreError> {
+    let wanted: HashSet<Uuid> = run.inputs.iter().copied().collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let named = sqlx::query!(
+        "insert into run_inputs (run_id, input_id) select $1, input_id from inputs where tenant_id = $2 and input_id = any($3)",
+        run.run_id,
+        run.tenant_id,
+        &run.inputs,
+    )
+    .execute(connection)
+    .await?;
+    match named.rows_affected() == wanted.len() as u64 {
+        true => Ok(()),
+        false => Err(StoreError::Broken(Rule::InUse)),
     }
 }

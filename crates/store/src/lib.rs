@@ -32,6 +32,7 @@ pub mod fleet;
 pub mod identity;
 pub mod inputs;
 pub mod limits;
+pub mod links;
 pub mod listen;
 pub mod outbox;
 pub mod pauses;

@@ -50,6 +50,8 @@ pub struct NewRun {
     pub over_limit: Option<OverLimit>,
     /// Of its requests, without per-run values: its result may serve others with the same. Absent: it serves none.
     pub cache_key: Option<Vec<u8>>,
+    /// Stored media that it names: they stay while it goes on.
+    pub inputs: Vec<Uuid>,
 }
 
 /// What became of a call.

@@ -120,6 +120,14 @@ pub(crate) struct RetryRun {
     accept_duplicate: Option<bool>,
 }
 
+/// How long a link is good.
+#[derive(ToSchema)]
+pub(crate) struct NewLink {
+    /// An hour without it.
+    #[schema(minimum = 1000, maximum = 3_600_000)]
+    expires_in_ms: Option<u64>,
+}
+
 /// What a call would do.
 #[derive(ToSchema)]
 pub(crate) struct Plan {

@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use diag::Code;
 use futures_util::TryStreamExt as _;
-use runtime::{ArtifactView, RunView};
+use runtime::{ArtifactView, Modelrow, RunView, Stored};
 use serde_json::Value;
 use std::ops::Range;
 
@@ -101,7 +101,17 @@ async fn download(
     let Some(stored) = found else {
         return Err(missing(&modelrow.run(tenant, path.run).await?, &path));
     };
-    let head = head(&stored.view, &headers);
+    served(modelrow, stored, &method, &headers).await
+}
+
+/// A stored file, or what is asked of it, as an answer.
+pub(super) async fn served(
+    modelrow: &Modelrow,
+    stored: Stored,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let head = head(&stored.view, headers);
     let Some(range) = head.range.filter(|_| method != Method::HEAD) else {
         return Ok((head.status, head.headers).into_response());
     };
@@ -174,7 +184,7 @@ fn file_headers(view: &ArtifactView, tag: &ETag) -> HeaderMap {
 }
 
 /// Why there is no such file: not yet, no longer, or never.
-fn missing(run: &RunView, path: &ArtifactPath) -> Problem {
+pub(super) fn missing(run: &RunView, path: &ArtifactPath) -> Problem {
     let file = match path.idx {
         None | Some(0) => path.name.clone(),
         Some(idx) => format!("{}/{idx}", path.name),

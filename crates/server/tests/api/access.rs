@@ -25,6 +25,8 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::HEAD,   "/v1/runs/{run}/artifacts/video",   none.clone(),             viewer),
         (Method::GET,    "/v1/runs/{run}/artifacts/video/0", none.clone(),             viewer),
         (Method::HEAD,   "/v1/runs/{run}/artifacts/video/0", none.clone(),             viewer),
+        (Method::POST,   "/v1/runs/{run}/artifacts/video/link",   none.clone(),        caller),
+        (Method::POST,   "/v1/runs/{run}/artifacts/video/0/link", none.clone(),        caller),
         (Method::GET,    "/v1/models",                       none.clone(),             viewer),
         (Method::GET,    "/v1/models/reel-1",                none.clone(),             viewer),
         (Method::GET,    "/v1/usage",                        none.clone(),             viewer),

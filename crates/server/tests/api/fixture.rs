@@ -40,6 +40,11 @@ impl Secrets for AnyKey {
 
 impl House {
     pub(crate) async fn open() -> Self {
+        Self::open_with(BUNDLE, |_| {}).await
+    }
+
+    /// With another bundle, and options of its own.
+    pub(crate) async fn open_with(bundle: &str, choose: impl FnOnce(&mut Options)) -> Self {
         let jobs = JobPlan {
             run_ms: 3_600_000,
             ..JobPlan::default()
@@ -60,8 +65,9 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(database.url, folder.path());
         options.secrets = Arc::new(AnyKey);
+        choose(&mut options);
         let modelrow = Modelrow::start(options).await.unwrap();
-        let text = BUNDLE.replace("http://127.0.0.1:1/v1", &provider.base_url());
+        let text = bundle.replace("http://127.0.0.1:1/v1", &provider.base_url());
         let (bundle, _) = profile::bundle::check("acme.json", &text);
         assert!(!bundle.diagnostics.has_errors(), "{}", bundle.diagnostics);
         modelrow.apply(SYSTEM_TENANT, &bundle.rows).await.unwrap();

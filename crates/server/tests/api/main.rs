@@ -12,6 +12,7 @@ mod cache;
 mod events;
 mod fixture;
 mod hooks;
+mod links;
 mod listening;
 mod lists;
 mod openapi;

@@ -2,6 +2,7 @@
 
 use super::{Inserted, NewRun};
 use crate::budgets::{self, Admitted};
+use crate::inputs;
 use crate::{Store, StoreError};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -24,7 +25,10 @@ impl Store {
         let mut tx = self.as_tenant(run.tenant_id).await?;
         let new = write(&mut tx, run, Admitted::default(), Asked::No).await?;
         let inserted = match new {
-            Some(id) => Inserted::New(id),
+            Some(id) => {
+                inputs::named(&mut tx, run).await?;
+                Inserted::New(id)
+            }
             None => match earlier(&mut tx, run).await? {
                 Some(earlier) => earlier,
                 None => {
@@ -52,7 +56,10 @@ impl Store {
             None => Admitted::default(),
         };
         let inserted = match write(&mut tx, run, admitted, Asked::Yes).await? {
-            Some(id) => Inserted::New(id),
+            Some(id) => {
+                inputs::named(&mut tx, run).await?;
+                Inserted::New(id)
+            }
             // Somebody was first who holds no lock: the limits were set just now.
             None => match earlier(&mut tx, run).await? {
                 Some(earlier) => {

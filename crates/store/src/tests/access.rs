@@ -237,3 +237,22 @@ async fn the_log_says_who_changed_what_before_and_after_and_holds_no_secret() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_newest_key_signs_and_each_verifies_until_it_is_taken_away() {
+    let house = House::new().await;
+    let first = house.store.link_key_now().await.unwrap().unwrap();
+    assert!(first.key.len() >= 32);
+    house.sql("insert into link_keys default values").await;
+    let second = house.store.link_key_now().await.unwrap().unwrap();
+    assert!(second.id > first.id && second.key != first.key);
+    let kept = house.store.link_key(first.id).await.unwrap();
+    assert_eq!(kept.map(|kept| kept.key), Some(first.key));
+    house
+        .sql(&format!(
+            "delete from link_keys where link_key_id = {}",
+            first.id
+        ))
+        .await;
+    assert!(house.store.link_key(first.id).await.unwrap().is_none());
+}

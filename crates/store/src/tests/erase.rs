@@ -30,9 +30,9 @@ async fn ended(house: &House) -> Uuid {
     let call = NewRun {
         request: json!({"call": {"prompt": "sesame"}, "provider": "acme", "metadata": {"who": "sesame"},
                         "callback": {"url": "https://cb.test/sesame"}}),
+        inputs: vec![Uuid::from_u128(5)],
         ..house.call(1, Some("key"))
     };
-    store.run_insert(&call).await.unwrap();
     let run = call.run_id;
     let input = InputRow {
         input_id: Uuid::from_u128(5),
@@ -46,10 +46,7 @@ async fn ended(house: &House) -> Uuid {
         .inputs_put(house.tenant, &[input], 24 * HOUR)
         .await
         .unwrap();
-    store
-        .run_inputs_put(run, &[Uuid::from_u128(5)])
-        .await
-        .unwrap();
+    store.run_insert(&call).await.unwrap();
     house.submit(a, &[run], 1).await;
     store.fact_accepted(&accepted(run, 1, "job")).await.unwrap();
     store
@@ -197,12 +194,11 @@ async fn an_input_that_another_run_names_stays() {
     let house = House::new().await;
     let run = ended(&house).await;
     cleaned(&house).await;
-    let other = house.queue(2).await;
-    house
-        .store
-        .run_inputs_put(other, &[Uuid::from_u128(5)])
-        .await
-        .unwrap();
+    let other = NewRun {
+        inputs: vec![Uuid::from_u128(5)],
+        ..house.call(2, None)
+    };
+    house.store.run_insert(&other).await.unwrap();
     house
         .store
         .run_erase(house.tenant, run, "ann")

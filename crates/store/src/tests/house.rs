@@ -128,6 +128,7 @@ impl House {
             price: None,
             over_limit: None,
             cache_key: None,
+            inputs: Vec::new(),
         }
     }
 

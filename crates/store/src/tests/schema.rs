@@ -110,6 +110,7 @@ async fn callers_reach_no_answers_limits_workers_or_other_tables_without_a_tenan
         "webhook_receipts",
         "hook_key",
         "api_key_hash_key",
+        "link_keys",
         "database_identity",
     ] {
         let refused = run(
