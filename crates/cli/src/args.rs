@@ -263,6 +263,9 @@ pub(crate) struct ServeArgs {
     /// Connections of the API at once; others wait
     #[arg(long, env = "MODELROW_HTTP_CONNECTIONS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     pub(crate) http_connections: u32,
+    /// The largest file that may be uploaded for calls to name, in MiB. Whoever sends a run reads its inputs into memory
+    #[arg(long, env = "MODELROW_UPLOAD_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096), value_name = "MIB")]
+    pub(crate) upload_mib: u32,
     /// A web origin whose pages may call, `https://app.example.com`; may be repeated. No page of another origin may without it
     #[arg(long, env = "MODELROW_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN", value_parser = origin)]
     pub(crate) cors_origin: Vec<String>,

@@ -193,6 +193,8 @@ codes! {
     // C21x: links and uploads
     C210 "link not good",
     C211 "link expired",
+    C212 "no such upload",
+    C213 "upload not taken",
     // R1xx: what ends a run
     R101 "missing value",
     R102 "moderated",

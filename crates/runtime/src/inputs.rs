@@ -1,6 +1,7 @@
 //! Media of a call: read, recognised by their first bytes, stored, and read
 //! again by whoever sends the run.
 
+use crate::content_type::recognised;
 use crate::core::Core;
 use crate::error::RunError;
 use crate::links::{self, InputLinked};
@@ -101,7 +102,7 @@ pub(crate) async fn read(core: &Core, request: &RunRequest) -> Result<Given, Run
                     .push(Input::default()),
                 Some(medium) => match one(core, request.tenant, medium).await? {
                     Ok(read) => read.fetched_before(request).put(name, &mut given),
-                    Err(why) => found.push(refused(place, &why)),
+                    Err(unread) => found.push(unread.at(place)),
                 },
             }
         }
@@ -123,10 +124,27 @@ fn of_call(input: &Input) -> Option<InputMedium> {
     }
 }
 
-fn refused(place: Place, why: &str) -> Diagnostic {
-    let help =
-        "give a file, a `data:` address with base64, or an address that answers with the file";
-    Diagnostic::error(Code::R164, place, why, help)
+/// Why a medium cannot be read: the caller's mistake.
+enum Unread {
+    /// What was given does not give a file.
+    Given(String),
+    /// The upload is not, or no longer, there.
+    Upload(String),
+}
+
+impl Unread {
+    fn at(self, place: Place) -> Diagnostic {
+        match self {
+            Self::Given(why) => {
+                let help = "give a file, a `data:` address with base64, or an address that answers with the file";
+                Diagnostic::error(Code::R164, place, why, help)
+            }
+            Self::Upload(why) => {
+                let help = "upload the file (`POST /v1/inputs`), and name the `id` of the answer before its `expires_at`";
+                Diagnostic::error(Code::C212, place.child("id"), why, help)
+            }
+        }
+    }
 }
 
 /// One medium that was read.
@@ -203,17 +221,19 @@ impl Read {
     }
 }
 
-/// The inner error is the caller's: why the medium cannot be read.
+/// The inner error is the caller's.
 async fn one(
     core: &Core,
     tenant: Uuid,
     medium: InputMedium,
-) -> Result<Result<Read, String>, RunError> {
+) -> Result<Result<Read, Unread>, RunError> {
     Ok(match medium {
         InputMedium::Bytes { bytes, filename } => Ok(Read::fresh(bytes, None, filename, None)),
         InputMedium::DataUrl(text) => match read_data_url(&text) {
             Some((mime, bytes)) => Ok(Read::fresh(bytes, Some(mime), None, None)),
-            None => Err("the `data:` address cannot be read".to_owned()),
+            None => Err(Unread::Given(
+                "the `data:` address cannot be read".to_owned(),
+            )),
         },
         InputMedium::Handle(handle) => Ok(Read {
             digest: handle.clone(),
@@ -227,18 +247,29 @@ async fn one(
             },
             new: None,
         }),
-        InputMedium::Url(url) => fetched(core, &url).await,
-        InputMedium::Upload(id) => uploaded(core, tenant, id).await?,
+        InputMedium::Url(url) => fetched(core, &url).await.map_err(Unread::Given),
+        InputMedium::Upload(id) => upload_named(core, tenant, id).await?,
     })
 }
 
-async fn uploaded(core: &Core, tenant: Uuid, id: Uuid) -> Result<Result<Read, String>, RunError> {
-    let rows = core.store.inputs(tenant, &[id]).await?;
-    let Some(row) = rows.into_iter().next() else {
-        return Ok(Err(format!("there is no upload {id}")));
-    };
+/// An upload that a new call names.
+async fn upload_named(
+    core: &Core,
+    tenant: Uuid,
+    id: Uuid,
+) -> Result<Result<Read, Unread>, RunError> {
+    Ok(match core.store.upload(tenant, id).await? {
+        None => Err(Unread::Upload(format!("there is no upload `{id}`"))),
+        Some(upload) if upload.expired => {
+            Err(Unread::Upload(format!("the upload `{id}` has expired")))
+        }
+        Some(upload) => Ok(stored(core, upload.row).await?),
+    })
+}
+
+async fn stored(core: &Core, row: InputRow) -> Result<Read, RunError> {
     let bytes = core.objects.read(&row.object_key).await?;
-    Ok(Ok(Read {
+    Ok(Read {
         medium: Medium {
             bytes: Some(bytes),
             mime: Some(row.content_type),
@@ -247,13 +278,13 @@ async fn uploaded(core: &Core, tenant: Uuid, id: Uuid) -> Result<Result<Read, St
             handle: None,
         },
         input: Input {
-            id: Some(id),
+            id: Some(row.input_id),
             filename: row.filename,
             ..Input::default()
         },
         digest: hex::encode(&row.sha256),
         new: None,
-    }))
+    })
 }
 
 async fn fetched(core: &Core, address: &str) -> Result<Read, String> {
@@ -342,18 +373,19 @@ pub(crate) async fn load(
     for (name, list) in &call.inputs {
         for input in list {
             let medium = match input.id {
-                Some(id) => match uploaded(core, tenant, id).await? {
-                    Ok(read) => Medium {
+                Some(id) => {
+                    let rows = core.store.inputs(tenant, &[id]).await?;
+                    let Some(row) = rows.into_iter().next() else {
+                        let gone = Unread::Upload(format!("there is no upload `{id}`"));
+                        let found = gone.at(Place::default());
+                        return Err(RunError::Refused(Diagnostics(vec![found])));
+                    };
+                    let read = stored(core, row).await?;
+                    Medium {
                         url: urls.get(&id).cloned().or_else(|| link(id, &read.medium)),
                         ..read.medium
-                    },
-                    Err(why) => {
-                        return Err(RunError::Refused(Diagnostics(vec![refused(
-                            Place::default(),
-                            &why,
-                        )])));
                     }
-                },
+                }
                 None => Medium {
                     handle: input.handle.clone(),
                     ..Medium::default()
@@ -365,51 +397,18 @@ pub(crate) async fn load(
     Ok(media)
 }
 
-/// The media type by the first bytes; `None`: not one that we know.
-///
-/// Source: the formats' own specifications; the list is the WHATWG's MIME Sniffing, shortened.
-fn recognised(bytes: &[u8]) -> Option<&'static str> {
-    let starts = |start: &[u8]| bytes.starts_with(start);
-    let at = |from: usize, what: &[u8]| bytes.get(from..from + what.len()) == Some(what);
-    Some(match () {
-        () if starts(b"\x89PNG\r\n\x1a\n") => "image/png",
-        () if starts(b"\xff\xd8\xff") => "image/jpeg",
-        () if starts(b"GIF87a") || starts(b"GIF89a") => "image/gif",
-        () if starts(b"RIFF") && at(8, b"WEBP") => "image/webp",
-        () if starts(b"RIFF") && at(8, b"WAVE") => "audio/wav",
-        () if at(4, b"ftypavif") => "image/avif",
-        () if at(4, b"ftypM4A") => "audio/mp4",
-        () if at(4, b"ftypqt") => "video/quicktime",
-        () if at(4, b"ftyp") => "video/mp4",
-        () if starts(b"\x1a\x45\xdf\xa3") => "video/webm",
-        () if starts(b"ID3") || starts(b"\xff\xfb") || starts(b"\xff\xf3") => "audio/mpeg",
-        () if starts(b"OggS") => "audio/ogg",
-        () if starts(b"fLaC") => "audio/flac",
-        () if starts(b"%PDF-") => "application/pdf",
-        () if starts(b"glTF") => "model/gltf-binary",
-        () => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    #[rustfmt::skip]
-    fn a_medium_is_what_its_first_bytes_say() {
-        let cases: [(&[u8], Option<&str>); 6] = [
-            (b"\x89PNG\r\n\x1a\n....",   Some("image/png")),
-            (b"\xff\xd8\xff\xe0",        Some("image/jpeg")),
-            (b"RIFF....WEBPVP8 ",        Some("image/webp")),
-            (b"\0\0\0\x20ftypisom",      Some("video/mp4")),
-            (b"{\"error\": 1}",          None),
-            (b"",                        None),
-        ];
-        for (bytes, want) in cases {
-            assert_eq!(recognised(bytes), want, "{bytes:?}");
-        }
-        let renamed = Read::fresh(Bytes::from_static(b"\xff\xd8\xff\xe0"), Some("image/png".into()), Some("cat.png".into()), None);
+    fn a_medium_that_is_given_with_a_call_is_what_its_first_bytes_say() {
+        let renamed = Read::fresh(
+            Bytes::from_static(b"\xff\xd8\xff\xe0"),
+            Some("image/png".into()),
+            Some("cat.png".into()),
+            None,
+        );
         assert_eq!(renamed.medium.mime(), "image/jpeg");
     }
 }

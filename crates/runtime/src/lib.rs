@@ -16,6 +16,7 @@ mod callbacks;
 mod catalogue;
 mod claim;
 mod clock;
+mod content_type;
 mod core;
 mod cost;
 mod credentials;
@@ -69,6 +70,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod uploads;
 mod view;
 mod vitals;
 mod watches;
@@ -85,6 +87,7 @@ pub use allowance::{
 pub use apply::{BundleCase, Cases, SealedSecrets};
 pub use artifacts::{Artifacts, ArtifactsError};
 pub use cache::CacheView;
+pub use content_type::TypeRefused;
 pub use credentials::{
     CredentialName, CredentialSet, CredentialView, NewSecret, Rotated, Unopened, Verified,
 };
@@ -115,6 +118,7 @@ pub use store::deliveries::DeliveryStatus;
 pub use store::usage::CredentialLimits;
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};
+pub use uploads::{NewUpload, Receiving, UploadRefused, UploadView};
 pub use view::{
     ArtifactView, AttemptView, Cost, FallbackStatus, FallbackView, ModelView, RunSummary, RunView,
     Status, TimelineEntry,

@@ -421,6 +421,11 @@ impl Modelrow {
         &self.core
     }
 
+    /// For what goes on when whoever asked for it is gone.
+    pub(crate) fn shared_core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
     /// Takes away what is past its retention and what killed processes left, with a listing of the whole artifact store. Workers
     /// do so by themselves; this is for operators.
     ///

@@ -31,16 +31,18 @@ pub(crate) async fn read(
     body: Body,
     bounds: Bounds,
 ) -> Result<Vec<u8>, Problem> {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|bytes: u64| bytes > bounds.bytes as u64) {
+    if announced(headers).is_some_and(|bytes| bytes > bounds.bytes as u64) {
         return Err(too_large(bounds));
     }
     let until = Instant::now() + bounds.within;
     timeout_at(until, collect(body, bounds))
         .await
         .unwrap_or_else(|_| Err(too_slow()))
+}
+
+/// The length that a body is said to have.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 async fn collect(body: Body, bounds: Bounds) -> Result<Vec<u8>, Problem> {
@@ -58,13 +60,13 @@ async fn collect(body: Body, bounds: Bounds) -> Result<Vec<u8>, Problem> {
     }
 }
 
-fn too_large(bounds: Bounds) -> Problem {
+pub(crate) fn too_large(bounds: Bounds) -> Problem {
     let message = format!("the body has more than {} bytes", bounds.bytes);
     let violation = Violation::new(Code::C151, message, bounds.instead).at("");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, violation)
 }
 
-fn too_slow() -> Problem {
+pub(crate) fn too_slow() -> Problem {
     let violation = Violation::new(
         Code::C168,
         "the body did not come in time",
@@ -74,7 +76,7 @@ fn too_slow() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, violation)
 }
 
-fn cut_off() -> Problem {
+pub(crate) fn cut_off() -> Problem {
     let violation =
         Violation::new(Code::C168, "the body ended before its end", "send it whole").at("");
     Problem::new(StatusCode::BAD_REQUEST, violation)

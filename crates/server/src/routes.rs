@@ -6,6 +6,7 @@ mod audit;
 mod events;
 mod health;
 mod hooks;
+mod inputs;
 mod keys;
 mod links;
 mod list;
@@ -17,6 +18,7 @@ mod usage;
 
 pub(crate) use health::healthz;
 
+use crate::body::Bounds;
 use crate::gate::Gate;
 use crate::key_rate::KeyRate;
 use crate::problem::{Problem, Violation};
@@ -41,6 +43,8 @@ struct House {
     /// Nobody is made to wait any longer.
     stopping: CancellationToken,
     about: Arc<About>,
+    /// Of a file that is uploaded.
+    upload: Bounds,
 }
 
 /// The API as a service, for tests and for programs that have a server of their own. What guards the listener is
@@ -68,6 +72,7 @@ pub(crate) fn guarded(
         modelrow,
         stopping,
         about: About::of(api),
+        upload: inputs::bounds(settings.upload_bytes),
     };
     // Behind the routes, so that what is nowhere is a 404 to everybody.
     let keyed = keyed.route_layer(from_fn_with_state(gate, gate::admit));
@@ -123,6 +128,7 @@ fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(usage::limits))
         .routes(routes!(artifacts::first, artifacts::first_head))
         .routes(routes!(artifacts::numbered, artifacts::numbered_head))
+        .routes(routes!(inputs::upload))
         .routes(routes!(links::first))
         .routes(routes!(links::numbered))
         .routes(routes!(keys::list, keys::create))

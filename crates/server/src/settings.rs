@@ -23,6 +23,8 @@ pub struct Settings {
     pub cors_origins: Vec<HeaderValue>,
     /// Calls of one key a second, and at once, in this process; more is a 429. Absent: any number.
     pub calls_per_second: Option<NonZeroU32>,
+    /// Bytes of a file that is uploaded for calls to name. Whoever sends a run reads its inputs into memory.
+    pub upload_bytes: u64,
     /// Connections at once; others wait.
     pub connections: usize,
     /// In which a request's head must have come; an idle connection is closed after it, too.
@@ -35,6 +37,7 @@ impl From<Access> for Settings {
             access,
             cors_origins: Vec::new(),
             calls_per_second: NonZeroU32::new(3_000),
+            upload_bytes: 256 * 1024 * 1024,
             connections: 4_096,
             head_within: Duration::from_secs(30),
         }

@@ -5,6 +5,7 @@ use crate::{Rule, Store, StoreError};
 use sqlx::PgConnection;
 use std::collections::HashSet;
 use std::time::Duration;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// One medium that is stored.
@@ -24,7 +25,78 @@ pub struct InputRow {
     pub filename: Option<String>,
 }
 
+/// A medium that a new call may name.
+#[derive(Debug, Clone)]
+pub struct UploadRow {
+    /// The medium.
+    pub row: InputRow,
+    /// Its time is over: only runs that name it already keep it.
+    pub expired: bool,
+}
+
 impl Store {
+    /// Records a medium that was uploaded by itself, kept for `keep` from now; until when.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: perhaps recorded, under an id that nobody knows.
+    pub async fn upload_put(
+        &self,
+        tenant: Uuid,
+        input: &InputRow,
+        keep: Duration,
+    ) -> Result<OffsetDateTime, StoreError> {
+        let mut tx = self.as_tenant(tenant).await?;
+        let until = sqlx::query_scalar!(
+            r#"
+            insert into inputs (input_id, tenant_id, object_key, sha256, bytes, content_type, filename, delete_after)
+            values ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8)) returning delete_after
+            "#,
+            input.input_id,
+            tenant,
+            input.object_key,
+            input.sha256,
+            input.bytes,
+            input.content_type,
+            input.filename,
+            keep.as_secs_f64(),
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(until)
+    }
+
+    /// A medium of a tenant for a new call; `None`: it is gone, or another tenant's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn upload(&self, tenant: Uuid, id: Uuid) -> Result<Option<UploadRow>, StoreError> {
+        let mut tx = self.as_tenant(tenant).await?;
+        let row = sqlx::query!(
+            r#"
+            select object_key, sha256, bytes, content_type, filename, delete_after <= now() as "expired!"
+            from inputs where input_id = $1
+            "#,
+            id
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(row.map(|row| UploadRow {
+            expired: row.expired,
+            row: InputRow {
+                input_id: id,
+                object_key: row.object_key,
+                sha256: row.sha256,
+                bytes: row.bytes,
+                content_type: row.content_type,
+                filename: row.filename,
+            },
+        }))
+    }
+
     /// Records media of a tenant, kept for `keep` from now, and longer while a run that has not ended names them.
     ///
     /// # Errors

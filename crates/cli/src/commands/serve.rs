@@ -68,6 +68,7 @@ fn settings(access: server::Access, serve: &ServeArgs) -> server::Settings {
     server::Settings {
         cors_origins: origins.filter_map(|origin| origin.parse().ok()).collect(),
         calls_per_second: NonZeroU32::new(serve.key_rate),
+        upload_bytes: u64::from(serve.upload_mib) << 20,
         connections: usize::try_from(serve.http_connections).unwrap_or(usize::MAX),
         ..access.into()
     }

@@ -120,6 +120,14 @@ pub(crate) struct RetryRun {
     accept_duplicate: Option<bool>,
 }
 
+/// A file for calls to name.
+#[derive(ToSchema)]
+pub(crate) struct NewInput {
+    /// The file, with its `filename` and its `Content-Type`; 256 MiB at most, unless the server says otherwise.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
 /// How long a link is good.
 #[derive(ToSchema)]
 pub(crate) struct NewLink {

@@ -1,6 +1,7 @@
 //! Who may call what: every call, and everybody who may not.
 
 use crate::fixture::{Answer, House, LIMIT, bearer, key};
+use crate::uploads::{GIF, form, form_type};
 use crate::{id, video};
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -31,6 +32,7 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::GET,    "/v1/models/reel-1",                none.clone(),             viewer),
         (Method::GET,    "/v1/usage",                        none.clone(),             viewer),
         (Method::GET,    "/v1/limits",                       none.clone(),             viewer),
+        (Method::POST,   "/v1/inputs",                       Value::from(GIF),         caller),
         (Method::POST,   "/v1/plan",                         video("a cat"),           caller),
         (Method::POST,   "/v1/runs",                         video("a cat"),           caller),
         (Method::POST,   "/v1/runs/{run}/cancel",            none.clone(),             caller),
@@ -87,6 +89,10 @@ impl Street {
         }
         let body = match body {
             Value::Null => Body::empty(),
+            Value::String(text) => {
+                request = request.header("content-type", form_type());
+                Body::from(form("cat.gif", "image/gif", text.as_bytes()))
+            }
             body => {
                 request = request.header("content-type", "application/json");
                 Body::from(body.to_string())

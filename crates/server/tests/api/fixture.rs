@@ -9,6 +9,7 @@ use runtime::{Modelrow, NewKey, NoSecret, Options, Role, Scope, Secrets};
 use serde_json::{Value, json};
 use server::Access;
 use simulator::{Config, JobPlan, Simulator};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{DEFAULT_TENANT, SYSTEM_TENANT, Store};
@@ -25,7 +26,7 @@ pub(crate) struct House {
     /// Of a caller of the default tenant: what every call shows that shows no other.
     pub(crate) key: String,
     app: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Opens every reference.
@@ -76,7 +77,7 @@ impl House {
             app: server::router(modelrow.clone(), Access::Keys),
             modelrow,
             provider,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -87,6 +88,24 @@ impl House {
             .wait_until(LIMIT, |provider| !provider.accepted_jobs().is_empty());
         assert!(accepted.await, "no job reached the provider");
         self.provider.advance_to_completion();
+    }
+
+    /// Every file of the artifact store, those that are being written, too.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = std::fs::read_dir(folder) else {
+                continue;
+            };
+            for path in entries.map(|entry| entry.unwrap().path()) {
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => found.push(path),
+                }
+            }
+        }
+        found
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -19,6 +19,7 @@ mod openapi;
 mod ops;
 mod outage;
 mod refusals;
+mod uploads;
 mod usage;
 
 use axum::body::Body;
