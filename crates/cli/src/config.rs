@@ -441,6 +441,38 @@ mod tests {
         }
     }
 
+    /// What runs our image calls the program as it is, and sets what it has.
+    #[test]
+    fn the_compose_file_says_what_the_program_understands() {
+        let text = include_str!("../../../deploy/compose.yaml");
+        let file: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        let services = file["services"].as_object().unwrap();
+        let ours = services
+            .iter()
+            .filter(|(_, one)| one["image"] == "modelrow");
+        let mut commands = 0;
+        for (name, service) in ours {
+            let command = service["command"].as_array().unwrap();
+            let words = command.iter().map(|word| word.as_str().unwrap());
+            let read =
+                Cli::command().try_get_matches_from(std::iter::once("modelrow").chain(words));
+            assert!(read.is_ok(), "{name}: {}", read.unwrap_err());
+            commands += 1;
+        }
+        assert_eq!(commands, 3);
+        let settings = include_str!("../../../deploy/modelrow.toml");
+        let names = file["x-modelrow"]["environment"]
+            .as_object()
+            .unwrap()
+            .keys();
+        for name in names.filter(|name| !name.starts_with("AWS_")) {
+            assert!(
+                settings.contains(&format!("Environment: {name} ")),
+                "{name}"
+            );
+        }
+    }
+
     #[test]
     fn the_commented_file_has_every_setting_and_says_nothing() {
         let text = commented(&Cli::command());

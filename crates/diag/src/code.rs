@@ -59,7 +59,6 @@ codes! {
     P114 "no schema",
     P115 "routing rule never holds",
     P116 "operator's word in a tenant's row",
-    P190 "not built yet",
     // P3xx capabilities, P4xx transport, P5xx answers, P6xx workflow, P7xx auth and egress, P8xx cases
     P301 "default refused by its own option",
     P302 "limit binds to nothing",
@@ -103,6 +102,7 @@ codes! {
     P622 "not before the submit, and not after the end",
     P623 "variable where an answer is walked",
     P624 "condition that hides the status",
+    P625 "this needs its record",
     P701 "secret is not a reference",
     P702 "authentication not known",
     P703 "address outside the provider",

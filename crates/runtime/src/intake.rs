@@ -94,7 +94,16 @@ pub(crate) fn check(
 
 /// Makes the run, or finds the one that its idempotency key made.
 pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunError> {
-    let mut understood = understand(core, &request).await?;
+    let understood = understand(core, &request).await?;
+    record(core, request, understood).await
+}
+
+/// Writes the run of a call that was understood.
+pub(crate) async fn record(
+    core: &Core,
+    request: RunRequest,
+    mut understood: Understood,
+) -> Result<Made, RunError> {
     let row = credential(
         core,
         &understood.snapshot,

@@ -26,6 +26,7 @@ mod drift;
 mod drive;
 mod error;
 mod events;
+mod exchange;
 mod export;
 mod facts;
 mod fallback;
@@ -70,6 +71,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod unrecorded;
 mod uploads;
 mod view;
 mod vitals;
@@ -118,6 +120,7 @@ pub use store::deliveries::DeliveryStatus;
 pub use store::usage::CredentialLimits;
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};
+pub use unrecorded::Begun;
 pub use uploads::{NewUpload, Receiving, UploadRefused, UploadView};
 pub use view::{
     ArtifactView, AttemptView, Cost, FallbackStatus, FallbackView, ModelView, RunSummary, RunView,

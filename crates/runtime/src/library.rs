@@ -23,6 +23,7 @@ use crate::request::RunRequest;
 use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::{Tasks, Until};
 use crate::tokens::Tokens;
+use crate::unrecorded::{self, Begun};
 use crate::view::{ArtifactView, RunView};
 use crate::vitals::Vitals;
 use crate::watches::Watches;
@@ -227,12 +228,33 @@ impl Modelrow {
     pub async fn run_profile(&self, request: RunRequest) -> Result<RunHandle, RunError> {
         let tenant = request.tenant;
         let made = intake::run(&self.core, request).await?;
-        Ok(RunHandle {
+        Ok(self.made(tenant, &made))
+    }
+
+    /// The same for a caller who waits for the end anyway: where the profile gives up the record of its runs
+    /// (`durable: false`), and nothing of the call needs one, the run has ended when this returns, and only the answer knows it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modelrow::run_profile`].
+    pub async fn call(&self, request: RunRequest) -> Result<Begun, RunError> {
+        let understood = intake::understand(&self.core, &request).await?;
+        if let Some(admitted) = unrecorded::admitted(&self.core, &request, &understood).await? {
+            let ended = unrecorded::run(&self.core, request, understood, admitted);
+            return Ok(Begun::Ended(Box::new(ended.await?)));
+        }
+        let tenant = request.tenant;
+        let made = intake::record(&self.core, request, understood).await?;
+        Ok(Begun::Recorded(self.made(tenant, &made)))
+    }
+
+    fn made(&self, tenant: Uuid, made: &intake::Made) -> RunHandle {
+        RunHandle {
             modelrow: self.clone(),
             scope: tenant.into(),
             id: made.run,
             replayed: made.replayed,
-        })
+        }
     }
 
     /// What a run would send: every step's request, secrets masked. Nothing is sent, and nothing written.

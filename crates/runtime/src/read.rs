@@ -87,6 +87,7 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         tenant: row.tenant_id,
         status: status_of(row.state),
         state: row.state.as_str().to_owned(),
+        recorded: true,
         purpose: row.purpose.clone(),
         provider: model.provider,
         model: model.model,

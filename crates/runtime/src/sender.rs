@@ -1,8 +1,8 @@
 //! The one send of an attempt, and the fact of what came of it.
 
 use crate::callbacks;
-use crate::clock::DbClock;
 use crate::core::Core;
+use crate::exchange::once;
 use crate::facts::written;
 use crate::faults::At as _;
 #[cfg(feature = "faults")]
@@ -10,19 +10,14 @@ use crate::faults::{Broken, broken};
 use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
-use crate::vitals;
-use crate::watches::Speech;
-use crate::{metrics, tokens};
+use crate::tokens;
 use engine::flow::{Accepted as Job, Then as Next};
-use engine::http::Ear;
 use engine::request::Request;
-use engine::{Event, Fault, Flow, Kind, Verdict};
-use std::ops::ControlFlow;
+use engine::{Event, Fault, Kind, Verdict};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
 use store::{Rule, State, StoreError};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 mod closed;
@@ -55,31 +50,16 @@ impl Sending {
     pub(crate) async fn send(mut self) {
         let run = self.live.run;
         let core = Arc::clone(&self.core);
-        let streams = self.live.revision.response.stream.is_some();
-        let speech = streams.then(|| core.watches.speak(run));
+        let speech = self.live.flow.streams().then(|| core.watches.speak(run));
         core.watches.state(run, State::Submitting.as_str());
         if !self.core.lease.proves(self.worker) {
             tracing::warn!(run.id = %run, "the lease is not proved; nothing is sent");
             return self.not_ours().await;
         }
-        vitals::count(&core.vitals.submits, 1);
-        let begun = Instant::now();
-        let (event, http_status) = match &speech {
-            Some(speech) => self.listen(speech).await,
-            None => {
-                let event: Event = core.http.send(&self.request).at("sender.send").await.into();
-                let status = status_of(&event);
-                (event, status)
-            }
-        };
+        let (event, http_status) = once(&core, &mut self.live.flow, &self.request, speech.as_ref())
+            .at("sender.send")
+            .await;
         drop(self.permit);
-        let word = metrics::heard(&event, http_status);
-        core.metrics.exchanged(
-            &self.live.revision.provider,
-            &self.request.step,
-            word,
-            begun.elapsed(),
-        );
         #[cfg(feature = "faults")]
         if broken(Broken::StaleAnswersDropped) && !self.core.lease.proves(self.worker) {
             return forget(&self.core, run);
@@ -118,24 +98,6 @@ impl Sending {
         }
     }
 
-    /// Sends once, and passes on what a stream says while it says it.
-    async fn listen(&mut self, speech: &Speech<'_>) -> (Event, Option<i16>) {
-        let mut ear = StreamEar {
-            flow: &mut self.live.flow,
-            clock: &self.core.clock,
-            speech,
-            status: None,
-        };
-        let event = self
-            .core
-            .http
-            .listen(&self.request, &mut ear)
-            .at("sender.listen")
-            .await;
-        let status = ear.status.or(status_of(&event));
-        (event, status)
-    }
-
     /// The lease was lost between the commit and the first byte.
     async fn not_ours(self) {
         let fact = Closed {
@@ -154,32 +116,6 @@ impl Sending {
         }
         forget(&self.core, fact.run_id);
         self.core.queue.notify_one();
-    }
-}
-
-/// Hears a stream: the machine judges it, the watchers get its deltas.
-struct StreamEar<'a> {
-    flow: &'a mut Flow,
-    clock: &'a DbClock,
-    speech: &'a Speech<'a>,
-    status: Option<i16>,
-}
-
-impl Ear for StreamEar<'_> {
-    fn head(&mut self, status: u16, headers: &[(String, String)]) -> bool {
-        self.status = i16::try_from(status).ok();
-        self.flow.begin_hearing(status, headers)
-    }
-
-    fn piece(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        let heard = self.flow.hear(bytes, self.clock.now_ms());
-        if let Some(delta) = heard.text.get(heard.known..).filter(|new| !new.is_empty()) {
-            self.speech.say(delta);
-        }
-        match heard.over {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
     }
 }
 
@@ -400,13 +336,6 @@ impl Written<'_> {
                 Ok(false)
             }
         }
-    }
-}
-
-fn status_of(event: &Event) -> Option<i16> {
-    match event {
-        Event::Answered(received) => i16::try_from(received.status).ok(),
-        _ => None,
     }
 }
 

@@ -18,6 +18,9 @@ pub struct RunView {
     pub status: Status,
     /// The word of the durable record: `polling`, `fetching`, …
     pub state: String,
+    /// `false`: its profile gives up the record, and this answer is all there is of it.
+    #[serde(default = "yes", skip_serializing_if = "is_usual")]
+    pub recorded: bool,
     /// What it makes.
     pub purpose: String,
     /// `ai_providers.slug` of what it runs under now.
@@ -85,6 +88,18 @@ pub struct RunView {
     /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde asks for"
+)]
+fn is_usual(recorded: &bool) -> bool {
+    *recorded
 }
 
 impl RunView {

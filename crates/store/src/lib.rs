@@ -44,6 +44,7 @@ pub mod runs;
 mod scope;
 mod state;
 pub mod tenants;
+mod unrecorded;
 pub mod usage;
 pub mod work;
 pub mod workers;

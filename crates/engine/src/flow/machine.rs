@@ -356,6 +356,12 @@ impl Flow {
         }
     }
 
+    /// Whether the submit is answered by a stream, to be heard piece by piece.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.setting.revision.response.stream.is_some()
+    }
+
     /// All that must survive a crash, for `run_states.captured`. Stays below
     /// 64 KiB; an answer that does not fit is [`Flow::large_answer`].
     #[must_use]

@@ -347,11 +347,12 @@ impl Compiler<'_> {
         let errors = error_table(conventions, &mapping, cx);
         let read = response::mapping(&mapping, cx);
         let job = workflow::job(&flow, &mapping, &read, cx);
+        let is_async = job.is_async;
         let webhook = webhook::webhook(conventions.part("webhook"), &flow, cx);
         let under = transport::Under {
             settle: conventions.part("settle"),
             retry: conventions.part("retry"),
-            is_async: job.is_async,
+            is_async,
             has_webhook: webhook
                 .as_ref()
                 .is_some_and(|webhook| webhook.job_id.is_some()),
@@ -371,14 +372,23 @@ impl Compiler<'_> {
         let retry = Layers::default()
             .over(conventions.part("retry").0, conventions.part("retry").1)
             .over(transport.raw("retry"), transport.place("retry"));
+        let workflow = response.with_implied_download(
+            workflow,
+            (purpose, &mapping_at.child("content_type")),
+            steps_cx,
+        );
+        if submits.iter().any(|submit| !submit.terms.durable) {
+            workflow::keeps_nothing(
+                &workflow.steps,
+                is_async,
+                &transport.place("durable"),
+                cx.sink,
+            );
+        }
         Some(Made {
             submits,
             errors,
-            workflow: response.with_implied_download(
-                workflow,
-                (purpose, &mapping_at.child("content_type")),
-                steps_cx,
-            ),
+            workflow,
             response,
             verify,
             webhook,

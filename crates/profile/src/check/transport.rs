@@ -155,19 +155,12 @@ fn submit(merged: &Value, at: &Place, cx: &Context<'_>) -> Option<Exchange> {
 /// What a submit promises: of the transport, or of one variant over it.
 fn terms(layers: &Layers, variant: Option<(&Value, &Place)>, under: &Under<'_>) -> Option<Terms> {
     let cx = under.cx;
-    let (idempotency, repeat) = layers.read(cx.sink, |merged, at, sink| {
+    let (idempotency, repeat, durable) = layers.read(cx.sink, |merged, at, sink| {
         let fields = Fields::open(merged, at, sink)?;
         let cx = cx.with_sink(sink);
         let repeat = fields.word("on_unknown", &[("fail", false), ("repeat", true)]);
-        if fields.flag("durable") == Some(false) {
-            cx.sink.error(
-                Code::P190,
-                &fields.place("durable"),
-                "`durable: false` is not built yet: every run has its record",
-                "leave it out; both promises of durable runs hold then",
-            );
-        }
-        Some((idempotency(&fields, &cx), repeat))
+        let durable = fields.flag("durable").unwrap_or(true);
+        Some((idempotency(&fields, &cx), repeat, durable))
     })?;
     let (transport, at) = layers.first()?;
     let mut retry = Layers::default().over(under.retry.0, under.retry.1.clone());
@@ -186,6 +179,7 @@ fn terms(layers: &Layers, variant: Option<(&Value, &Place)>, under: &Under<'_>) 
         settle: settle_layers.settle(has_token, under),
         idempotency,
         repeat_on_unknown: repeat.unwrap_or(false),
+        durable,
         retry: self::retry(&retry, cx),
     })
 }

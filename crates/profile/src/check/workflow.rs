@@ -5,7 +5,7 @@ mod job;
 mod place;
 
 pub(crate) use download::{artifact_name, implied_download, no_text, parts_are_read};
-pub(crate) use job::{Job, comes_to_something, job};
+pub(crate) use job::{Job, comes_to_something, job, keeps_nothing};
 
 use super::bounds;
 use super::context::Context;

@@ -23,6 +23,8 @@ pub struct Terms {
     pub settle: Option<Settle>,
     /// The admin's consent to send again what may have been accepted.
     pub repeat_on_unknown: bool,
+    /// Whether its runs keep their record; `false`: neither promise of durable runs holds for them.
+    pub durable: bool,
     /// How refusals for load are repeated.
     pub retry: Retry,
 }

@@ -49,7 +49,7 @@ fn terms() -> Value {
         "idempotency": described(idempotency(), "Where the engine puts its token, because the provider accepts one job for it: exactly one of `header` and `body`."),
         "settle": described(settle(), "How an unknown outcome of the submit is learned."),
         "on_unknown": field(words(["fail", "repeat"]), "What an unknown outcome means where nothing settles it. `repeat` is consent to pay twice; left out: `fail`.", "fail"),
-        "durable": field(flag(), "`false` would give up the run's record; it is not built, and refused (P190).", true),
+        "durable": field(flag(), "`false` gives up the run's record: neither promise of durable runs holds. For answers that are final and hold no file.", true),
         "retry": described(retry(), "How refusals for load are sent again."),
     })
 }

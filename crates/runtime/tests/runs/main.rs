@@ -33,5 +33,6 @@ mod sealed;
 mod streams;
 mod submit;
 mod tokens;
+mod unrecorded;
 mod wire;
 mod workers;

@@ -16,7 +16,7 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use runtime::{RunError, RunHandle, RunView};
+use runtime::{Begun, RunError, RunHandle, RunView};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub(super) const LOOK_AGAIN_SECS: u64 = 2;
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held until the run has ended, or so many seconds")),
     responses(
         (status = 202, description = "Made, or made before under this key", body = RunView, headers(("Location" = String, description = "The run"), ("Retry-After" = u64, description = "When to look again, in seconds"), ("Idempotency-Replayed" = Option<String>, description = "`true`: the key made it before"))),
-        (status = 200, description = "It has ended meanwhile, well or not", body = RunView),
+        (status = 200, description = "It has ended meanwhile, well or not. With `recorded: false` there is no more of it than this answer: its profile gives up the record", body = RunView),
         (status = 409, description = "The key was used for another body", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "A limit of the tenant is reached", body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "When to look again, in seconds"))),
     )
@@ -48,9 +48,11 @@ pub(super) async fn create(
         .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
     let mut request = call.request.tenant(caller.tenant());
     request.api_key_id = caller.api_key_id();
-    let made = house.modelrow.run_profile(request).await;
-    let run = made.map_err(|error| Problem::from(call.lone_inputs.point(error)))?;
-    made_run(&house, &caller, &run, prefer::wait(&headers)).await
+    let begun = house.modelrow.call(request).await;
+    match begun.map_err(|error| Problem::from(call.lone_inputs.point(error)))? {
+        Begun::Recorded(run) => made_run(&house, &caller, &run, prefer::wait(&headers)).await,
+        Begun::Ended(view) => shown(&view, StatusCode::OK),
+    }
 }
 
 /// What the caller of a new run hears, or of one that its key made before.

@@ -19,6 +19,7 @@ mod openapi;
 mod ops;
 mod outage;
 mod refusals;
+mod unrecorded;
 mod uploads;
 mod usage;
 

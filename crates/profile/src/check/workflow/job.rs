@@ -4,8 +4,8 @@ use super::super::context::Context;
 use super::super::response::{Mapping, job_id_path};
 use super::super::walk::{Fields, Sink};
 use crate::lang::Path;
-use crate::revision::{Mode, Purpose};
-use diag::Code;
+use crate::revision::{Action, Mode, Purpose, Step};
+use diag::{Code, Place};
 use serde_json::Value;
 
 /// `type`, with the place that names the job's id.
@@ -103,4 +103,19 @@ pub(crate) fn comes_to_something(
     let message = format!("no file of the {} is ever fetched", purpose.as_str());
     let help = "add a step `download`, `extract.urls_path` or `extract.base64_path`, or a `mode` in which the answer is the file";
     sink.warn(Code::P621, fields.at(), message, help);
+}
+
+/// Refuses what only a record can keep, of a profile that gives up the record of its runs. `at`: where it says so.
+pub(crate) fn keeps_nothing(steps: &[Step], is_async: bool, at: &Place, sink: &Sink) {
+    let has_file = |step: &Step| matches!(step.action, Action::Download(_));
+    let kept = if is_async {
+        "a job is asked about until it has ended, and a crash would lose it"
+    } else if steps.iter().any(has_file) {
+        "its files are kept with the record of their run"
+    } else {
+        return;
+    };
+    let message = format!("a run of this profile needs its record: {kept}");
+    let help = "leave `durable` out; it is for answers that are final and hold no file";
+    sink.error(Code::P625, at, message, help);
 }
