@@ -80,13 +80,42 @@ fn provider_names() -> BTreeSet<String> {
 /// Object stores carry the names of their vendors, some of which are providers too: in one file, and nothing else there.
 const STORES: (&str, &str) = ("crates/runtime/src/artifacts.rs", "azure");
 
+/// One face of the API is named after the API whose shapes it has (`/openai/v1`, as `http-api.md` names it), and so is the member of
+/// a profile that is written for it. The word stands in the face itself, in the one module that reads the member, in the two statements
+/// that name its column, and in the tests of the face; elsewhere only as a path to these modules, which can ask nothing.
+const FACE: (&str, &[&str]) = (
+    "openai",
+    &[
+        "crates/server/src/openai.rs",
+        "crates/server/src/openai/",
+        "crates/profile/src/openai.rs",
+        "crates/store/src/catalogue/apply.rs",
+        "crates/store/src/catalogue/read.rs",
+        "crates/server/tests/api/",
+        "tests/openai.rs",
+    ],
+);
+
+/// A source without the words of the face that are allowed there.
+fn without_the_face(path: &Path, text: &str) -> String {
+    let place = path.to_string_lossy().replace('\\', "/");
+    let (word, rooms) = FACE;
+    if rooms.iter().any(|room| place.contains(room)) {
+        return text.replace(word, "");
+    }
+    let paths = ["mod openai;", "openai::", "crate::openai;", ", openai"];
+    paths
+        .iter()
+        .fold(text.to_owned(), |text, path| text.replace(path, ""))
+}
+
 #[test]
 fn no_source_file_contains_the_name_of_a_provider() {
     let names = provider_names();
     assert!(names.len() >= 3, "too few names to search for: {names:?}");
     let mut found = Vec::new();
     for (path, text) in sources() {
-        let text = text.to_lowercase();
+        let text = without_the_face(&path, &text.to_lowercase());
         found.extend(
             names
                 .iter()

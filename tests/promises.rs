@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Promises without a test. The number may only become smaller.
-const WITHOUT_A_TEST: usize = 2;
+const WITHOUT_A_TEST: usize = 0;
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

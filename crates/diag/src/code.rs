@@ -67,6 +67,7 @@ codes! {
     P305 "option cannot be met",
     P306 "rule or pricing cannot be used",
     P307 "capabilities of another model",
+    P308 "parameter that means nothing here",
     P401 "transport without an address",
     P402 "not a method or header",
     P403 "body without its form",

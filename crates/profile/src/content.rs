@@ -75,6 +75,12 @@ pub(crate) fn of(joined: &Joined<'_>) -> Value {
             "workflow": joined.profile.workflow,
         },
     });
+    // Left out of every other row: their content is what it was.
+    let face = Some(&joined.profile.face).filter(|face| crate::openai::says_something(face));
+    let profile = content.get_mut("profile").and_then(Value::as_object_mut);
+    if let (Some(members), Some(face)) = (profile, face) {
+        members.insert(crate::openai::MEMBER.to_owned(), face.clone());
+    }
     let mut set = |name: &str, value: Option<Value>| {
         if let (Some(members), Some(value)) = (content.as_object_mut(), value) {
             members.insert(name.to_owned(), value);
@@ -266,6 +272,7 @@ impl ContentRows {
                 transport: json_of(&profile, "transport"),
                 response_mapping: json_of(&profile, "response_mapping"),
                 workflow: json_of(&profile, "workflow"),
+                face: json_of(&profile, crate::openai::MEMBER),
                 is_active: true,
                 ..ProfileRow::default()
             },

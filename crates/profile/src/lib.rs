@@ -11,6 +11,7 @@ mod check;
 pub mod content;
 pub mod draft;
 pub mod lang;
+pub mod openai;
 pub mod revision;
 pub mod rows;
 pub mod schemas;

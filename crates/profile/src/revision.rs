@@ -58,6 +58,8 @@ pub struct Revision {
     pub purpose: Purpose,
     /// What the model takes and may do.
     pub capabilities: Capabilities,
+    /// What the compatible face of the API calls its options and inputs.
+    pub api_names: crate::openai::ApiNames,
     /// How requests prove who we are; absent: nothing is added.
     pub auth: Option<Auth>,
     /// Other auth profiles of the provider, which steps name.

@@ -187,6 +187,8 @@ pub struct ProfileRow {
     pub response_mapping: Value,
     /// Section 6; null when absent.
     pub workflow: Value,
+    /// As [`crate::openai::ApiNames`] reads it; null when absent.
+    pub face: Value,
     /// Only active profiles are chosen.
     pub is_active: bool,
     /// Microseconds since 1970; 0 in a bundle. The latest is chosen.

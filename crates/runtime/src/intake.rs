@@ -68,6 +68,13 @@ pub(crate) async fn understand(core: &Core, request: &RunRequest) -> Result<Unde
     })
 }
 
+/// The profile that serves a call, whatever else the call says.
+pub(crate) fn serving(core: &Core, request: &RunRequest) -> Result<Arc<Revision>, RunError> {
+    let snapshot = core.catalogue.now();
+    let choice = choose(&snapshot.compiled, &ask(request)).map_err(RunError::Refused)?;
+    Ok(choice.revision)
+}
+
 /// Whether a model takes the call, once its media are read: all findings at once.
 pub(crate) fn check(
     core: &Core,
@@ -143,6 +150,7 @@ pub(crate) async fn record(
         over_limit: request.over_limit,
         cache_key,
         inputs: understood.given.ids(),
+        sent: request.sent,
     };
     let inserted = match cache::served(core, &request, &new).await? {
         Some(inserted) => inserted,
@@ -296,6 +304,7 @@ fn recorded(
         callback: request.callback.clone(),
         urls: understood.given.urls.clone(),
         retry_of: request.again.as_ref().map(|again| again.of),
+        made_from: request.made_from,
         cost,
         fallback,
     };

@@ -11,6 +11,7 @@ mod access;
 mod allowance;
 mod apply;
 mod artifacts;
+mod asked;
 mod cache;
 mod callbacks;
 mod catalogue;
@@ -88,6 +89,7 @@ pub use allowance::{
 };
 pub use apply::{BundleCase, Cases, SealedSecrets};
 pub use artifacts::{Artifacts, ArtifactsError};
+pub use asked::AskedRun;
 pub use cache::CacheView;
 pub use content_type::TypeRefused;
 pub use credentials::{
@@ -117,6 +119,7 @@ pub use sealed::{BadKeys, SealError, SecretKeys};
 pub use secrets::{EnvironmentSecrets, NoSecret, Secrets};
 pub use store::budgets::{Limit, Over, OverLimit, TenantLimits};
 pub use store::deliveries::DeliveryStatus;
+pub use store::runs::{Order, Sent};
 pub use store::usage::CredentialLimits;
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};

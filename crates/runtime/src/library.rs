@@ -257,6 +257,18 @@ impl Modelrow {
         }
     }
 
+    /// The profile that would serve a call: what it takes, and under which names.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Refused`]: none does.
+    pub fn serving(
+        &self,
+        request: &RunRequest,
+    ) -> Result<Arc<profile::revision::Revision>, RunError> {
+        intake::serving(&self.core, request)
+    }
+
     /// What a run would send: every step's request, secrets masked. Nothing is sent, and nothing written.
     ///
     /// # Errors

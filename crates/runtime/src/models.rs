@@ -6,6 +6,7 @@ use profile::catalogue::Entry;
 use profile::revision::Revision;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -36,6 +37,9 @@ pub struct ModelCard {
     /// `{deprecated_at, shutdown_at, successor}`; absent: nothing is announced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<Value>,
+    /// When its profile last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
     /// The JSON Schema (2020-12) of a call's `params` and `inputs`; in lists it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
@@ -82,6 +86,10 @@ fn card(entry: &Entry, revision: &Revision, whole: bool) -> ModelCard {
         limits: limits(can),
         price: price(can),
         lifecycle: lifecycle(can),
+        updated_at: OffsetDateTime::from_unix_timestamp_nanos(
+            i128::from(entry.updated_at_us) * 1_000,
+        )
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH),
         schema: whole.then(|| can.schema.clone()),
     }
 }

@@ -53,7 +53,7 @@ fn add_answers(view: &mut RunView, sent: Vec<SentRow>) {
 }
 
 /// Progress is written down only for runs that somebody watches: whoever follows this one elsewhere is told that somebody does.
-async fn ask_for_progress(core: &Core, run: Uuid) {
+pub(crate) async fn ask_for_progress(core: &Core, run: Uuid) {
     if core.watches.to_be_said(run)
         && let Err(error) = core.store.watch_hint(run).await
     {

@@ -5,6 +5,7 @@ use profile::call::{Call, Message};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use store::budgets::OverLimit;
+use store::runs::Sent;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -47,6 +48,10 @@ pub struct RunRequest {
     pub cache: Option<bool>,
     /// Which API key called; absent for the library.
     pub api_key_id: Option<Uuid>,
+    /// Whether its client sends again what was not answered, where it gives no idempotency key.
+    pub sent: Sent,
+    /// The run whose result this one is made from, shown with it: the video of a remix.
+    pub made_from: Option<Uuid>,
     /// The run that this is a retry of; set by [`crate::Modelrow::retry`].
     pub again: Option<Again>,
 }
@@ -112,6 +117,8 @@ impl RunRequest {
             over_limit: None,
             cache: None,
             api_key_id: None,
+            sent: Sent::Once,
+            made_from: None,
             again: None,
         }
     }

@@ -137,6 +137,7 @@ fn profile_row(row: &table::ProfileRow) -> language::ProfileRow {
         transport: row.transport.clone(),
         response_mapping: row.response_mapping.clone(),
         workflow: row.workflow.clone(),
+        face: row.face.clone(),
         is_active: row.is_active,
         updated_at_us: micros(row.updated_at),
     }
@@ -288,6 +289,7 @@ fn put_profile(row: &language::ProfileRow) -> table::ProfileRow {
         transport: object(&row.transport),
         response_mapping: object(&row.response_mapping),
         workflow: object(&row.workflow),
+        face: object(&row.face),
         is_active: row.is_active,
         ..table::ProfileRow::default()
     }

@@ -39,6 +39,8 @@ pub(crate) struct Recorded {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_of: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) made_from: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fallback: Option<Standby>,
 }
 

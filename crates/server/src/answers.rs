@@ -4,6 +4,7 @@
 use crate::headers::{
     IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, PREFER, PREFERENCE_APPLIED, REQUEST_ID,
 };
+use crate::openai;
 use axum::Router;
 use axum::http::Method;
 use axum::http::header::{
@@ -52,28 +53,38 @@ pub(crate) fn for_pages(app: Router, origins: &[HeaderValue]) -> Router {
             Method::PUT,
             Method::DELETE,
         ])
-        .allow_headers([
-            ACCEPT,
-            AUTHORIZATION,
-            CONTENT_TYPE,
-            IF_NONE_MATCH,
-            IF_RANGE,
-            RANGE,
-            IDEMPOTENCY_KEY,
-            PREFER,
-            REQUEST_ID,
-            HeaderName::from_static("last-event-id"),
-        ])
-        .expose_headers([
-            CONTENT_DISPOSITION,
-            CONTENT_RANGE,
-            ETAG,
-            LOCATION,
-            RETRY_AFTER,
-            IDEMPOTENCY_REPLAYED,
-            PREFERENCE_APPLIED,
-            REQUEST_ID,
-        ])
+        .allow_headers(
+            [
+                ACCEPT,
+                AUTHORIZATION,
+                CONTENT_TYPE,
+                IF_NONE_MATCH,
+                IF_RANGE,
+                RANGE,
+                IDEMPOTENCY_KEY,
+                PREFER,
+                REQUEST_ID,
+                HeaderName::from_static("last-event-id"),
+            ]
+            .into_iter()
+            .chain(openai::REQUEST_HEADERS)
+            .collect::<Vec<_>>(),
+        )
+        .expose_headers(
+            [
+                CONTENT_DISPOSITION,
+                CONTENT_RANGE,
+                ETAG,
+                LOCATION,
+                RETRY_AFTER,
+                IDEMPOTENCY_REPLAYED,
+                PREFERENCE_APPLIED,
+                REQUEST_ID,
+            ]
+            .into_iter()
+            .chain(openai::RESPONSE_HEADERS)
+            .collect::<Vec<_>>(),
+        )
         .max_age(PREFLIGHT_HOLDS);
     app.layer(cors)
 }

@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::key_rate::KeyRate;
+use crate::openai;
 use crate::problem::{Problem, Violation};
 use crate::settings::Access;
 use axum::extract::{MatchedPath, Request, State};
@@ -108,14 +109,14 @@ fn allowed(principal: Principal, request: &Request) -> Result<Principal, Problem
 
 /// Whether what stands there is behind the gate.
 pub(crate) fn guards(path: &str) -> bool {
-    path.starts_with("/v1/") || path.starts_with("/admin/")
+    path.starts_with("/v1/") || path.starts_with("/admin/") || openai::has(path)
 }
 
 /// The least role that a call needs: who looks is a viewer, who does is a caller, and settings are an admin's.
 /// What stands nowhere is an admin's.
 pub(crate) fn needed(method: &Method, path: Option<&str>) -> Role {
     match path {
-        Some(path) if path.starts_with("/v1/") => match *method {
+        Some(path) if path.starts_with("/v1/") || openai::has(path) => match *method {
             Method::GET | Method::HEAD => Role::Viewer,
             _ => Role::Caller,
         },

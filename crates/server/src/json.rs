@@ -36,7 +36,12 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, Probl
     understood(&bounded(headers, body).await?)
 }
 
-async fn bounded(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+/// The body whole, whatever it holds.
+///
+/// # Errors
+///
+/// 413 for too much, 408 for too slow, 400 for what ends before its end.
+pub(crate) async fn bounded(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     body::read(headers, body, BOUNDS).await
 }
 

@@ -23,6 +23,7 @@ mod headers;
 mod hosts;
 mod json;
 mod key_rate;
+mod openai;
 mod openapi;
 pub mod ops;
 mod prefer;

@@ -3,7 +3,7 @@
 
 pub(crate) mod bodies;
 
-use crate::gate;
+use crate::{gate, openai};
 use axum::http::Method;
 use diag::Code;
 use serde_json::{Map, Value, json};
@@ -99,10 +99,14 @@ fn complete(operation: &mut Value, method: &Method, path: &str) {
     else {
         return;
     };
+    let error = match openai::has(path) {
+        true => ("application/json", openai::ERROR_SCHEMA),
+        false => ("application/problem+json", "Problem"),
+    };
     for (status, description) in more {
         answers
             .entry(status)
-            .or_insert_with(|| answer(status, description));
+            .or_insert_with(|| answer(status, description, error));
     }
     if *method == Method::HEAD {
         let objects = answers.values_mut().filter_map(Value::as_object_mut);
@@ -144,10 +148,12 @@ fn common(operation: &Value, method: &Method, path: &str) -> Vec<(&'static str, 
         answers.push(("408", "The body did not come in time."));
         answers.push(("413", "The body is too large."));
         answers.push(("415", "The body is of another type, or encoded."));
-        answers.push((
-            "422",
-            "The call is refused: every mistake at once, each with its place.",
-        ));
+        if !openai::has(path) {
+            answers.push((
+                "422",
+                "The call is refused: every mistake at once, each with its place.",
+            ));
+        }
     }
     if gate::guards(path) {
         answers.push(("401", "No API key, or one that is not good."));
@@ -171,12 +177,14 @@ fn common(operation: &Value, method: &Method, path: &str) -> Vec<(&'static str, 
     answers
 }
 
-fn answer(status: &str, description: &str) -> Value {
+/// `error`: media type and schema of what refuses.
+fn answer(status: &str, description: &str, error: (&str, &str)) -> Value {
     let content = match status {
         "206" => json!({"application/octet-stream": {}}),
         "304" => return json!({ "description": description }),
         _ => {
-            json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}})
+            let schema = format!("#/components/schemas/{}", error.1);
+            json!({error.0: {"schema": {"$ref": schema}}})
         }
     };
     json!({"description": description, "content": content})
@@ -230,7 +238,8 @@ mod tests {
                     answers.keys().any(|status| status.starts_with('2')),
                     "{method} {path}"
                 );
-                let guarded = path.starts_with("/v1/") || path.starts_with("/admin/");
+                let guarded =
+                    path.starts_with("/v1/") || path.starts_with("/admin/") || openai::has(path);
                 assert_eq!(
                     operation["security"].is_array() && answers.contains_key("401"),
                     guarded,

@@ -56,7 +56,6 @@ impl Violation {
     }
 
     /// The pointer, of a violation in the body.
-    #[cfg(test)]
     pub(crate) fn pointer(&self) -> Option<&str> {
         match &self.at {
             At::Body(pointer) => Some(pointer),
@@ -64,7 +63,12 @@ impl Violation {
         }
     }
 
-    #[cfg(test)]
+    /// What is wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to change.
     pub(crate) fn help(&self) -> &str {
         &self.help
     }
@@ -90,7 +94,7 @@ impl From<Diagnostic> for Violation {
 }
 
 /// An answer that is an error: a status and all that is wrong.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Problem {
     status: StatusCode,
     /// At least one, except for a bug of ours.
@@ -156,6 +160,25 @@ impl Problem {
         Self { challenge, ..self }
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// All that is wrong; none is a bug of ours.
+    pub(crate) fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// When the same call is worth another try; absent: nobody knows.
+    pub(crate) fn retry_after_secs(&self) -> Option<u64> {
+        self.retry_after_secs
+    }
+
+    /// The limit of the tenant that was reached.
+    pub(crate) fn over(&self) -> Option<&Over> {
+        self.over.as_ref()
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> Option<Code> {
         self.violations.first().map(|violation| violation.code)
@@ -218,6 +241,8 @@ impl IntoResponse for Problem {
         }
         let challenge = self.challenge.map(Challenge::header);
         headers.extend(challenge.map(|challenge| (WWW_AUTHENTICATE, challenge)));
+        // Faces of other APIs write the same in their own shape.
+        response.extensions_mut().insert(self);
         response
     }
 }

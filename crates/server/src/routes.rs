@@ -16,6 +16,7 @@ mod runs;
 mod tenants;
 mod usage;
 
+pub(crate) use artifacts::served;
 pub(crate) use health::healthz;
 
 use crate::body::Bounds;
@@ -23,7 +24,7 @@ use crate::gate::Gate;
 use crate::key_rate::KeyRate;
 use crate::problem::{Problem, Violation};
 use crate::settings::{Access, Settings};
-use crate::{answers, gate, hosts, request_id};
+use crate::{answers, gate, hosts, openai, request_id};
 use about::About;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
@@ -38,10 +39,10 @@ use utoipa_axum::routes;
 
 /// What handlers work with.
 #[derive(Debug, Clone)]
-struct House {
-    modelrow: Modelrow,
+pub(crate) struct House {
+    pub(crate) modelrow: Modelrow,
     /// Nobody is made to wait any longer.
-    stopping: CancellationToken,
+    pub(crate) stopping: CancellationToken,
     about: Arc<About>,
     /// Of a file that is uploaded.
     upload: Bounds,
@@ -86,7 +87,7 @@ pub(crate) fn guarded(
     let all = all.method_not_allowed_fallback(no_such_method);
     // Around all that answers, or a preflight would be a 405.
     let all = answers::for_pages(all.with_state(house), &settings.cors_origins);
-    answers::guarded(all).layer(from_fn(request_id::assign))
+    answers::guarded(all.layer(from_fn(openai::translate))).layer(from_fn(request_id::assign))
 }
 
 /// Every route with what its handler says of itself.
@@ -135,6 +136,7 @@ fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(keys::revoke))
         .routes(routes!(tenants::list, tenants::create))
         .routes(routes!(audit::list))
+        .merge(openai::keyed())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! to the objects; what it refers to cannot go while it does.
 
 use crate::inputs;
-use crate::runs::{Inserted, NewRun, earlier};
+use crate::runs::{Inserted, NewRun, made_before};
 use crate::{Scope, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -76,8 +76,8 @@ impl Store {
         given: &Given,
     ) -> Result<Option<Inserted>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        if let Some(earlier) = earlier(&mut tx, run).await? {
-            return Ok(Some(earlier));
+        if let Some(before) = made_before(&mut tx, run).await? {
+            return Ok(Some(before));
         }
         if !held(&mut tx, run, given.of).await? {
             // At once, and not when the connection is used again: the locks would stand in the sweep's way.
@@ -91,7 +91,7 @@ impl Store {
                 Ok(Some(Inserted::New(id)))
             }
             // The key made a run just now.
-            None => earlier(&mut tx, run).await,
+            None => made_before(&mut tx, run).await,
         }
     }
 

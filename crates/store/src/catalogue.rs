@@ -230,6 +230,8 @@ pub struct ProfileRow {
     pub response_mapping: Value,
     /// As stored.
     pub workflow: Value,
+    /// What the compatible face of the API calls its options and inputs, as stored.
+    pub face: Value,
     /// Only active ones are chosen.
     pub is_active: bool,
     /// Last change; absent in a bundle.

@@ -10,11 +10,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 mod again;
+mod asked;
 mod insert;
 mod list;
 
 pub use again::Before;
-pub(crate) use insert::earlier;
+pub use asked::{AskedRow, Order};
+pub(crate) use insert::made_before;
 pub use list::{ListFilter, Listed};
 
 /// A call, as it is recorded.
@@ -52,6 +54,20 @@ pub struct NewRun {
     pub cache_key: Option<Vec<u8>>,
     /// Stored media that it names: they stay while it goes on.
     pub inputs: Vec<Uuid>,
+    /// Whether it may be one that was made before.
+    pub sent: Sent,
+}
+
+/// How a call without an idempotency key was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sent {
+    /// It makes a run of its own.
+    #[default]
+    Once,
+    /// For the first time, by a client that sends again what was not answered.
+    First,
+    /// Again: the answer to the first time did not reach the client.
+    Again,
 }
 
 /// What became of a call.

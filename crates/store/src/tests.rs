@@ -14,6 +14,7 @@ mod live_attempt;
 mod operate;
 mod pauses;
 mod receipts;
+mod repeats;
 mod schema;
 mod settle;
 mod work;

@@ -300,6 +300,7 @@ impl Reader<'_> {
             transport: json("transport"),
             response_mapping: json("response_mapping"),
             workflow: json("workflow"),
+            face: json(crate::openai::MEMBER),
             is_active: row.flag("is_active").unwrap_or(true),
             updated_at_us: 0,
         };

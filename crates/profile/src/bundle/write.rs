@@ -91,7 +91,7 @@ fn profile(row: &ProfileRow) -> Value {
     said(json!({
         "profile_key": row.profile_key, "purpose": row.purpose, "model": row.model, "auth_profile": row.auth_profile,
         "is_active": row.is_active, "transport": row.transport, "response_mapping": row.response_mapping,
-        "workflow": row.workflow,
+        "workflow": row.workflow, crate::openai::MEMBER: row.face,
     }))
 }
 

@@ -117,7 +117,41 @@ impl OptionSpec {
     }
 }
 
+impl OptionSpec {
+    /// A value of a form, where each is a text, in the type that the option has; what is no such value stays a text, and is refused as one.
+    #[must_use]
+    pub fn of_form(&self, given: Value) -> Value {
+        self.kind.of_form(given)
+    }
+}
+
 impl Kind {
+    fn of_form(&self, given: Value) -> Value {
+        match (self, given) {
+            (Self::Number(_), Value::String(text)) => match text.parse::<Number>() {
+                Ok(number) => Value::Number(number),
+                Err(_) => Value::String(text),
+            },
+            (Self::Bool, Value::String(text)) => match text.as_str() {
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                _ => Value::String(text),
+            },
+            (Self::Array(kind, _), given) => {
+                let items = match given {
+                    Value::Array(items) => items,
+                    one => vec![one],
+                };
+                let typed = |item| match kind {
+                    Some(kind) => kind.of_form(item),
+                    None => item,
+                };
+                items.into_iter().map(typed).collect()
+            }
+            (_, given) => given,
+        }
+    }
+
     /// The type, in words for a message.
     fn words(&self) -> &'static str {
         match self {

@@ -511,6 +511,7 @@ fn profile_size(row: &ProfileRow, sink: &Sink) {
     let mapping = row.at.child("response_mapping");
     bounds::row(&row.response_mapping, &mapping, sink);
     bounds::row(&row.workflow, &row.at.child("workflow"), sink);
+    bounds::row(&row.face, &row.at.child(crate::openai::MEMBER), sink);
 }
 
 /// What is too large is not compiled: the work grows with it.

@@ -121,6 +121,7 @@ impl Compiler<'_> {
         let purpose = super::purpose(&profile.purpose, &profile.at.child("purpose"), sink);
         let egress = self.egress(sink);
         let mut capabilities = self.capabilities(sink);
+        let api_names = crate::openai::compile(joined, &capabilities, sink);
         let schema = self.response_schema(sink);
         let transport_at = profile.at.child("transport");
         let empty = Value::Object(serde_json::Map::new());
@@ -174,6 +175,7 @@ impl Compiler<'_> {
             profile_key: profile.profile_key.clone(),
             purpose: purpose?,
             capabilities,
+            api_names,
             auth,
             step_auths,
             base_url: base_url?,

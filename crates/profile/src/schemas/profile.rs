@@ -23,6 +23,7 @@ pub(super) fn schema() -> Value {
         "transport": described(transport(), "The request that creates the job, or is the whole call."),
         "response_mapping": described(mapping(), "What is taken from answers, and what becomes of it."),
         "workflow": described(workflow(), "The steps around the submit."),
+        crate::openai::MEMBER: field(map(&text()), "What the compatible face of the API (`…`) calls options and inputs: its parameter, and the option or input that is meant. Names that are the same are left out.", json!({ "image": "reference" })),
         "is_active": field(flag(), "`false`: it serves no call. Left out: true.", true),
     });
     named(

@@ -105,7 +105,7 @@ async fn download(
 }
 
 /// A stored file, or what is asked of it, as an answer.
-pub(super) async fn served(
+pub(crate) async fn served(
     modelrow: &Modelrow,
     stored: Stored,
     method: &Method,

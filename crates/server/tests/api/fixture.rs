@@ -41,16 +41,22 @@ impl Secrets for AnyKey {
 
 impl House {
     pub(crate) async fn open() -> Self {
-        Self::open_with(BUNDLE, |_| {}).await
+        Self::open_for(hours(), BUNDLE, |_| {}).await
     }
 
     /// With another bundle, and options of its own.
     pub(crate) async fn open_with(bundle: &str, choose: impl FnOnce(&mut Options)) -> Self {
-        let jobs = JobPlan {
-            run_ms: 3_600_000,
-            ..JobPlan::default()
-        };
-        let wire = json!({"models": {"reel-1": {"sizes": ["720x1280", "1280x720"], "seconds": ["4", "8", "12"]}}});
+        Self::open_for(hours(), bundle, choose).await
+    }
+
+    /// The same with jobs that live so.
+    pub(crate) async fn open_for(
+        jobs: JobPlan,
+        bundle: &str,
+        choose: impl FnOnce(&mut Options),
+    ) -> Self {
+        let model = json!({"sizes": ["720x1280", "1280x720"], "seconds": ["4", "8", "12"]});
+        let wire = json!({"models": {"reel-1": model, "film-1": model}});
         let provider = Simulator::start(Config {
             jobs,
             wire,
@@ -68,10 +74,7 @@ impl House {
         options.secrets = Arc::new(AnyKey);
         choose(&mut options);
         let modelrow = Modelrow::start(options).await.unwrap();
-        let text = bundle.replace("http://127.0.0.1:1/v1", &provider.base_url());
-        let (bundle, _) = profile::bundle::check("acme.json", &text);
-        assert!(!bundle.diagnostics.has_errors(), "{}", bundle.diagnostics);
-        modelrow.apply(SYSTEM_TENANT, &bundle.rows).await.unwrap();
+        apply(&modelrow, &provider, bundle).await;
         Self {
             key: key(&modelrow, DEFAULT_TENANT, Role::Caller).await,
             app: server::router(modelrow.clone(), Access::Keys),
@@ -152,6 +155,22 @@ impl House {
     }
 }
 
+/// Jobs that do not end by themselves.
+fn hours() -> JobPlan {
+    JobPlan {
+        run_ms: 3_600_000,
+        ..JobPlan::default()
+    }
+}
+
+/// Applies a bundle whose provider is the simulated one.
+pub(crate) async fn apply(modelrow: &Modelrow, provider: &Simulator, bundle: &str) {
+    let text = bundle.replace("http://127.0.0.1:1/v1", &provider.base_url());
+    let (bundle, _) = profile::bundle::check("bundle.json", &text);
+    assert!(!bundle.diagnostics.has_errors(), "{}", bundle.diagnostics);
+    modelrow.apply(SYSTEM_TENANT, &bundle.rows).await.unwrap();
+}
+
 /// A new key.
 pub(crate) async fn key(modelrow: &Modelrow, tenant: Uuid, role: Role) -> String {
     let new = NewKey {
@@ -210,6 +229,18 @@ impl Answer {
                 String::from_utf8_lossy(&self.body)
             )
         })
+    }
+
+    /// Status and code of an error as the OpenAI-compatible face writes it, which it must be.
+    pub(crate) fn error(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        let error = self.json()["error"].clone();
+        for member in ["message", "type", "param", "code"] {
+            assert!(error.get(member).is_some(), "no `{member}`: {error}");
+        }
+        assert_ne!(self.header("x-request-id"), "", "{error}");
+        let code = error["code"].as_str().unwrap_or_default().to_owned();
+        (self.status.as_u16(), code)
     }
 
     /// Status and code of a problem document, which it must be.

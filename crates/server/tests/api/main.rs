@@ -15,6 +15,7 @@ mod hooks;
 mod links;
 mod listening;
 mod lists;
+mod openai;
 mod openapi;
 mod ops;
 mod outage;

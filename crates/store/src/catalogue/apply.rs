@@ -408,14 +408,14 @@ impl Names<'_> {
         Ok(sqlx::query!(
             r#"
             insert into model_api_profiles as old (tenant_id, provider_id, model_id, profile_key, name, purpose, auth_profile_id,
-                transport, response_mapping, workflow, is_active)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                transport, response_mapping, workflow, is_active, openai)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             on conflict (tenant_id, provider_id, profile_key, model_id) do update set name = excluded.name, purpose = excluded.purpose,
                 auth_profile_id = excluded.auth_profile_id, transport = excluded.transport, response_mapping = excluded.response_mapping,
-                workflow = excluded.workflow, is_active = excluded.is_active
-            where (old.name, old.purpose, old.auth_profile_id, old.transport, old.response_mapping, old.workflow, old.is_active)
+                workflow = excluded.workflow, is_active = excluded.is_active, openai = excluded.openai
+            where (old.name, old.purpose, old.auth_profile_id, old.transport, old.response_mapping, old.workflow, old.is_active, old.openai)
                 is distinct from (excluded.name, excluded.purpose, excluded.auth_profile_id, excluded.transport,
-                excluded.response_mapping, excluded.workflow, excluded.is_active)
+                excluded.response_mapping, excluded.workflow, excluded.is_active, excluded.openai)
             "#,
             self.tenant,
             provider,
@@ -428,6 +428,7 @@ impl Names<'_> {
             row.response_mapping,
             row.workflow,
             row.is_active,
+            row.face,
         )
         .execute(&mut *self.connection)
         .await?

@@ -206,7 +206,7 @@ async fn profiles(
         r#"
         select r.id as "id?", case when not t.is_system then t.tenant_id end as tenant, p.slug as provider, m.model_id as "model?",
                r.profile_key, r.name, r.purpose, a.profile_key as "auth_profile?", r.transport, r.response_mapping, r.workflow,
-               r.is_active, r.updated_at as "updated_at?"
+               r.openai as face, r.is_active, r.updated_at as "updated_at?"
         from model_api_profiles r join tenants t using (tenant_id) join ai_providers p on p.id = r.provider_id
         left join ai_models m on m.id = r.model_id left join provider_auth_profiles a on a.id = r.auth_profile_id
         where $1::uuid is null or t.is_system or t.tenant_id = $1 order by p.slug, r.profile_key, m.model_id, t.is_system

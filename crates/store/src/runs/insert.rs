@@ -1,6 +1,6 @@
 //! A call becomes a run, unless its key has made it before or its tenant has reached a limit.
 
-use super::{Inserted, NewRun};
+use super::{Inserted, NewRun, Sent};
 use crate::budgets::{self, Admitted};
 use crate::inputs;
 use crate::{Store, StoreError};
@@ -16,13 +16,18 @@ enum Asked {
 }
 
 impl Store {
-    /// Inserts a run and its state, or finds the run that the key made before. A tenant without limits costs nothing more.
+    /// Inserts a run and its state, or finds the run that the key made before, or that the client made with the call that it
+    /// repeats. A tenant without limits costs nothing more.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: in doubt, look the run up by its id. [`crate::Rule::KeyLength`].
     pub async fn run_insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
         let mut tx = self.as_tenant(run.tenant_id).await?;
+        if let Some(repeated) = repeated(&mut tx, run).await? {
+            tx.commit().await?;
+            return Ok(repeated);
+        }
         let new = write(&mut tx, run, Admitted::default(), Asked::No).await?;
         let inserted = match new {
             Some(id) => {
@@ -45,8 +50,8 @@ impl Store {
     async fn run_insert_limited(&self, run: &NewRun) -> Result<Inserted, StoreError> {
         let mut tx = self.pool.begin().await?;
         let limits = budgets::lock(&mut tx, run.tenant_id).await?;
-        if let Some(earlier) = earlier(&mut tx, run).await? {
-            return Ok(earlier);
+        if let Some(before) = made_before(&mut tx, run).await? {
+            return Ok(before);
         }
         let admitted = match &limits {
             Some(limits) => match budgets::admitted(&mut tx, run, limits).await? {
@@ -122,8 +127,54 @@ async fn write(
     .await?)
 }
 
+/// What the key, or the call that this one repeats, has made.
+pub(crate) async fn made_before(
+    connection: &mut PgConnection,
+    run: &NewRun,
+) -> Result<Option<Inserted>, StoreError> {
+    match repeated(connection, run).await? {
+        Some(repeated) => Ok(Some(repeated)),
+        None => earlier(connection, run).await,
+    }
+}
+
+/// The run that the same API key made from the same body within the last ten minutes, for a client that says that it sends the
+/// call again. Of several it is the last: a client repeats its call before it makes the next.
+///
+/// The lock makes a repetition wait for the transaction of what it repeats, which may still be on its way to its commit.
+async fn repeated(
+    connection: &mut PgConnection,
+    run: &NewRun,
+) -> Result<Option<Inserted>, StoreError> {
+    if run.sent == Sent::Once || run.idempotency_key.is_some() {
+        return Ok(None);
+    }
+    let start = run.request_sha256.first_chunk();
+    let body = i64::from_be_bytes(start.copied().unwrap_or_default());
+    sqlx::query!("select pg_advisory_xact_lock($1) as lock", body)
+        .fetch_one(&mut *connection)
+        .await?;
+    if run.sent == Sent::First {
+        return Ok(None);
+    }
+    let made = sqlx::query_scalar!(
+        r#"
+        select u.run_id from runs u join run_states s using (run_id)
+        where u.tenant_id = $1 and u.request_sha256 = $2 and u.api_key_id is not distinct from $3 and u.idempotency_key is null
+          and u.created_at > now() - interval '10 minutes' and s.erased_at is null
+        order by u.created_at desc limit 1
+        "#,
+        run.tenant_id,
+        run.request_sha256,
+        run.api_key_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(made.map(Inserted::Same))
+}
+
 /// What the key has made, or this very insert that was committed before.
-pub(crate) async fn earlier(
+async fn earlier(
     connection: &mut PgConnection,
     run: &NewRun,
 ) -> Result<Option<Inserted>, StoreError> {

@@ -61,6 +61,7 @@ fn bundle() -> Rows {
             ..ModelRow::default()
         }],
         profiles: vec![ProfileRow {
+            face: json!({}),
             provider: provider.clone(),
             profile_key: "bolt_video_v1".into(),
             purpose: "video".into(),

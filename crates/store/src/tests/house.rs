@@ -3,7 +3,7 @@
 use crate::claim::{Claim, Intent};
 use crate::embedded::testing::{TestDatabase, server};
 use crate::facts::{Accepted, Closed, ClosedHow, Then};
-use crate::runs::{Inserted, NewRun};
+use crate::runs::{Inserted, NewRun, Sent};
 use crate::workers::{Lease, WorkerRow};
 use crate::{ConnectOptions, DEFAULT_TENANT, State, Store};
 use serde_json::{Value, json};
@@ -129,6 +129,7 @@ impl House {
             over_limit: None,
             cache_key: None,
             inputs: Vec::new(),
+            sent: Sent::Once,
         }
     }
 
