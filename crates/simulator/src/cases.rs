@@ -33,8 +33,8 @@ const REQUEST_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum BadCase {
     /// It is not the JSON of a case.
-    #[error("this is no case that can be played")]
-    Unreadable(#[source] serde_json::Error),
+    #[error("this is no case that can be played: {0}")]
+    Unreadable(serde_json::Error),
     /// Two of its members say different things, or one says nothing.
     #[error("exchange {exchange} cannot be played: {what}")]
     Contradiction {

@@ -37,6 +37,11 @@ impl Flow {
         Ok(Action::Submit(request))
     }
 
+    /// Whether what is sent next belongs to the attempt to come.
+    pub(crate) fn before_submit(&self) -> bool {
+        matches!(self.at, At::Before(_) | At::Submit)
+    }
+
     /// Renders the submit with recorded draws, for a replay: the same draws give
     /// the same bytes.
     ///

@@ -146,6 +146,35 @@ fn the_values_that_a_case_may_count_on_are_those_of_its_page() {
     );
 }
 
+#[test]
+fn the_token_of_an_attempt_is_its_own_until_the_next_is_sent() {
+    let mut bundle: Value = serde_json::from_str(&bundle()).unwrap();
+    let profile = &mut bundle["profiles"][0];
+    profile["transport"]["body"] = json!({"tag": "{{run.token}}"});
+    profile["transport"]["settle"] = json!({"kind": "lookup", "path": "/jobs", "query": {"tag": "{{run.token}}"},
+        "select": {"in": "jobs", "where": {"path": "tag", "equals": "{{run.token}}"}}, "job_id_path": "id", "complete_when": {"present": "jobs"}});
+    profile["response_mapping"] = json!({"extract": {"job_id_path": "id", "text_path": "a"}});
+    profile["workflow"] = json!({"type": "async_job", "steps": [
+        {"name": "poll", "path": "/jobs/{{job_id}}", "query": {"tag": "{{run.token}}"}, "states": {"succeeded": ["done"]}}]});
+    let token = |n: u32| format!("00000000-0000-7000-8000-{n:012x}");
+    let send = |n: u32, answer: Value| {
+        json!({"request": {"method": "POST", "url": "https://api.acme.ai/v1/chat", "body": {"tag": token(n)}}, "answer": answer})
+    };
+    let get = |path: String, answer: Value| json!({"request": {"method": "GET", "url": format!("https://api.acme.ai/v1/{path}")}, "answer": {"body": answer}});
+    let mut case = case();
+    case["exchanges"] = json!([
+        send(1, Value::Null),
+        get(format!("jobs?tag={}", token(1)), json!({"jobs": []})),
+        send(2, Value::Null),
+        get(format!("jobs?tag={}", token(2)), json!({"jobs": [{"id": "j1", "tag": token(1)}, {"id": "j2", "tag": token(2)}]})),
+        get(format!("jobs/j2?tag={}", token(2)), json!({"status": "done", "a": "hello"})),
+    ]);
+    assert_eq!(
+        replayed_with(&bundle.to_string(), &case),
+        Vec::<String>::new()
+    );
+}
+
 /// A job whose file is behind another auth profile than its own, which signs.
 fn signed_file(auth: Option<&str>) -> String {
     let mut bundle: Value = serde_json::from_str(&bundle()).unwrap();

@@ -18,6 +18,9 @@ use crate::wire::status;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
+    /// For editors.
+    #[serde(default, rename = "$schema")]
+    _schema: Option<String>,
     /// Where the clock of a replay starts. This player has the real one.
     #[serde(default, rename = "at")]
     _at: Option<String>,

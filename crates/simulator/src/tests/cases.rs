@@ -293,3 +293,12 @@ async fn what_could_only_be_played_by_guessing_is_refused() {
     }
     assert!(CasePlayer::start(&json!({"exchanges": [], "at": "2026-01-01T00:00:00Z", "input": {}, "expect": {}})).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_case_may_name_its_schema_and_a_refused_one_is_told_which_member_is_not_known() {
+    let named = json!({"$schema": "../../../schemas/case.json", "exchanges": []});
+    assert!(CasePlayer::start(&named).await.is_ok());
+    let refused = CasePlayer::start(&json!({"exchanges": [], "exchange": 1})).await;
+    let told = refused.unwrap_err().to_string();
+    assert!(told.contains("unknown field `exchange`"), "{told}");
+}
