@@ -266,7 +266,9 @@ impl<'a, 'c> Replay<'a, 'c> {
     fn drive(&mut self, flow: &mut Flow) -> Option<Ending> {
         for _ in 0..STEPS_MAX {
             // As in a run: look-ups, polls and files belong to the attempt that was sent.
-            flow.set_token(attempt_token(self.attempts + u128::from(flow.before_submit())));
+            flow.set_token(attempt_token(
+                self.attempts + u128::from(flow.before_submit()),
+            ));
             let drawn = Drawn {
                 unix_ms: self.now_ms,
                 // The uuids of request 1 end with 000100000001, 000100000002, …

@@ -107,6 +107,29 @@ fn a_raw_body_is_compared_byte_by_byte() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn json_inside_a_text_is_compared_as_values_since_a_row_does_not_keep_the_order_of_members() {
+    let mut bundle: Value = serde_json::from_str(&bundle()).unwrap();
+    let mut case = case();
+    let text = json!({"$json": {"a": {"long": "{{userPrompt}}", "b": 1}, "list": ["x", "y"]}});
+    let cases = [
+        (r#"{"a":{"long":"hi","b":1},"list":["x","y"]}"#,       true),
+        (r#"{"list": ["x", "y"], "a": {"b": 1.0, "long": "hi"}}"#, true),
+        (r#"{"a":{"long":"hi","b":1},"list":["y","x"]}"#,       false),
+        (r#"{"a":{"long":"hi","b":"1"},"list":["x","y"]}"#,     false),
+        (r#"{"a":{"long":"hi","b":1}}"#,                        false),
+    ];
+    for (written, holds) in cases {
+        bundle["profiles"][0]["transport"] = json!({"kind": "http_multipart", "path": "/chat", "body": {"config": text}});
+        case["exchanges"][0]["request"] = json!({"method": "POST", "url": "https://api.acme.ai/v1/chat", "multipart": [{"name": "config", "value": written}]});
+        assert_eq!(replayed_with(&bundle.to_string(), &case).is_empty(), holds, "a part: {written}");
+        bundle["profiles"][0]["transport"] = json!({"path": "/chat", "body": {"config": text}});
+        case["exchanges"][0]["request"] = json!({"method": "POST", "url": "https://api.acme.ai/v1/chat", "body": {"config": written}});
+        assert_eq!(replayed_with(&bundle.to_string(), &case).is_empty(), holds, "a member: {written}");
+    }
+}
+
+#[test]
 fn an_exchange_too_many_and_one_too_few_are_found() {
     let mut more = case();
     let extra = more["exchanges"][0].clone();
@@ -157,17 +180,21 @@ fn the_token_of_an_attempt_is_its_own_until_the_next_is_sent() {
     profile["workflow"] = json!({"type": "async_job", "steps": [
         {"name": "poll", "path": "/jobs/{{job_id}}", "query": {"tag": "{{run.token}}"}, "states": {"succeeded": ["done"]}}]});
     let token = |n: u32| format!("00000000-0000-7000-8000-{n:012x}");
-    let send = |n: u32, answer: Value| {
-        json!({"request": {"method": "POST", "url": "https://api.acme.ai/v1/chat", "body": {"tag": token(n)}}, "answer": answer})
-    };
+    let send = |n: u32, answer: Value| json!({"request": {"method": "POST", "url": "https://api.acme.ai/v1/chat", "body": {"tag": token(n)}}, "answer": answer});
     let get = |path: String, answer: Value| json!({"request": {"method": "GET", "url": format!("https://api.acme.ai/v1/{path}")}, "answer": {"body": answer}});
     let mut case = case();
     case["exchanges"] = json!([
         send(1, Value::Null),
         get(format!("jobs?tag={}", token(1)), json!({"jobs": []})),
         send(2, Value::Null),
-        get(format!("jobs?tag={}", token(2)), json!({"jobs": [{"id": "j1", "tag": token(1)}, {"id": "j2", "tag": token(2)}]})),
-        get(format!("jobs/j2?tag={}", token(2)), json!({"status": "done", "a": "hello"})),
+        get(
+            format!("jobs?tag={}", token(2)),
+            json!({"jobs": [{"id": "j1", "tag": token(1)}, {"id": "j2", "tag": token(2)}]})
+        ),
+        get(
+            format!("jobs/j2?tag={}", token(2)),
+            json!({"status": "done", "a": "hello"})
+        ),
     ]);
     assert_eq!(
         replayed_with(&bundle.to_string(), &case),
