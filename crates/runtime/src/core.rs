@@ -90,6 +90,12 @@ impl Core {
         self.watches.state(run, state.as_str());
     }
 
+    /// Its caller has canceled a run: whoever follows it acts on that, and a stream of it is let go.
+    pub(crate) fn unwanted(&self, run: Uuid) {
+        self.watches.hush(run);
+        self.follow.cancel(run);
+    }
+
     /// A file of so many bytes was stored.
     pub(crate) fn stored(&self, bytes: u64) {
         self.vitals.stored(bytes);

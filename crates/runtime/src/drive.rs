@@ -275,6 +275,7 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
                 core,
                 endpoint: &origin,
                 http_status: None,
+                unwanted: false,
             };
             let follows = written.accepted(live, &job).at("drive.accepted").await?;
             Ok(if follows {
@@ -291,6 +292,7 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
                 core,
                 endpoint: &origin,
                 http_status: None,
+                unwanted: false,
             }
             .answered(live)
             .at("drive.answered")

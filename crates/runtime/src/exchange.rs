@@ -6,7 +6,8 @@ use crate::watches::Speech;
 use crate::{metrics, vitals};
 use engine::http::Ear;
 use engine::request::Request;
-use engine::{Event, Flow};
+use engine::{Event, Fault, Flow, Kind};
+use profile::revision::Class;
 use std::ops::ControlFlow;
 use tokio::time::Instant;
 
@@ -28,7 +29,11 @@ pub(crate) async fn once(
             speech,
             status: None,
         };
-        let event = core.http.listen(request, &mut ear).await;
+        // Cancel safety: a stream that is let go is cut, as by the network; the other may be dropped.
+        let event = tokio::select! {
+            event = core.http.listen(request, &mut ear) => event,
+            () = unwanted(speech) => Event::StreamEnded(Some(let_go())),
+        };
         let status = ear.status.or(status_of(&event));
         (event, status)
     } else {
@@ -40,6 +45,20 @@ pub(crate) async fn once(
     core.metrics
         .exchanged(flow.provider(), &request.step, word, begun.elapsed());
     (event, http_status)
+}
+
+/// Returns once the caller has canceled the run.
+async fn unwanted(speech: Option<&Speech<'_>>) {
+    match speech {
+        Some(speech) => speech.unwanted().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Why a stream is not heard to its end.
+fn let_go() -> Fault {
+    let message = "the run was canceled while its answer came, and the rest was not heard";
+    Fault::new(Kind::Class(Class::Transient), message)
 }
 
 /// Hears a stream: the machine judges it, the watchers get its deltas.

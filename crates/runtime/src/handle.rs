@@ -1,6 +1,7 @@
 //! One run in the hands of a program.
 
 use crate::events::{Progress, RunEvent};
+use crate::tasks::Until;
 use crate::view::RunView;
 use crate::{Modelrow, RunError};
 use futures_util::stream::BoxStream;
@@ -23,6 +24,12 @@ impl RunHandle {
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// Who sees it.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
     }
 
     /// Whether the idempotency key had made it before.
@@ -67,6 +74,22 @@ impl RunHandle {
     /// [`RunError::Store`], [`RunError::NoSuchRun`].
     pub async fn view(&self) -> Result<RunView, RunError> {
         self.modelrow.run(self.scope, self.id).await
+    }
+
+    /// Asks to cancel it after a while, unless `stays` holds then. Nobody waits for it: this is for whoever is about to leave.
+    pub fn cancel_later(&self, after: Duration, stays: impl FnOnce() -> bool + Send + 'static) {
+        let run = self.clone();
+        let later = async move {
+            tokio::time::sleep(after).await;
+            if stays() {
+                return;
+            }
+            if let Err(error) = run.cancel().await {
+                tracing::warn!(run.id = %run.id, %error, "a run whose caller has left could not be canceled");
+            }
+        };
+        let tasks = &self.modelrow.core().tasks;
+        tasks.spawn("cancel later", Until::Death, later);
     }
 
     /// Asks to cancel it, at the provider too where the profile can.

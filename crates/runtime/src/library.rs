@@ -341,7 +341,7 @@ impl Modelrow {
         match self.core.store.run_cancel(scope, run).await? {
             None => return Err(RunError::NoSuchRun { run_id: run }),
             Some(Cancel::Canceled) => self.core.watches.state(run, "canceled"),
-            Some(Cancel::Asked(_)) => self.core.follow.cancel(run),
+            Some(Cancel::Asked(_)) => self.core.unwanted(run),
             Some(Cancel::Ended(_)) => {}
         }
         self.run(scope, run).await

@@ -11,11 +11,13 @@ use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
 use crate::tokens;
+use crate::watches::Speech;
 use engine::flow::{Accepted as Job, Then as Next};
 use engine::request::Request;
 use engine::{Event, Fault, Kind, Verdict};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use store::decisions::Ended;
 use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
 use store::{Rule, State, StoreError};
 use uuid::Uuid;
@@ -80,6 +82,7 @@ impl Sending {
             core: &self.core,
             endpoint: &self.endpoint,
             http_status,
+            unwanted: speech.as_ref().is_some_and(Speech::is_unwanted),
         };
         let follows = sent.event(&mut self.live, event).at("sender.event").await;
         forget(&self.core, run);
@@ -125,6 +128,8 @@ pub(crate) struct Written<'a> {
     pub(crate) endpoint: &'a str,
     /// Of the sender's own answer; absent for a job that was found.
     pub(crate) http_status: Option<i16>,
+    /// The caller canceled the run while it was sent, and its stream was let go.
+    pub(crate) unwanted: bool,
 }
 
 impl Written<'_> {
@@ -321,6 +326,21 @@ impl Written<'_> {
                     .settle_written_off(live.run, live.n, ver)
                     .at("sender.settle_written_off")
                     .await?;
+                Ok(false)
+            }
+            Next::Fail if self.unwanted => {
+                let end = Ended {
+                    run_id: live.run,
+                    from: State::SubmitUnknown,
+                    to: State::Canceled,
+                    captured: None,
+                    failure: None,
+                    cleanup: None,
+                };
+                let gone = self.core.store.run_ended(&end);
+                if gone.at("sender.canceled").await?.is_some() {
+                    self.core.ended(live.run, State::Canceled);
+                }
                 Ok(false)
             }
             Next::Fail => {

@@ -30,6 +30,8 @@ pub(crate) struct LiveText {
     text: Mutex<String>,
     /// Tells its length in bytes.
     length: watch::Sender<usize>,
+    /// Whether its caller has canceled the run.
+    unwanted: watch::Sender<bool>,
 }
 
 impl LiveText {
@@ -37,6 +39,7 @@ impl LiveText {
         Self {
             text: Mutex::default(),
             length: watch::Sender::new(0),
+            unwanted: watch::Sender::new(false),
         }
     }
 
@@ -73,6 +76,19 @@ impl Speech<'_> {
             .unwrap_or_else(PoisonError::into_inner);
         text.push_str(piece);
         self.text.length.send_replace(text.len());
+    }
+
+    /// Whether its caller has canceled the run.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        *self.text.unwanted.borrow()
+    }
+
+    /// Returns once its caller has canceled the run.
+    ///
+    /// Cancel safety: the word stays.
+    pub(crate) async fn unwanted(&self) {
+        // The sender is here, so the channel does not close.
+        let _ = self.text.unwanted.subscribe().wait_for(|is| *is).await;
     }
 }
 
@@ -144,6 +160,13 @@ impl Watches {
     /// The stream of a run that is heard in this process now.
     pub(crate) fn spoken(&self, run: Uuid) -> Option<Arc<LiveText>> {
         self.texts().get(&run).cloned()
+    }
+
+    /// The caller of a run wants no more of it: who hears its stream lets it go.
+    pub(crate) fn hush(&self, run: Uuid) {
+        if let Some(text) = self.spoken(run) {
+            text.unwanted.send_replace(true);
+        }
     }
 
     fn texts(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Arc<LiveText>>> {
@@ -218,6 +241,17 @@ mod tests {
         drop(speech);
         assert!(watches.spoken(run).is_none());
         assert_eq!(late.after(0), "one zw\u{f6}lf");
+    }
+
+    #[tokio::test]
+    async fn who_hears_a_stream_is_told_that_nobody_wants_it() {
+        let (watches, run) = (Watches::default(), Uuid::from_u128(1));
+        let (speech, other) = (watches.speak(run), watches.speak(Uuid::from_u128(2)));
+        watches.hush(run);
+        speech.unwanted().await;
+        let silent = futures_util::FutureExt::now_or_never(other.unwanted());
+        assert!(silent.is_none(), "another run's goes on");
+        watches.hush(Uuid::from_u128(3));
     }
 
     #[test]

@@ -324,7 +324,7 @@ async fn hints(core: &Core) -> Result<(), StoreError> {
             }
             Hint::Queue => core.queue.notify_one(),
             Hint::Outbox => core.callbacks.notify_one(),
-            Hint::Run(run) => core.follow.cancel(run),
+            Hint::Run(run) => core.unwanted(run),
             Hint::Look(run) if core.lease.current().is_some() => core.follow.look(vec![run]),
             Hint::Look(_) => {}
             Hint::Called(run) => core.follow.called(run),

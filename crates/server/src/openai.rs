@@ -15,15 +15,36 @@
 //!
 //! The route goes into [`keyed`], and the OpenAPI document has it.
 
+mod asked;
+mod awaited;
+mod bodies;
 mod call;
+mod chat;
+mod conversation;
+mod embeddings;
+mod ended;
 mod form;
+mod hints;
+mod images;
+mod leaving;
 mod make;
 mod media;
 mod models;
+mod narrate;
 mod refusal;
+mod responses;
+mod serving;
+mod speech;
+mod stream;
+mod subtitles;
+mod target;
+#[cfg(test)]
+mod testing;
+mod transcriptions;
 mod videos;
 
 pub(crate) use call::Call;
+pub(crate) use leaving::Listeners;
 pub(crate) use make::make;
 pub(crate) use refusal::{ErrorBody, Refusal, translate};
 
@@ -47,6 +68,12 @@ pub(crate) fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(videos::retrieve, videos::delete))
         .routes(routes!(videos::content))
         .routes(routes!(videos::remix))
+        .routes(routes!(chat::create))
+        .routes(routes!(responses::create))
+        .routes(routes!(images::create))
+        .routes(routes!(speech::create))
+        .routes(routes!(transcriptions::create))
+        .routes(routes!(embeddings::create))
 }
 
 /// Whether a path is of this face.
@@ -74,9 +101,11 @@ pub(crate) const REQUEST_HEADERS: [HeaderName; 14] = [
 ];
 
 /// What this face answers with beside the headers of the others.
-pub(crate) const RESPONSE_HEADERS: [HeaderName; 2] = [POLL_AFTER, SHOULD_RETRY];
+pub(crate) const RESPONSE_HEADERS: [HeaderName; 3] = [POLL_AFTER, SHOULD_RETRY, RUN_ID];
 
 /// When a job that goes on is worth another look, in milliseconds: clients that wait for it read it.
 pub(crate) const POLL_AFTER: HeaderName = HeaderName::from_static("openai-poll-after-ms");
+/// The run that answered, for those answers that have no id of their own.
+pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 /// `false`: a client must not send the call again.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -17,6 +17,7 @@ mod tenants;
 mod usage;
 
 pub(crate) use artifacts::served;
+pub(crate) use events::answer as event_stream;
 pub(crate) use health::healthz;
 
 use crate::body::Bounds;
@@ -46,6 +47,8 @@ pub(crate) struct House {
     about: Arc<About>,
     /// Of a file that is uploaded.
     upload: Bounds,
+    /// Who hears which run as a stream that is left at one's will.
+    pub(crate) listeners: openai::Listeners,
 }
 
 /// The API as a service, for tests and for programs that have a server of their own. What guards the listener is
@@ -74,6 +77,7 @@ pub(crate) fn guarded(
         stopping,
         about: About::of(api),
         upload: inputs::bounds(settings.upload_bytes),
+        listeners: openai::Listeners::default(),
     };
     // Behind the routes, so that what is nowhere is a 404 to everybody.
     let keyed = keyed.route_layer(from_fn_with_state(gate, gate::admit));

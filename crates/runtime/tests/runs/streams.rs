@@ -229,3 +229,25 @@ async fn once_a_part_of_a_stream_was_given_no_fallback_runs() {
         assert_eq!(view.fallen_to().is_some(), requests == 2);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_in_mid_stream_lets_the_stream_go_and_nothing_is_sent_again() {
+    // Half a minute for the whole.
+    let drip = Action::Drip { bytes: 4, ms: 800 };
+    let house = house(meets(1, vec![stream(&events()), drip])).await;
+    let modelrow = house.start().await;
+    let handle = modelrow.run_profile(chat()).await.unwrap();
+    let mut heard = handle.events();
+    while !matches!(heard.next().await.unwrap(), RunEvent::Delta { .. }) {}
+    handle.cancel().await.unwrap();
+    let soon = std::time::Duration::from_secs(10);
+    let view = tokio::time::timeout(soon, handle.wait()).await;
+    let view = view.expect("it is let go at once").unwrap();
+    assert_eq!(view.status, Status::Canceled, "{view:#?}");
+    assert_eq!(
+        (view.spent.as_str(), view.attempts[0].outcome.as_str()),
+        ("maybe", "unknown")
+    );
+    assert_eq!((view.attempts.len(), house.sim.ledger().len()), (1, 1));
+    assert!(view.output.is_none());
+}

@@ -117,6 +117,20 @@ impl<'f> Fields<'f> {
             .push(Violation::new(code, message, help).at(pointer));
     }
 
+    /// Takes these members, whatever they are.
+    pub(crate) fn forget(&mut self, names: &[&str]) {
+        for name in names {
+            self.members.shift_remove(*name);
+        }
+    }
+
+    /// Takes these members where they say nothing: `null`, or an empty list.
+    pub(crate) fn forget_empty(&mut self, names: &[&str]) {
+        let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        self.members
+            .retain(|name, value| !(names.contains(&name.as_str()) && empty(value)));
+    }
+
     /// Files what was not taken.
     pub(crate) fn close(self, known: &[&str]) {
         for name in self.members.keys() {

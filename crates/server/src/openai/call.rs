@@ -1,5 +1,6 @@
 //! A call of the face: its members, whether they came as JSON or as a form, taken one by one.
 
+use super::hints::says_nothing;
 use super::{form, media};
 use crate::json;
 use crate::problem::{Problem, Violation};
@@ -7,6 +8,7 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use diag::{Code, Place};
+use profile::capabilities::{Kind, OptionSpec};
 use profile::openai::ApiNames;
 use profile::revision::Revision;
 use runtime::{InputMedium, RunError, RunRequest};
@@ -23,6 +25,8 @@ pub(crate) struct Call {
     found: Vec<Violation>,
     /// Members that were asked for, for hints.
     known: Vec<String>,
+    /// Members that were taken from within others, and where they stand.
+    moved: Vec<(String, String)>,
     places: Places,
 }
 
@@ -67,6 +71,36 @@ impl Call {
         self.files.push((name.to_owned(), file));
     }
 
+    /// A member that stands within another: `at` is its place in the body.
+    pub(super) fn put_from(&mut self, name: &str, value: Value, at: &str) {
+        self.moved.push((name.to_owned(), at.to_owned()));
+        self.put(name, value);
+    }
+
+    /// Files of a form under this name.
+    pub(super) fn take_files(&mut self, name: &str) -> Vec<InputMedium> {
+        self.known.push(name.to_owned());
+        let all = std::mem::take(&mut self.files);
+        let (mine, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(have, _)| have == name);
+        self.files = others;
+        mine.into_iter().map(|(_, file)| file).collect()
+    }
+
+    /// A member as it stands, before it is taken.
+    pub(super) fn shown(&self, name: &str) -> Option<&Value> {
+        self.members.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Mistakes so far, for whoever reads within a member.
+    pub(super) fn found(&mut self) -> &mut Vec<Violation> {
+        &mut self.found
+    }
+
+    /// What stands at `ours` in a call of ours stands at `theirs` in the body: both JSON Pointers.
+    pub(super) fn placed(&mut self, ours: &str, theirs: &str) {
+        self.places.0.push((ours.to_owned(), theirs.to_owned()));
+    }
+
     /// Whether the caller gave it.
     pub(crate) fn has(&self, name: &str) -> bool {
         let given = self.members.get(name).is_some_and(|value| !value.is_null());
@@ -98,10 +132,6 @@ impl Call {
     }
 
     /// True or false; of a form the words.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the purposes that come next")
-    )]
     pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
         match self.take(name)? {
             Value::Bool(flag) => Some(flag),
@@ -112,10 +142,6 @@ impl Call {
     }
 
     /// A whole number from 0; of a form its digits.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the purposes that come next")
-    )]
     pub(crate) fn whole(&mut self, name: &str) -> Option<u64> {
         let value = self.take(name)?;
         let number = match &value {
@@ -133,16 +159,16 @@ impl Call {
         message: impl Into<String>,
         help: &str,
     ) {
-        let pointer = Place::default().child(name).pointer;
+        let moved = self.moved.iter().find(|(have, _)| have == name);
+        let pointer = match moved {
+            Some((_, at)) => at.clone(),
+            None => Place::default().child(name).pointer,
+        };
         self.found
             .push(Violation::new(code, message, help).at(pointer));
     }
 
     /// What the caller calls that which we call so: `named("/prompt", "input")`, so that mistakes are told at the caller's own member.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the purposes that come next")
-    )]
     pub(crate) fn named(&mut self, ours: &str, name: &str) {
         self.places.put(ours.to_owned(), name);
     }
@@ -184,7 +210,7 @@ impl Call {
         if let Some(option) = can.option(meant) {
             let value = match self.is_form {
                 true => option.of_form(value),
-                false => value,
+                false => listed(option, value),
             };
             self.places.put(format!("/params/{}", token(meant)), name);
             request.call.params.insert(meant.to_owned(), value);
@@ -194,7 +220,7 @@ impl Call {
             self.places.put(format!("/inputs/{}", token(meant)), name);
             let list = request.media.entry(meant.to_owned()).or_default();
             list.extend(media);
-        } else {
+        } else if !says_nothing(name, &value) {
             self.unknown(revision, name);
         }
     }
@@ -237,6 +263,14 @@ impl Call {
             format!("unknown parameter `{name}`"),
             &help,
         );
+    }
+}
+
+/// One value for an option that is a list is a list of one, as that API writes `stop`.
+fn listed(option: &OptionSpec, value: Value) -> Value {
+    match (&option.kind, &value) {
+        (Kind::Array(..), Value::String(_)) => Value::Array(vec![value]),
+        _ => value,
     }
 }
 
@@ -286,6 +320,28 @@ impl Places {
         match left_out {
             Some(name) => format!("/{}", names.parameter(name)),
             None => ours.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Call {
+    /// Of a body that was read.
+    pub(super) fn of(body: Value) -> Self {
+        let Value::Object(members) = body else {
+            panic!("no object")
+        };
+        Self {
+            members,
+            ..Self::default()
+        }
+    }
+
+    /// Of a form that was read.
+    pub(super) fn of_form(fields: Value) -> Self {
+        Self {
+            is_form: true,
+            ..Self::of(fields)
         }
     }
 }

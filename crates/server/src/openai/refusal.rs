@@ -82,6 +82,14 @@ impl Refusal {
         }
     }
 
+    /// A client may send the call again: what it waits for goes on.
+    pub(crate) fn may_be_repeated(self) -> Self {
+        Self {
+            is_final: false,
+            ..self
+        }
+    }
+
     /// The error object, `{"message", "type", "param", "code"}`: for an event of a stream, where no answer can be given any more.
     pub(crate) fn object(&self) -> Value {
         json!({"message": self.message, "type": self.kind, "param": self.param, "code": self.code})

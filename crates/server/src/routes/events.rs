@@ -44,7 +44,10 @@ pub(super) async fn events(
     Ok(answer(events))
 }
 
-fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+/// The head of a stream, and what keeps it open.
+pub(crate) fn answer(
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Response {
     let keep_alive = KeepAlive::new().interval(COMMENT_EVERY);
     let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
     // Proxies that buffer would hold events back (nginx: proxy_buffering).

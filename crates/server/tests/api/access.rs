@@ -45,6 +45,12 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::GET,    "/openai/v1/videos/{video}/content", none.clone(),            viewer),
         (Method::POST,   "/openai/v1/videos",                json!({"prompt": "a cat"}), caller),
         (Method::POST,   "/openai/v1/videos/{video}/remix",  json!({"prompt": "a cat"}), caller),
+        (Method::POST,   "/openai/v1/chat/completions",      json!({}),                caller),
+        (Method::POST,   "/openai/v1/responses",             json!({}),                caller),
+        (Method::POST,   "/openai/v1/images/generations",    json!({}),                caller),
+        (Method::POST,   "/openai/v1/audio/speech",          json!({}),                caller),
+        (Method::POST,   "/openai/v1/audio/transcriptions",  json!({}),                caller),
+        (Method::POST,   "/openai/v1/embeddings",            json!({}),                caller),
         (Method::DELETE, "/openai/v1/videos/{video}",        none.clone(),             caller),
         (Method::GET,    "/admin/v1/audit",                  none.clone(),             admin),
         (Method::GET,    "/admin/v1/keys",                   none.clone(),             admin),
@@ -273,6 +279,11 @@ async fn each_call_is_served_to_the_least_role_that_it_needs() {
             _ if path.contains("artifacts") => status == 404,
             // Nor can it be made another way.
             Some("content" | "remix") => status == 400,
+            // The house has profiles of one purpose.
+            Some(
+                "completions" | "responses" | "generations" | "speech" | "transcriptions"
+                | "embeddings",
+            ) => status == 404,
             _ => (200..300).contains(&status),
         };
         assert!(served, "{method} {path}: {answer:?}");

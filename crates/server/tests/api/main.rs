@@ -19,6 +19,7 @@ mod openai;
 mod openapi;
 mod ops;
 mod outage;
+mod purposes;
 mod refusals;
 mod unrecorded;
 mod uploads;
