@@ -215,9 +215,10 @@ impl Content {
             .get(name, index)
             .ok_or_else(|| bad(format!("`inputs.{name}` has no item {index}")))?;
         let bytes = medium.bytes.clone().ok_or_else(|| {
-            bad(format!(
-                "`inputs.{name}` is a reference of the provider where a file is sent"
-            ))
+            bad(match &medium.handle {
+                Some(_) => format!("`inputs.{name}` is a reference of the provider where a file is sent"),
+                None => format!("`inputs.{name}` is an address that is not fetched here, where its bytes are sent; give a file or a `data_url`"),
+            })
         })?;
         let own = Self::named(name, medium.mime().to_owned(), bytes);
         Ok(Self {
@@ -399,13 +400,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_of_the_provider_is_not_sent_as_an_empty_file() {
-        let medium = Medium {
+    fn what_has_no_bytes_is_not_sent_as_an_empty_file_and_is_told_for_what_it_is() {
+        let reference = Medium {
             handle: Some("file-1".into()),
             ..Medium::default()
         };
-        let media = Media([("reference".to_owned(), vec![medium])].into());
-        assert_eq!(binary(file(None), &media).unwrap_err().kind, Kind::BadValue);
+        let address = Medium {
+            url: Some("https://media.test/a.png".into()),
+            ..Medium::default()
+        };
+        for (medium, says) in [(reference, "a reference"), (address, "an address")] {
+            let media = Media([("reference".to_owned(), vec![medium])].into());
+            let fault = binary(file(None), &media).unwrap_err();
+            assert_eq!(fault.kind, Kind::BadValue);
+            assert!(fault.message.contains(says), "{}", fault.message);
+        }
     }
 
     #[test]

@@ -130,6 +130,33 @@ fn json_inside_a_text_is_compared_as_values_since_a_row_does_not_keep_the_order_
 }
 
 #[test]
+#[rustfmt::skip]
+fn pairs_of_a_query_and_of_a_form_come_in_any_order_but_those_of_one_name() {
+    let mut bundle: Value = serde_json::from_str(&bundle()).unwrap();
+    let mut case = case();
+    let members = json!({"zeta": "1", "a": ["x", "y"], "q": "{{userPrompt}}"});
+    let cases = [
+        ("zeta=1&a=x&a=y&q=hi", true),
+        ("a=x&a=y&q=hi&zeta=1", true),
+        ("a=x&q=hi&a=y&zeta=1", true),
+        ("a=y&a=x&q=hi&zeta=1", false),
+        ("a=x&a=y&q=hi",        false),
+        ("a=x&a=y&q=ho&zeta=1", false),
+        ("zeta=1&a=x&a=y&q=hi&q=hi", false),
+    ];
+    for (written, holds) in cases {
+        bundle["profiles"][0]["transport"] = json!({"method": "GET", "path": "/chat", "query": members});
+        case["exchanges"][0]["request"] = json!({"method": "GET", "url": format!("https://api.acme.ai/v1/chat?{written}")});
+        assert_eq!(replayed_with(&bundle.to_string(), &case).is_empty(), holds, "a query: {written}");
+        bundle["profiles"][0]["transport"] = json!({"kind": "http_form", "path": "/chat", "body": members});
+        case["exchanges"][0]["request"] = json!({"method": "POST", "url": "https://api.acme.ai/v1/chat", "body": written});
+        assert_eq!(replayed_with(&bundle.to_string(), &case).is_empty(), holds, "a form: {written}");
+    }
+    case["exchanges"][0]["request"] = json!({"method": "POST", "url": "https://api.acme.ai/v1/chat?", "body": "zeta=1&a=x&a=y&q=hi"});
+    assert_eq!(replayed_with(&bundle.to_string(), &case), ["/exchanges/0/request/url"]);
+}
+
+#[test]
 fn an_exchange_too_many_and_one_too_few_are_found() {
     let mut more = case();
     let extra = more["exchanges"][0].clone();

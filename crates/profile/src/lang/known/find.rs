@@ -83,7 +83,7 @@ impl Known {
                 first.trim_start_matches("config_")
             ),
             None if first == "steps" => {
-                "nothing is captured before this place: `extract` of an earlier step does, that of `response_mapping` for the submit's answer (`steps.submit.<name>`)".to_owned()
+                "nothing is captured before this place: `extract` of an earlier step does, that of `response_mapping` for the submit's answer (`steps.submit.<name>`); `vars` see the call alone".to_owned()
             }
             None if self.precedes_the_job(first) => {
                 "the job's id is known after the submit, in a workflow of the type `async_job`"
