@@ -156,6 +156,67 @@ fn each_library_stays_in_its_room() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// From this one on, two builds may be at work on one database.
+const FIRST_EXPANDING: u32 = 24;
+
+/// Whether a statement takes away, or changes, what a build that is still at work may read or write.
+fn contracts(sql: &str) -> bool {
+    let plain: Vec<String> = sql
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default().to_lowercase())
+        .collect();
+    let words = plain.join(" ");
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let taken = [
+        "drop table",
+        "drop column",
+        "drop function",
+        "rename to",
+        "rename column",
+        "set not null",
+    ];
+    let typed = words.match_indices("alter column").any(|(at, _)| {
+        words[at..]
+            .split([',', ';'])
+            .next()
+            .is_some_and(|change| change.contains(" type "))
+    });
+    typed || taken.iter().any(|word| words.contains(word))
+}
+
+/// A line `-- contract: …` says since when no build uses what goes.
+#[test]
+fn a_migration_takes_nothing_away_unless_it_says_since_when_nobody_uses_it() {
+    for (sql, want) in [
+        ("create index a on b (c);", false),
+        ("alter table a add column b text;", false),
+        ("alter table a\n  rename column b to c;", true),
+        (
+            "alter table a alter column b type json using b::json;",
+            true,
+        ),
+        ("DROP TABLE a; -- gone", true),
+        ("-- drop table a", false),
+    ] {
+        assert_eq!(contracts(sql), want, "{sql}");
+    }
+    let mut seen = 0;
+    for path in files(&top().join("migrations"), "sql") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let number: u32 = name.split('_').next().unwrap().parse().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let said = text.lines().any(|line| line.starts_with("-- contract: "));
+        if number >= FIRST_EXPANDING {
+            seen += 1;
+            assert!(
+                said || !contracts(&text),
+                "{name} takes away what the build before it may use"
+            );
+        }
+    }
+    assert!(seen > 0, "no migration was looked at");
+}
+
 #[test]
 fn profile_does_no_io_and_reads_no_clock() {
     let banned = [

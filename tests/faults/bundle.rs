@@ -19,10 +19,22 @@ pub(crate) enum Model {
     Consented,
     /// The answer is the result, and it is large.
     Direct,
+    /// As `Found`, and its output holds the prompt and the file, each too large for the row.
+    Wordy,
+    /// As `Replayed`, and an access token proves its requests.
+    Tokened,
+    /// As `Prepared`, with a credential of one request in four seconds.
+    Limited,
+    /// As `Found`, and nobody waits longer for its job than two seconds.
+    Endless,
+    /// As `Found`, and its provider calls back; polls are far apart.
+    Called,
+    /// Not at all; the answer is a stream.
+    Streamed,
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Found,
         Self::Replayed,
         Self::Prepared,
@@ -30,15 +42,40 @@ impl Model {
         Self::Plain,
         Self::Consented,
         Self::Direct,
+        Self::Wordy,
+        Self::Tokened,
+        Self::Limited,
+        Self::Endless,
+        Self::Called,
+        Self::Streamed,
     ];
 
     pub(crate) fn purpose(self) -> &'static str {
         match self {
             Self::Direct => "image",
+            Self::Streamed => "chat",
             _ => "video",
         }
     }
+
+    /// The answer is the result: the provider has no jobs.
+    pub(crate) fn is_sync(self) -> bool {
+        matches!(self, Self::Direct | Self::Streamed)
+    }
+
+    /// Requests of its credential to the provider a minute.
+    pub(crate) fn rate(self) -> u32 {
+        match self {
+            Self::Limited => 15,
+            _ => 100_000,
+        }
+    }
 }
+
+/// Where a token is asked for: at the provider of the seed, which the row is told.
+pub(crate) const TOKEN_PATH: &str = "/token";
+/// What the stream says, in two pieces.
+pub(crate) const STREAMED: [&str; 2] = ["a cat that ", "plays"];
 
 /// A whole bundle, with this model alone: a worker compiles it at each start.
 pub(crate) fn bundle(model: Model) -> Value {
@@ -50,9 +87,9 @@ pub(crate) fn bundle(model: Model) -> Value {
                 "errors": {"code_path": ["error.code", "error.type"], "message_path": "error.message", "moderated": ["content_policy"]},
                 "retry": {"max": 3, "backoff_ms": 50, "max_backoff_ms": 200}
             },
-            "egress": {"allow_http": true, "allow_private": true}
+            "egress": {"allow_http": true, "allow_private": true, "credential_hosts": ["127.0.0.1"]}
         },
-        "auth_profiles": [{"profile_key": "acme_key", "auth_type": "api_key", "secret": "env:ACME_KEY", "config": {}}],
+        "auth_profiles": [auth(model)],
         "models": [{
             "model_id": "acme-1", "name": "acme-1", "display_name": "Acme 1", "model_type": model.purpose(), "is_default": true,
             "capabilities": {"model": "acme-1", "options": {}}
@@ -61,26 +98,48 @@ pub(crate) fn bundle(model: Model) -> Value {
     })
 }
 
+fn auth(model: Model) -> Value {
+    match model {
+        Model::Tokened => {
+            json!({"profile_key": "acme_key", "auth_type": "oauth2_client_credentials", "secret": "env:ACME_CLIENT",
+            "config": {"token_url": "http://127.0.0.1:1/v1/token", "scopes": ["video"]}})
+        }
+        _ => {
+            json!({"profile_key": "acme_key", "auth_type": "api_key", "secret": "env:ACME_KEY", "config": {}})
+        }
+    }
+}
+
 fn profile(model: Model) -> Value {
     let mut transport = json!({
         "kind": "http_json", "path": "/videos", "headers": {"Authorization": "Bearer {{apiKey}}"},
         "body": {"prompt": "{{userPrompt}}"}, "timeout_ms": 1_000
     });
     match model {
-        Model::Found | Model::Prepared | Model::Late => {
+        Model::Found
+        | Model::Prepared
+        | Model::Late
+        | Model::Wordy
+        | Model::Limited
+        | Model::Endless
+        | Model::Called => {
             transport["settle"] = json!({
                 "kind": "lookup", "method": "GET", "path": "/videos", "query": {"limit": "100"},
                 "select": {"in": "data", "where": {"path": "prompt", "equals": "{{userPrompt}}"}},
                 "job_id_path": "id", "visible_after_ms": 1_500
             });
         }
-        Model::Replayed => {
+        Model::Replayed | Model::Tokened => {
             transport["idempotency"] = json!({"header": "Idempotency-Key", "retention_s": 3600});
             transport["settle"] = json!({"kind": "replay"});
         }
         Model::Plain => {}
         Model::Consented => transport["on_unknown"] = json!("repeat"),
         Model::Direct => transport["path"] = json!("/pictures"),
+        Model::Streamed => transport["path"] = json!("/chat"),
+    }
+    if model == Model::Tokened {
+        transport["headers"] = json!({"Authorization": "Bearer {{accessToken}}"});
     }
     // On a busy machine the first poll may be seconds late: only one model is to be overdue.
     let deadline_ms = if model == Model::Late { 2_000 } else { 30_000 };
@@ -97,13 +156,34 @@ fn profile(model: Model) -> Value {
     });
     let mut response =
         json!({"result_type": "raw_json", "mode": "json", "extract": {"job_id_path": "id"}});
-    if model == Model::Prepared {
+    if matches!(model, Model::Prepared | Model::Limited) {
         workflow["before"] =
             json!([{"name": "look", "method": "GET", "path": "/videos", "query": {"limit": "1"}}]);
     }
     if model == Model::Direct {
         response = json!({"result_type": "raw_json"});
         workflow = json!({"type": "sync", "steps": [{"name": "download", "value_path": "data[].b64_json", "content_type": "image/gif"}]});
+    }
+    match model {
+        Model::Wordy => {
+            workflow["steps"][1]["headers"] = json!({});
+            response["output"] =
+                json!({"prompt": "{{userPrompt}}", "file": "{{artifacts.video.data_url}}"});
+        }
+        Model::Endless => {
+            workflow["steps"][0]["deadline_ms"] = json!(1_500);
+            workflow["steps"][0]["max_job_life_ms"] = json!(2_000);
+        }
+        Model::Called => {
+            workflow["steps"][0]["interval_ms"] = json!(3_000);
+            workflow["webhook"] = json!({"job_id_path": "data.id"});
+        }
+        Model::Streamed => {
+            response = json!({"mode": "sse", "stream": {"delta_path": "delta", "done_when": {"path": "$", "equals": "[DONE]"}},
+                "output": {"text": "{{text}}"}});
+            workflow = json!({"type": "sync", "steps": []});
+        }
+        _ => {}
     }
     json!({
         "profile_key": "acme_v1", "purpose": model.purpose(), "model": "acme-1", "auth_profile": "acme_key",

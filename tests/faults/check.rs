@@ -1,6 +1,7 @@
 //! What must hold after every seed.
 
 use crate::bundle::Model;
+use crate::bundle::STREAMED;
 use crate::choice::Fault;
 use crate::lane::texts;
 use crate::scenario::{GIF, Job};
@@ -50,10 +51,18 @@ pub(crate) fn may_stand(seed: &Seed<'_>) -> bool {
     let frozen = seed.met(Fault::Freeze)
         && !(seed.choice.point == "sender.send" && seed.choice.side == "after");
     match scenario.model {
-        Model::Plain | Model::Direct => scenario.doubtful || at_create || dead || frozen,
+        Model::Plain | Model::Direct | Model::Streamed => {
+            scenario.doubtful || at_create || dead || frozen
+        }
         // That the provider does not have it is known only to a sender that lives.
-        Model::Found | Model::Prepared | Model::Late => dead && seed.accepted() == 0,
-        Model::Replayed | Model::Consented => false,
+        Model::Found
+        | Model::Prepared
+        | Model::Late
+        | Model::Wordy
+        | Model::Limited
+        | Model::Endless
+        | Model::Called => dead && seed.accepted() == 0,
+        Model::Replayed | Model::Tokened | Model::Consented => false,
     }
 }
 
@@ -112,6 +121,10 @@ fn end(seed: &Seed<'_>, view: &RunView, (state, accepted): (&str, usize), wrong:
         (Job::Succeeds, 1..) => &["succeeded"],
         (Job::Fails, 1..) => &["failed"],
         (Job::Refused, _) => &["failed"],
+        (Job::Anothers, 0) if scenario.name == "same-job" => &["failed"],
+        (Job::Anothers, 0) => &["succeeded"],
+        // Nothing of its own may be paid for.
+        (Job::Anothers, _) => &[],
         // Not accepted: the provider failed on every try.
         (_, 0) if scenario.doubtful || seed.choice.mischief.is_some() => &["failed"],
         (_, 0) => &[],
@@ -141,7 +154,17 @@ fn attempts(view: &RunView, wrong: &mut Vec<String>) {
 
 /// One file with the right digest, and nothing else.
 async fn files(seed: &Seed<'_>, caller: &Modelrow, view: &RunView, wrong: &mut Vec<String>) {
-    let wanted = usize::from(view.state == "succeeded");
+    let streams = seed.choice.scenario.model == Model::Streamed;
+    let wanted = usize::from(view.state == "succeeded" && !streams);
+    if streams && view.state == "succeeded" {
+        let text = view
+            .output
+            .as_ref()
+            .and_then(|output| output["text"].as_str());
+        if text != Some(&STREAMED.concat()) {
+            wrong.push(format!("the text is another: {text:?}"));
+        }
+    }
     if view.artifacts.len() != wanted && view.state != "canceled" {
         wrong.push(format!("{} files, not {wanted}", view.artifacts.len()));
     }

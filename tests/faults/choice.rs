@@ -57,8 +57,8 @@ pub(crate) const MISCHIEF: [(&str, &[&str]); 5] = [
     ("answers 5xx", &["create", "retrieve", "list", "content"]),
     ("cuts", &["create", "retrieve", "list", "content"]),
     ("stalls", &["create", "retrieve", "list", "content"]),
-    ("duplicates", &["list"]),
-    ("reorders", &["retrieve"]),
+    ("duplicates", &["list", "callback"]),
+    ("reorders", &["retrieve", "callback"]),
 ];
 
 /// One seed.
@@ -85,8 +85,13 @@ pub(crate) struct Choice {
 pub(crate) type Survey = BTreeMap<&'static str, BTreeMap<String, u64>>;
 
 pub(crate) fn survey() -> Survey {
+    survey_of(SURVEY)
+}
+
+/// The survey as this text has it.
+pub(crate) fn survey_of(text: &str) -> Survey {
     let mut survey = Survey::new();
-    for line in SURVEY.lines().filter(|line| !line.starts_with('#')) {
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [scenario, point, count] = words[..] else {
             continue;
@@ -143,13 +148,21 @@ pub(crate) fn choose(seed: u64, survey: &Survey) -> Choice {
     let cells = cells(survey);
     let (struck, mischief) =
         cells[usize::try_from(seed.wrapping_sub(1)).unwrap_or(0) % cells.len()].clone();
+    // Only one scenario's provider calls back.
+    let only = mischief
+        .filter(|(_, request)| *request == "callback")
+        .map(|_| "called");
     let (fault, point) = struck.unwrap_or_else(|| {
-        let all: Vec<String> = reached(survey).into_iter().collect();
+        let all: Vec<String> = match only {
+            Some(name) => survey[name].keys().cloned().collect(),
+            None => reached(survey).into_iter().collect(),
+        };
         let fault = *Fault::ALL.choose(&mut random).unwrap();
         (fault, all.choose(&mut random).unwrap().clone())
     });
     let leads_there: Vec<Scenario> = SCENARIOS
         .into_iter()
+        .filter(|one| only.is_none_or(|name| one.name == name))
         .filter(|one| {
             survey
                 .get(one.name)

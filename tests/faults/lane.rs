@@ -1,6 +1,6 @@
 //! A server of its own, with a database ready for each model: seeds of one lane follow each other.
 
-use crate::bundle::{Model, bundle};
+use crate::bundle::{Model, TOKEN_PATH, bundle};
 use diag::Secret;
 use runtime::{LeaseTimes, Modelrow, NoSecret, Options, Retention, Secrets, Work};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -49,6 +49,9 @@ impl Secrets for OneKey {
         Ok(Secret::from(KEY.to_owned()))
     }
 }
+
+/// What the client of access tokens proves itself with.
+pub(crate) const CLIENT: &str = r#"{"client_id": "modelrow", "client_secret": "hush-hush-1234"}"#;
 
 impl Lane {
     /// Starts the server and makes the databases that those of the seeds are copies of.
@@ -158,6 +161,47 @@ impl Lane {
         self.launch().await;
     }
 
+    /// A base backup of the running server, which is to be a standby. `false`: the machine has no program for it.
+    pub(crate) async fn base_backup(&self) -> bool {
+        let Some(program) = pg_basebackup() else {
+            return false;
+        };
+        let (socket, to) = (
+            self.options.data_dir.join("run"),
+            self.options.data_dir.join("copy"),
+        );
+        let pg = self.options.data_dir.join("pg");
+        let made = tokio::task::spawn_blocking(move || {
+            let mut command = std::process::Command::new(program);
+            command
+                .args(["-U", "postgres", "-X", "stream", "-c", "fast", "-R", "-h"])
+                .arg(&socket)
+                .arg("-D")
+                .arg(&to);
+            assert!(command.status().unwrap().success());
+            own_alike(&pg, &to);
+        });
+        made.await.unwrap();
+        true
+    }
+
+    /// The server ends without a word; the standby answers in its place, read-only, and is promoted a second later.
+    pub(crate) async fn fail_over(&self) {
+        self.quit().await;
+        let at = |name: &str| self.options.data_dir.join(name);
+        std::fs::rename(at("pg"), at("lost")).unwrap();
+        std::fs::rename(at("copy"), at("pg")).unwrap();
+        let promote = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            std::fs::write(at("pg/promote"), "").unwrap();
+            let pid = std::fs::read_to_string(at("pg/postmaster.pid")).unwrap();
+            let pid: i32 = pid.lines().next().unwrap().trim().parse().unwrap();
+            let told = nix::sys::signal::Signal::SIGUSR1;
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), told).unwrap();
+        };
+        tokio::join!(self.launch(), promote);
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.options.data_dir.join("run/.s.PGSQL.5432")
     }
@@ -174,8 +218,11 @@ impl Lane {
         let maker = self.url("modelrow_owner", "postgres");
         let from = template(model);
         sql(&maker, &format!("create database {name} template {from}")).await;
+        let rate = model.rate();
         let set = format!(
-            "update provider_api_credentials set endpoint_url = '{provider}', rate_limit_per_minute = 100000"
+            "update provider_api_credentials set endpoint_url = '{provider}', rate_limit_per_minute = {rate};
+             update provider_auth_profiles set config = jsonb_set(config, '{{token_url}}', to_jsonb('{provider}{TOKEN_PATH}'::text))
+                where config ? 'token_url'"
         );
         sql(&self.url("modelrow", name), &set).await;
     }
@@ -191,6 +238,34 @@ impl Drop for Lane {
         drop(self.server.lock().map(|mut server| server.take()));
         let _left = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+fn pg_basebackup() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let installed = std::fs::read_dir("/usr/lib/postgresql");
+    folders.extend(
+        installed
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|version| version.path().join("bin")),
+    );
+    folders
+        .into_iter()
+        .map(|folder| folder.join("pg_basebackup"))
+        .find(|program| program.exists())
+}
+
+/// The server may run as another user than we: the copy is that user's, too.
+fn own_alike(as_is: &Path, copy: &Path) {
+    let status = std::process::Command::new("chown")
+        .arg("-R")
+        .arg("--reference")
+        .args([as_is, copy])
+        .status();
+    assert!(status.unwrap().success());
+    std::fs::set_permissions(copy, std::fs::metadata(as_is).unwrap().permissions()).unwrap();
 }
 
 /// What an earlier suite left that was killed: its servers ended with it.
@@ -228,6 +303,7 @@ pub(crate) async fn caller(url: &str, artifacts: &Path) -> Modelrow {
             strays: Duration::ZERO,
             ..Retention::default()
         },
+        public_url: Some("https://modelrow.test/".into()),
         ..Options::new(url.to_owned(), artifacts)
     };
     Modelrow::start(options).await.unwrap()

@@ -26,7 +26,7 @@ mod wire;
 mod worker;
 
 use bundle::Model;
-use choice::{Choice, Fault, Survey, choose, count, reached, survey};
+use choice::{Choice, Fault, Survey, choose, count, reached, survey, survey_of};
 use clap::Parser as _;
 use lane::Lane;
 use scenario::SCENARIOS;
@@ -57,7 +57,7 @@ struct Args {
     /// Only seeds whose description holds this text
     #[arg(long, default_value = "")]
     only: String,
-    /// Writes `survey.txt`: the points that each scenario reaches
+    /// Writes `survey.txt`: the points that each scenario reaches; with `--only` those of the scenarios named so
     #[arg(long)]
     survey: bool,
     /// Another `modelrow`, of a build with the feature `faults`
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
         .unwrap();
     let good = runtime.block_on(async {
         if args.survey {
-            take_survey(args.lanes).await
+            take_survey(&args.only).await
         } else if args.broken {
             broken::all().await
         } else if args.seed.is_some() || !args.only.is_empty() {
@@ -214,11 +214,15 @@ fn keep(choice: &Choice, came: &Came) -> PathBuf {
 }
 
 /// Runs every scenario without a fault and writes down the points on its way.
-async fn take_survey(_lanes: u64) -> bool {
+async fn take_survey(only: &str) -> bool {
     let lane = Lane::start(0, &Model::ALL, false).await;
     let mut lines = vec!["# scenario point times: written by `--survey`".to_owned()];
-    let (mut good, mut seen) = (true, BTreeSet::new());
+    let file = top().join("tests/faults/survey.txt");
+    let (mut good, mut known) = (true, survey_of(&std::fs::read_to_string(&file).unwrap()));
     for (n, scenario) in SCENARIOS.into_iter().enumerate() {
+        if !scenario.name.contains(only) {
+            continue;
+        }
         let choice = Choice {
             seed: 1_000_000 + n as u64,
             scenario,
@@ -244,25 +248,24 @@ async fn take_survey(_lanes: u64) -> bool {
         for point in Seed::traced(&came.logs) {
             *points.entry(point).or_default() += 1;
         }
-        seen.extend(points.keys().cloned());
         // Two workers share what comes with time: each reaches it at least half as often.
-        lines.extend(
-            points
-                .iter()
-                .map(|(point, count)| format!("{} {point} {}", scenario.name, count.div_ceil(2))),
-        );
+        points
+            .values_mut()
+            .for_each(|count| *count = count.div_ceil(2));
+        known.insert(scenario.name, points);
         if !came.wrong.is_empty() {
             println!("  logs: {}", keep(&choice, &came).display());
         }
     }
+    for scenario in SCENARIOS {
+        let points = known.get(scenario.name).into_iter().flatten();
+        lines.extend(points.map(|(point, count)| format!("{} {point} {count}", scenario.name)));
+    }
+    let seen = reached(&known);
     let all = points::points(&top().join("crates/runtime/src")).names;
     for point in all.keys().filter(|point| !seen.contains(*point)) {
         println!("not reached: {point}");
     }
-    std::fs::write(
-        top().join("tests/faults/survey.txt"),
-        lines.join("\n") + "\n",
-    )
-    .unwrap();
+    std::fs::write(file, lines.join("\n") + "\n").unwrap();
     good
 }

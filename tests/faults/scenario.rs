@@ -1,6 +1,6 @@
 //! What a seed's run goes through when no fault strikes: which paths of the program it takes.
 
-use crate::bundle::Model;
+use crate::bundle::{Model, STREAMED};
 use crate::choice::Fault;
 use base64::Engine as _;
 use serde_json::json;
@@ -16,6 +16,8 @@ pub(crate) enum Job {
     Fails,
     /// It is refused, and never made.
     Refused,
+    /// It is another run's: none is made for this one, which follows it, or is refused it.
+    Anothers,
 }
 
 /// One of the paths.
@@ -44,7 +46,7 @@ const CLEAN: Scenario = Scenario {
     first: None,
 };
 
-pub(crate) const SCENARIOS: [Scenario; 34] = [
+pub(crate) const SCENARIOS: [Scenario; 48] = [
     CLEAN,
     Scenario {
         name: "looked-up",
@@ -214,6 +216,80 @@ pub(crate) const SCENARIOS: [Scenario; 34] = [
         doubtful: true,
         ..CLEAN
     },
+    Scenario {
+        name: "orphan-given-up",
+        model: Model::Plain,
+        first: Some((Fault::Kill, "sender.send", "after")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "orphan-consented",
+        model: Model::Consented,
+        first: Some((Fault::Kill, "sender.send", "after")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "braked",
+        model: Model::Replayed,
+        doubtful: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "wordy",
+        model: Model::Wordy,
+        ..CLEAN
+    },
+    Scenario {
+        name: "tokened",
+        model: Model::Tokened,
+        ..CLEAN
+    },
+    Scenario {
+        name: "token-refused",
+        model: Model::Tokened,
+        doubtful: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "limited",
+        model: Model::Limited,
+        ..CLEAN
+    },
+    Scenario {
+        name: "endless",
+        model: Model::Endless,
+        job: Job::Fails,
+        ..CLEAN
+    },
+    Scenario {
+        name: "called",
+        model: Model::Called,
+        ..CLEAN
+    },
+    Scenario {
+        name: "streamed",
+        model: Model::Streamed,
+        ..CLEAN
+    },
+    Scenario {
+        name: "full-disk",
+        model: Model::Direct,
+        ..CLEAN
+    },
+    Scenario {
+        name: "watched",
+        ..CLEAN
+    },
+    Scenario {
+        name: "same-job",
+        job: Job::Anothers,
+        ..CLEAN
+    },
+    Scenario {
+        name: "adopted-elsewhere",
+        job: Job::Anothers,
+        ..CLEAN
+    },
 ];
 
 impl Scenario {
@@ -239,7 +315,21 @@ impl Scenario {
         } else {
             "a cat"
         };
-        format!("run:{tag} {subject} plays the piano")
+        let more = match self.model {
+            Model::Wordy => " and on".repeat(4_500),
+            _ => String::new(),
+        };
+        format!("run:{tag} {subject} plays the piano{more}")
+    }
+
+    /// Only time settles what its submit came to.
+    pub(crate) fn only_time_settles(&self) -> bool {
+        matches!(self.name, "given-up" | "orphan-given-up") || self.model == Model::Consented
+    }
+
+    /// Another run is there before this one.
+    pub(crate) fn has_twin(&self) -> bool {
+        self.job == Job::Anothers
     }
 
     fn rules(&self) -> Vec<Rule> {
@@ -277,7 +367,38 @@ impl Scenario {
                 run_ms: Some(3_000),
                 ..JobPatch::default()
             })],
-            "leaving" => vec![job(JobPatch {
+            "braked" => vec![on(Operation::Create, Action::DelayAnswer { ms: 1_300 })],
+            "tokened" => vec![token()],
+            "token-refused" => vec![
+                token(),
+                on(Operation::Create, Action::Cut(Cut::AfterAccepting)),
+                on(Operation::Create, answered(401, "no token")).nth(2),
+            ],
+            "endless" => vec![job(JobPatch {
+                never_ends: Some(true),
+                ..JobPatch::default()
+            })],
+            "called" => vec![job(JobPatch {
+                run_ms: Some(900),
+                ..JobPatch::default()
+            })],
+            "streamed" => vec![on(Operation::Unknown, streamed()).always()],
+            "full-disk" => vec![
+                on(Operation::Unknown, picture(false)).always(),
+                on(Operation::Unknown, Action::DelayAnswer { ms: 700 }),
+            ],
+            "same-job" => vec![job(JobPatch {
+                run_ms: Some(60_000),
+                ..JobPatch::default()
+            })],
+            "adopted-elsewhere" => vec![
+                job(JobPatch {
+                    run_ms: Some(9_000),
+                    ..JobPatch::default()
+                }),
+                on(Operation::Create, Action::Cut(Cut::AfterAccepting)),
+            ],
+            "leaving" | "watched" => vec![job(JobPatch {
                 run_ms: Some(1_200),
                 ..JobPatch::default()
             })],
@@ -317,6 +438,30 @@ impl Scenario {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whoever asks for an access token gets one.
+fn token() -> Rule {
+    let granted = json!({"access_token": "tok-1", "token_type": "Bearer", "expires_in": 3600});
+    Rule::on(
+        Operation::Unknown,
+        Action::Answer(Scripted::json(200, granted)),
+    )
+    .always()
+}
+
+fn streamed() -> Action {
+    let events = STREAMED.map(|text| format!("data: {}\n\n", json!({"delta": text})));
+    let text = events.concat() + "data: [DONE]\n\n";
+    Action::Answer(Scripted::text(200, "text/event-stream", &text))
+}
+
+/// The answer to a create: a job that is there already.
+pub(crate) fn the_same(job: &str, tag: &str) -> Rule {
+    let answer = Scripted::json(200, json!({"id": job, "status": "in_progress"}));
+    Rule::on(Operation::Create, Action::Answer(answer))
+        .always()
+        .tag(tag)
 }
 
 fn server_error(after_accepting: bool) -> Action {

@@ -3,12 +3,13 @@
 use crate::bundle::Model;
 use crate::choice::{Choice, Fault};
 use crate::lane::{LEASE, Lane, caller, texts};
-use crate::scenario::mischief;
+use crate::scenario::{mischief, the_same};
 use crate::wire::Mode;
 use crate::worker::{Place, Worker};
 use crate::{check, lane};
+use futures_util::StreamExt as _;
 use nix::sys::signal::Signal;
-use runtime::{Modelrow, RunRequest};
+use runtime::{Because, Callback, Modelrow, PauseScope, RunRequest};
 use serde_json::{Value, json};
 use simulator::{Action, Operation, Outcome, Rule, Scripted, Simulator};
 use sqlx::{Connection as _, PgConnection};
@@ -58,6 +59,12 @@ pub(crate) struct Seed<'a> {
     /// When the fault of the scenario itself struck.
     first_at: Option<Instant>,
     trace: bool,
+    /// When the brake was pulled.
+    braked_at: Option<Instant>,
+    /// When the artifact store was taken away; with `None` after that it is back.
+    diskless_at: Option<Instant>,
+    had_disk: bool,
+    watchers: tokio::task::JoinSet<()>,
 }
 
 /// Where the run stands now.
@@ -97,6 +104,10 @@ impl<'a> Seed<'a> {
             struck_at: None,
             first_at: None,
             trace,
+            braked_at: None,
+            diskless_at: None,
+            had_disk: true,
+            watchers: tokio::task::JoinSet::new(),
         };
         seed.begin_mischief();
         for _ in 0..2 {
@@ -169,6 +180,7 @@ impl<'a> Seed<'a> {
 
     /// One more worker, called by the next letter.
     async fn hire(&mut self) {
+        self.give_disk();
         let letter = b'a' + u8::try_from(self.workers.len()).unwrap();
         let name = char::from(letter).to_string();
         let artifacts = self.folder.join("artifacts");
@@ -190,6 +202,7 @@ impl<'a> Seed<'a> {
             "create" => Operation::Create,
             "retrieve" => Operation::Retrieve,
             "list" => Operation::List,
+            "callback" => return,
             _ => Operation::Content,
         };
         // A list is asked for only where the submit's outcome is open.
@@ -224,8 +237,16 @@ impl<'a> Seed<'a> {
 
     /// From the call to the end of the run, or to where it stands.
     async fn live(&mut self, caller: &Modelrow) -> Result<Stand, String> {
-        self.run = self.called(caller).await?;
         let begun = Instant::now();
+        if self.choice.scenario.has_twin() {
+            self.twin(caller).await?;
+        }
+        self.run = self.called(caller, &self.tag).await?;
+        if self.choice.scenario.name == "watched" {
+            let mut events = caller.events(DEFAULT_TENANT, self.run);
+            self.watchers
+                .spawn(async move { while events.next().await.is_some() {} });
+        }
         let (mut asked, mut shown, mut aged) = (false, false, false);
         let mut since: Option<Instant> = None;
         let mut last = Stand::default();
@@ -247,14 +268,20 @@ impl<'a> Seed<'a> {
             let Some(stand) = self.stand().await else {
                 continue;
             };
+            self.disk();
+            self.brake(caller, &stand).await;
             if !shown && !self.sim.accepted_jobs().is_empty() {
                 shown = true;
                 self.duplicate();
+                self.call_back(caller).await;
             }
             let is_time = stand.state == "polling"
                 && (stand.overdue || self.choice.scenario.name != "overdue");
             if is_time && !std::mem::replace(&mut asked, true) {
                 self.polled(caller).await;
+            }
+            if stand.state == "polling" && begun.elapsed() > Duration::from_secs(2) {
+                self.call_back(caller).await;
             }
             if stand != last {
                 since = None;
@@ -262,7 +289,11 @@ impl<'a> Seed<'a> {
             }
             let since = *since.get_or_insert_with(Instant::now);
             let waits_for_fault = match self.struck_at {
-                None => !self.trace && since.elapsed() < PATIENCE,
+                None if self.trace => {
+                    let more = self.choice.scenario.leaves || self.first_at.is_some();
+                    more && since.elapsed() < AFTERMATH * 3
+                }
+                None => since.elapsed() < PATIENCE,
                 // Whoever was struck may have something left to say.
                 Some(at) => at.elapsed() < AFTERMATH,
             };
@@ -287,7 +318,8 @@ impl<'a> Seed<'a> {
             }
             let log = std::fs::read_to_string(self.folder.join(format!("{name}.log")))
                 .unwrap_or_default();
-            if !log.contains("error[S120]") {
+            // The database, or the artifact store of that scenario, was away just then.
+            if !log.contains("error[S120]") && !log.contains("error[S140]") {
                 return Err(format!("worker {name} ended by itself"));
             }
             self.workers[at].dismissed = true;
@@ -296,10 +328,119 @@ impl<'a> Seed<'a> {
         Ok(())
     }
 
-    async fn called(&self, caller: &Modelrow) -> Result<Uuid, String> {
+    /// Another run, whose job the provider then tells this one, too.
+    async fn twin(&mut self, caller: &Modelrow) -> Result<(), String> {
+        let twin = self.called(caller, &format!("{}twin", self.tag)).await?;
+        let state = format!("select state from run_states where run_id = '{twin}'");
+        let begun = Instant::now();
+        loop {
+            let rows = texts(&self.url(), &state).await.unwrap_or_default();
+            if rows.first().is_some_and(|state| state == "polling") {
+                break;
+            }
+            if begun.elapsed() > LIMIT {
+                return Err(format!("the other run never polls: {rows:?}"));
+            }
+            tokio::select! {
+                stopped = self.control.accept() => {
+                    if let Ok((stopped, _)) = stopped { self.stopped(stopped).await; }
+                }
+                () = tokio::time::sleep(Duration::from_millis(40)) => {}
+            }
+            self.watch_over().await?;
+        }
+        let jobs = self.sim.accepted_jobs();
+        let job = jobs.first().ok_or("the other run has no job")?;
+        self.sim.script(vec![the_same(&job.id, &self.tag)]);
+        Ok(())
+    }
+
+    /// The provider says twice, or in another order than it happened, what became of its job; and once, else.
+    async fn call_back(&self, caller: &Modelrow) {
+        if self.choice.scenario.name != "called" {
+            return;
+        }
+        let jobs = self.sim.accepted_jobs();
+        let (Some(job), Some(address)) = (
+            jobs.first(),
+            caller.callback_address(DEFAULT_TENANT, "acme"),
+        ) else {
+            return;
+        };
+        let kind = self.choice.mischief.filter(|(_, at)| *at == "callback");
+        let words: &[&str] = match kind {
+            Some(("duplicates", _)) => &["completed", "completed", "completed"],
+            Some(_) => &["completed", "queued"],
+            None => &["completed"],
+        };
+        let at = address.strip_prefix("https://modelrow.test/hooks/");
+        let Some((provider, token)) = at.and_then(|at| at.split_once('/')) else {
+            return;
+        };
+        for word in words {
+            let body = json!({"type": word, "data": {"id": job.id}}).to_string();
+            let callback = Callback {
+                headers: Vec::new(),
+                body: body.into(),
+            };
+            // Away with the database, it is lost: polls come all the same.
+            let _heard = caller.callback(provider, token, callback).await;
+        }
+    }
+
+    /// The artifact store is taken away while an answer is on its way, and comes back.
+    fn disk(&mut self) {
+        if self.choice.scenario.name != "full-disk" {
+            return;
+        }
+        match self.diskless_at {
+            None if self.had_disk && self.accepted() > 0 => {
+                self.had_disk = false;
+                let at = self.folder.join("artifacts");
+                std::fs::rename(&at, self.folder.join("away")).unwrap();
+                std::fs::write(&at, "").unwrap();
+                self.diskless_at = Some(Instant::now());
+            }
+            Some(at) if at.elapsed() > Duration::from_secs(2) => self.give_disk(),
+            _ => {}
+        }
+    }
+
+    fn give_disk(&mut self) {
+        if self.diskless_at.take().is_some() {
+            let at = self.folder.join("artifacts");
+            std::fs::remove_file(&at).unwrap();
+            std::fs::rename(self.folder.join("away"), at).unwrap();
+        }
+    }
+
+    /// An operator stops all submits before the outcome of one is known, and lets them go on.
+    async fn brake(&mut self, caller: &Modelrow, stand: &Stand) {
+        if self.choice.scenario.name != "braked" {
+            return;
+        }
+        let because = Because {
+            reason: "the suite brakes".into(),
+            by: "suite".into(),
+        };
+        match self.braked_at {
+            None if stand.state == "submitting" => {
+                if caller.pause(&PauseScope::All, &because).await.is_ok() {
+                    self.braked_at = Some(Instant::now());
+                }
+            }
+            Some(at) if at.elapsed() > Duration::from_secs(4) => {
+                // Asked until the database has answered; a second time changes nothing.
+                let _again = caller.resume(&PauseScope::All, "suite").await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn called(&self, caller: &Modelrow, tag: &str) -> Result<Uuid, String> {
         let request = RunRequest::new(self.choice.scenario.model.purpose())
-            .prompt(self.choice.scenario.prompt(&self.tag))
-            .idempotency_key(self.tag.clone());
+            .prompt(self.choice.scenario.prompt(tag))
+            .idempotency_key(tag.to_owned());
         let mut last = String::new();
         for _ in 0..100 {
             match caller.run_profile(request.clone()).await {
@@ -330,10 +471,9 @@ impl<'a> Seed<'a> {
 
     /// What only time settles: here it passes at once.
     fn ages(&self, since: Instant) -> bool {
-        let scenario = &self.choice.scenario;
         let quiet =
             since.elapsed() > STANDS && self.struck_at.is_none_or(|at| at.elapsed() > STANDS);
-        quiet && (scenario.name == "given-up" || scenario.model == Model::Consented)
+        quiet && self.choice.scenario.only_time_settles()
     }
 
     /// The attempt was sent ten minutes ago: nobody waits longer for what is not settled.
@@ -368,8 +508,12 @@ impl<'a> Seed<'a> {
             .ledger()
             .iter()
             .any(|entry| entry.outcome == Outcome::Open);
-        let given_up = self.choice.scenario.name == "given-up";
-        stand.state == "submit_unknown" && quiet && !open && !given_up && check::may_stand(self)
+        let time_settles = self.choice.scenario.only_time_settles();
+        let braked = self
+            .braked_at
+            .is_some_and(|at| at.elapsed() < Duration::from_secs(8));
+        let waits = time_settles || braked;
+        stand.state == "submit_unknown" && quiet && !open && !waits && check::may_stand(self)
     }
 
     /// How the run ended, as the table has it.
@@ -491,7 +635,11 @@ impl<'a> Seed<'a> {
 
     /// Jobs that the provider has for the run; for the model that answers at once, requests that it read.
     pub(crate) fn accepted(&self) -> usize {
-        if self.choice.scenario.model != Model::Direct {
+        let path = match self.choice.scenario.model {
+            Model::Streamed => "/chat",
+            _ => "/pictures",
+        };
+        if !self.choice.scenario.model.is_sync() {
             let jobs = self.sim.accepted_jobs();
             return jobs
                 .iter()
@@ -499,9 +647,7 @@ impl<'a> Seed<'a> {
                 .count();
         }
         let ledger = self.sim.ledger();
-        let asked = ledger
-            .iter()
-            .filter(|entry| entry.path.ends_with("/pictures"));
+        let asked = ledger.iter().filter(|entry| entry.path.ends_with(path));
         asked
             .filter(|entry| !matches!(entry.body, simulator::Recorded::None))
             .count()

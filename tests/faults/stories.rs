@@ -6,7 +6,7 @@ use crate::scenario::Scenario;
 use crate::wire::Mode;
 use crate::worker::{Place, Worker};
 use runtime::{Modelrow, RunRequest};
-use serde_json::Value;
+use serde_json::{Value, json};
 use simulator::{Action, JobPatch, Operation, Rule, Simulator};
 use std::time::Duration;
 use uuid::Uuid;
@@ -47,6 +47,11 @@ impl House {
     }
 
     async fn hire(&mut self) {
+        let told = Value::Object(serde_json::Map::new());
+        self.worker = Some(self.worker("story", &told).await);
+    }
+
+    async fn worker(&self, name: &str, told: &Value) -> Worker {
         let artifacts = self.lane.folder.join("artifacts");
         let place = Place {
             socket: self.lane.socket(),
@@ -54,8 +59,7 @@ impl House {
             artifacts: &artifacts,
             logs: &self.lane.folder,
         };
-        self.worker =
-            Some(Worker::start(&place, "story", &Value::Object(serde_json::Map::new())).await);
+        Worker::start(&place, name, told).await
     }
 
     async fn call(&self, tag: &str) -> Uuid {
@@ -103,6 +107,14 @@ pub(crate) async fn all(full: bool) -> bool {
         "a backup is restored: what was sent is not sent again",
         rewound().await,
     );
+    good &= told(
+        "builds follow each other under load: nothing is lost, nothing is paid for twice, and each leaves in time",
+        rolling().await,
+    );
+    good &= told(
+        "a standby that lags is promoted: what was sent is not sent again",
+        promoted().await,
+    );
     if full {
         good &= told(
             "the database is away for 60 s: the job is followed on and paid for once",
@@ -143,6 +155,108 @@ async fn rewound() -> Result<(), String> {
         )
         .await?;
     // The worker works: a run of afterwards is sent.
+    let other = house.call("afterwards").await;
+    house
+        .until(
+            &format!("select state from run_states where run_id = '{other}'"),
+            "polling",
+        )
+        .await?;
+    match (house.jobs("before"), house.jobs("afterwards")) {
+        (1, 1) => Ok(()),
+        jobs => Err(format!("jobs paid for: {jobs:?}")),
+    }
+}
+
+/// How long a worker may take to leave: the longest exchange of the suite's provider, and what is said at the end.
+const LEAVES_WITHIN: Duration = Duration::from_secs(15);
+/// Calls for each build that comes and goes.
+const CALLS: usize = 8;
+
+/// A rolling restart: the next build comes, the last one is told to leave in the middle of its work, and calls go on.
+async fn rolling() -> Result<(), String> {
+    let house = House::new(92, 1_200).await;
+    let caller = house.caller().await;
+    let builds = ["one", "two", "three"];
+    let (mut runs, mut last) = (Vec::new(), None);
+    for (n, build) in builds.into_iter().enumerate() {
+        let next = house.worker(build, &json!({ "build": build })).await;
+        let known = format!(
+            "select (count(*) > 0)::text from workers where build = '{build}' and expires_at > now()"
+        );
+        house.until(&known, "true").await?;
+        for call in 0..CALLS {
+            let tag = format!("roll{n}x{call}");
+            let request = RunRequest::new("video").prompt(format!("run:{tag} a cat"));
+            let run = caller
+                .run_profile(request)
+                .await
+                .map_err(|error| error.to_string())?;
+            runs.push((tag, run.id()));
+            if call == CALLS / 2
+                && let Some(leaving) = last.take()
+            {
+                left(leaving).await?;
+            }
+        }
+        last = Some(next);
+    }
+    for (tag, run) in &runs {
+        let state = format!("select state from run_states where run_id = '{run}'");
+        house.until(&state, "succeeded").await?;
+        if house.jobs(tag) != 1 {
+            return Err(format!("{} jobs for {tag}", house.jobs(tag)));
+        }
+    }
+    let swept = house
+        .says("select count(*)::text from submit_attempts where outcome <> 'accepted'")
+        .await;
+    caller.shutdown(Duration::ZERO).await;
+    match swept.as_str() {
+        "0" => left(last.take().unwrap()).await,
+        attempts => Err(format!(
+            "{attempts} attempts were not accepted: a worker that leaves waits for its answers"
+        )),
+    }
+}
+
+async fn left(mut worker: Worker) -> Result<(), String> {
+    match worker.leaves_within(LEAVES_WITHIN).await {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "worker {} does not leave within {} s",
+            worker.name,
+            LEAVES_WITHIN.as_secs()
+        )),
+    }
+}
+
+/// A standby that had its base backup and nothing since takes over: read-only first, then promoted.
+async fn promoted() -> Result<(), String> {
+    let mut house = House::new(93, 60_000).await;
+    let pause = "update credential_limits set paused_until = now() + interval '1 hour'";
+    let go_on = "update credential_limits set paused_until = null";
+    sql(&house.url, pause).await;
+    let run = house.call("before").await;
+    if !house.lane.base_backup().await {
+        println!("      (no pg_basebackup on this machine: not shown)");
+        return Ok(());
+    }
+    sql(&house.url, go_on).await;
+    house.hire().await;
+    let state = format!("select state from run_states where run_id = '{run}'");
+    house.until(&state, "polling").await?;
+    house.lane.fail_over().await;
+    house
+        .until("select pg_is_in_recovery()::text", "false")
+        .await?;
+    sql(&house.url, go_on).await;
+    house
+        .until(
+            &format!("select held::text from run_states where run_id = '{run}'"),
+            "true",
+        )
+        .await?;
     let other = house.call("afterwards").await;
     house
         .until(

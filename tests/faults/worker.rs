@@ -1,6 +1,6 @@
 //! A worker: `modelrow work` of the fault build, a process that signals reach.
 
-use crate::lane::LEASE;
+use crate::lane::{CLIENT, LEASE};
 use crate::wire::Wire;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,6 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
 /// The program of the fault build, unless another is named.
@@ -58,6 +59,7 @@ impl Worker {
             .args(["--log", "info,sqlx=warn"])
             .env("DATABASE_URL", wire.url(place.database))
             .env("ACME_KEY", "acme-test-key")
+            .env("ACME_CLIENT", CLIENT)
             .env("MODELROW_FAULTS", faults.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -78,6 +80,16 @@ impl Worker {
     pub(crate) fn signal(&self, signal: Signal) {
         // It may have ended.
         let _gone = kill(self.pid, signal);
+    }
+
+    /// How long it takes to end after SIGTERM; `None`: longer than that.
+    pub(crate) async fn leaves_within(&mut self, limit: Duration) -> Option<Duration> {
+        let begun = Instant::now();
+        self.dismissed = true;
+        self.signal(Signal::SIGTERM);
+        let ended = tokio::time::timeout(limit, self.child.wait()).await;
+        let good = ended.is_ok_and(|status| status.is_ok_and(|status| status.success()));
+        good.then(|| begun.elapsed())
     }
 
     /// As `kill -9`.

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `crates/runtime/src` in which every await has a name: submit, settle, fetch, lease.
-pub(crate) const FILES: [&str; 10] = [
+pub(crate) const FILES: [&str; 11] = [
     "claim.rs",
     "prepare.rs",
     "sender.rs",
     "sender/closed.rs",
     "drive.rs",
+    "drive/end.rs",
     "drive/settle.rs",
     "fetch.rs",
     "lease.rs",

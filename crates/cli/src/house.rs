@@ -134,7 +134,6 @@ impl House {
         } else {
             Work::No
         };
-        options.build = env!("CARGO_PKG_VERSION").to_owned();
         options
     }
 

@@ -31,7 +31,11 @@ pub fn hint(answer: View<'_>, paths: &[Option<&Duration>], now_ms: i64) -> Optio
     Some(asked.clamp(HINT_MIN_MS, HINT_MAX_MS))
 }
 
-fn retry_after(text: &str, now_ms: i64) -> Option<u64> {
+/// What a header `Retry-After` says, seconds or a date, as milliseconds from `now_ms`. `None`: neither.
+///
+/// Source: RFC 9110, section 10.2.3.
+#[must_use]
+pub fn retry_after(text: &str, now_ms: i64) -> Option<u64> {
     if let Some(ms) = text_ms(text, 1_000) {
         return Some(ms);
     }

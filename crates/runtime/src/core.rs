@@ -6,6 +6,7 @@ use crate::clock::DbClock;
 use crate::drift::Drift;
 use crate::follow::Follow;
 use crate::ground::{Grounds, Shared};
+use crate::hints::Hints;
 use crate::hooks::Hooks;
 use crate::lease::Lease;
 use crate::metrics::Metrics;
@@ -45,6 +46,10 @@ pub(crate) struct Core {
     pub(crate) queue: Notify,
     /// Something may have changed that the tick looks at.
     pub(crate) tick: Notify,
+    /// Something may follow a run's end at the provider.
+    pub(crate) outbox: Notify,
+    /// What other processes are told.
+    pub(crate) hints: Hints,
     pub(crate) submits: Places,
     pub(crate) fetches: Places,
     pub(crate) grounds: Grounds,
@@ -86,6 +91,7 @@ impl Core {
         self.metrics.ended(state);
         if state.is_ended() {
             self.callbacks.notify_one();
+            self.hints.ended(run, state);
         }
         self.watches.state(run, state.as_str());
     }

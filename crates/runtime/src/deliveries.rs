@@ -13,6 +13,7 @@ use diag::Secret;
 use engine::egress::Policy;
 use engine::http::Outcome;
 use engine::request::{Drawn, Proof, Request};
+use engine::wait::retry_after;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -39,6 +40,8 @@ const CROWDED: Duration = Duration::from_secs(2);
 const UNABLE: Duration = Duration::from_secs(10);
 /// Waits behind the attempts, in seconds: a day in all. Then it is given up.
 const WAITS: [u64; 7] = [5, 300, 1_800, 7_200, 18_000, 28_800, 30_295];
+/// A receiver is left alone for no longer, whatever it asks for.
+const ASKED_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes of an answer that are read.
 const ANSWER_MAX: u64 = 64 * 1024;
 /// Characters of it that are kept.
@@ -264,7 +267,7 @@ fn host(url: &str) -> Arc<str> {
 
 async fn deliver(core: Arc<Core>, row: OutboxRow, place: Place) {
     let begun = Instant::now();
-    let mut came = match attempt(&core, &row).await {
+    let (mut came, asked) = match attempt(&core, &row).await {
         Ok(came) => came,
         Err(Untried::Later(why)) => {
             tracing::warn!(run.id = %row.run_id, why, "a callback is put off");
@@ -274,14 +277,17 @@ async fn deliver(core: Arc<Core>, row: OutboxRow, place: Place) {
                 .await;
             return;
         }
-        Err(Untried::Never(why)) => Came {
-            error: Some(why),
-            ..Came::default()
-        },
+        Err(Untried::Never(why)) => {
+            let never = Came {
+                error: Some(why),
+                ..Came::default()
+            };
+            (never, None)
+        }
     };
     drop(place);
     came.took_ms = i32::try_from(begun.elapsed().as_millis()).unwrap_or(i32::MAX);
-    let delivery = verdict(came.status, row.attempts, rand::random());
+    let delivery = verdict(came.status, row.attempts, asked, rand::random());
     let error = came.error.clone().or_else(|| said_no(came.status));
     if delivery != Delivery::Done {
         tracing::info!(run.id = %row.run_id, event = row.event, status = came.status, attempt = row.attempts, "a callback was not taken");
@@ -303,8 +309,9 @@ fn said_no(status: Option<i16>) -> Option<String> {
     Some(format!("the receiver answered with HTTP status {status}"))
 }
 
-/// What follows attempt `n`. A receiver that is gone (410) is asked no more. `random`: 0 to 1, for a tenth of the wait.
-fn verdict(status: Option<i16>, n: i32, random: f64) -> Delivery {
+/// What follows attempt `n`. A receiver that is gone (410) is asked no more; one that `asked` to be left alone for a while is,
+/// for a day at most. `random`: 0 to 1, for a tenth of the wait.
+fn verdict(status: Option<i16>, n: i32, asked: Option<Duration>, random: f64) -> Delivery {
     match status {
         Some(200..300) => return Delivery::Done,
         Some(410) => return Delivery::GaveUp,
@@ -312,7 +319,10 @@ fn verdict(status: Option<i16>, n: i32, random: f64) -> Delivery {
     }
     let waits = usize::try_from(n.saturating_sub(1)).ok();
     match waits.and_then(|n| WAITS.get(n)) {
-        Some(wait) => Delivery::Again(Duration::from_secs(*wait).mul_f64(0.95 + random / 10.0)),
+        Some(wait) => {
+            let own = Duration::from_secs(*wait).mul_f64(0.95 + random / 10.0);
+            Delivery::Again(own.max(asked.unwrap_or_default().min(ASKED_MAX)))
+        }
         None => Delivery::GaveUp,
     }
 }
@@ -331,7 +341,8 @@ impl From<StoreError> for Untried {
     }
 }
 
-async fn attempt(core: &Core, row: &OutboxRow) -> Result<Came, Untried> {
+/// What came of one attempt, and how long the receiver asked to be left alone.
+async fn attempt(core: &Core, row: &OutboxRow) -> Result<(Came, Option<Duration>), Untried> {
     let address = row
         .url
         .as_deref()
@@ -340,7 +351,7 @@ async fn attempt(core: &Core, row: &OutboxRow) -> Result<Came, Untried> {
     let body = body(core, row).await?;
     let (url, policy) = match Policy::given(address, core.options.allow) {
         Ok(given) => given,
-        Err(fault) => return Ok(refused(fault.message)),
+        Err(fault) => return Ok((refused(fault.message), None)),
     };
     let now_ms = core.clock.now_ms();
     let timestamp = now_ms / 1_000;
@@ -376,12 +387,17 @@ async fn attempt(core: &Core, row: &OutboxRow) -> Result<Came, Untried> {
         },
     };
     Ok(match core.http.untapped().send(&request).await {
-        Outcome::Answered(received) => Came {
-            status: i16::try_from(received.status).ok(),
-            answer: excerpt(&received.body),
-            ..Came::default()
-        },
-        Outcome::NotSent(fault) | Outcome::Broken(fault) => refused(fault.message),
+        Outcome::Answered(received) => {
+            let asked = received.header("retry-after");
+            let asked = asked.and_then(|text| retry_after(text, core.clock.now_ms()));
+            let came = Came {
+                status: i16::try_from(received.status).ok(),
+                answer: excerpt(&received.body),
+                ..Came::default()
+            };
+            (came, asked.map(Duration::from_millis))
+        }
+        Outcome::NotSent(fault) | Outcome::Broken(fault) => (refused(fault.message), None),
     })
 }
 
@@ -438,13 +454,31 @@ mod tests {
         assert_eq!(total, 86_400);
         let mut last = Duration::ZERO;
         for n in 1..=7 {
-            let Delivery::Again(wait) = verdict(Some(503), n, 0.5) else {
+            let Delivery::Again(wait) = verdict(Some(503), n, None, 0.5) else {
                 panic!("{n}")
             };
             assert!(wait > last, "{n}");
             last = wait;
         }
-        assert_eq!(verdict(None, 8, 0.5), Delivery::GaveUp);
+        assert_eq!(verdict(None, 8, None, 0.5), Delivery::GaveUp);
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_a_longer_wait_is_given_it_for_a_day_at_most() {
+        let wait =
+            |n, asked: u64| match verdict(Some(429), n, Some(Duration::from_secs(asked)), 0.5) {
+                Delivery::Again(wait) => wait.as_secs(),
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(
+            (wait(1, 3), wait(1, 600), wait(1, 1_000_000)),
+            (5, 600, 86_400)
+        );
+        assert_eq!(wait(3, 600), 1_800, "our own wait is longer");
+        assert_eq!(
+            verdict(Some(503), 8, Some(Duration::from_secs(1)), 0.5),
+            Delivery::GaveUp
+        );
     }
 
     #[test]
@@ -452,10 +486,10 @@ mod tests {
     fn only_a_2xx_is_taken_for_an_answer_and_a_receiver_that_is_gone_is_left_alone() {
         for (status, done, gone) in [(200, true, false), (204, true, false), (302, false, false), (400, false, false),
                                      (410, false, true), (429, false, false), (500, false, false)] {
-            let got = verdict(Some(status), 1, 0.0);
+            let got = verdict(Some(status), 1, None, 0.0);
             assert_eq!((got == Delivery::Done, got == Delivery::GaveUp), (done, gone), "{status}");
         }
-        assert!(matches!(verdict(None, 1, 0.0), Delivery::Again(_)));
+        assert!(matches!(verdict(None, 1, None, 0.0), Delivery::Again(_)));
     }
 
     #[test]

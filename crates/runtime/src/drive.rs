@@ -8,27 +8,25 @@ use crate::faults::At as _;
 use crate::fetch;
 use crate::lease::millis;
 use crate::live::Live;
-use crate::objects::ObjectsError;
 use crate::quota::urgency_of;
-use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
 use crate::sender::Written;
 use crate::{setting, tokens};
-use engine::flow::{Pending, Phase};
+use end::{canceled, ended, failed, gone, keep_last};
+use engine::flow::{FileTask, Pending, Phase};
 use engine::http::Outcome;
-use engine::{Action, Ending, Event, Fault, Kind, Verdict};
-use serde_json::{Value, json};
-use settle::{absent, answer_left_behind, candidates, replay, unsettled};
+use engine::{Action, Event, Fault, Kind, Verdict};
+use settle::{absent, answer_left_behind, candidates, replay};
 use std::sync::Arc;
 use std::time::Duration;
-use store::decisions::{Ended, JobFailed};
+use store::decisions::JobFailed;
 use store::limits::Urgency;
 use store::{State, StoreError};
-use uuid::Uuid;
 
+pub(crate) use end::kept_output;
+
+mod end;
 mod settle;
 
-/// The largest output that is kept in the run's row, in bytes of text.
-const OUTPUT_MAX: usize = 24 * 1024;
 /// A credential that was refused is asked again after so long.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// A replay that an operator forbids is asked about again after so long.
@@ -104,7 +102,9 @@ async fn meanwhile(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
 }
 
 async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
-    if let Step::Leave(driven) = meanwhile(core, live).await? {
+    if live.has_news()
+        && let Step::Leave(driven) = Box::pin(meanwhile(core, live)).await?
+    {
         return Ok(Step::Leave(driven));
     }
     let mut due_ms = live.flow.due_ms();
@@ -112,7 +112,7 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
     while !core.tasks.stop.is_cancelled() {
         tell_overdue(core, live).await?;
         if live.flow.lacks_call() {
-            recall(core, live).await?;
+            Box::pin(recall(core, live)).await?;
         }
         let drawn = core.drawn();
         let verdict = match live.flow.next(drawn.unix_ms, drawn) {
@@ -138,24 +138,17 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 live.flow
                     .on(outcome.into(), core.clock.now_ms(), rand::random())
             }
-            Action::Token { auth } => supplied(core, live, auth.as_deref()).await,
+            Action::Token { auth } => Box::pin(supplied(core, live, auth.as_deref())).await,
             Action::Fetch { files, .. } => {
-                let proof = tokens::proof_of(&files);
-                let Some(event) = fetch::all(core, live, files).await? else {
-                    return Ok(Step::Leave(Driven::Stale));
-                };
-                let came = (proof.as_ref(), &event);
-                if tokens::files_refused(core, &mut live.flow, came, &mut renewed)
-                    .at("drive.files_refused")
-                    .await
-                {
-                    continue;
+                match Box::pin(fetched(core, live, files, &mut renewed)).await? {
+                    Files::Judged(verdict) => verdict,
+                    Files::AskedAgain => continue,
+                    Files::Leave(driven) => return Ok(Step::Leave(driven)),
                 }
-                live.flow.on(event, core.clock.now_ms(), rand::random())
             }
             Action::Replay => {
                 its_turn(core, live, Urgency::Follow).await?;
-                match replay(core, live).await? {
+                match Box::pin(replay(core, live)).await? {
                     Some(verdict) => verdict,
                     None if core
                         .store
@@ -169,15 +162,56 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                     None => return Ok(Step::Leave(Driven::Stale)),
                 }
             }
-            Action::Ended(ending) => return ended(core, live, ending).await,
+            Action::Ended(ending) => return Box::pin(ended(core, live, ending)).await,
             // Proved absent: whoever claims it sends it.
             Action::Submit(_) => return Ok(Step::Leave(Driven::Gone)),
         };
-        if let Step::Leave(driven) = heed(core, live, verdict).await? {
-            return Ok(Step::Leave(driven));
+        match verdict {
+            Verdict::Continue | Verdict::NotSettled => {}
+            Verdict::Pending(pending) => told(core, live, &pending),
+            // Seldom, and large: a poll that changed nothing does not carry it.
+            verdict => {
+                if let Step::Leave(driven) = Box::pin(heed(core, live, verdict)).await? {
+                    return Ok(Step::Leave(driven));
+                }
+            }
         }
     }
     Ok(Step::Leave(Driven::Gone))
+}
+
+/// What the files of a download came to.
+enum Files {
+    Judged(Verdict),
+    /// With another token.
+    AskedAgain,
+    Leave(Driven),
+}
+
+async fn fetched(
+    core: &Core,
+    live: &mut Live,
+    files: Vec<FileTask>,
+    renewed: &mut bool,
+) -> Result<Files, Trouble> {
+    let proof = tokens::proof_of(&files);
+    let Some(fetch::Came { event, last }) = fetch::all(core, live, files).await? else {
+        return Ok(Files::Leave(Driven::Stale));
+    };
+    let came = (proof.as_ref(), &event);
+    if tokens::files_refused(core, &mut live.flow, came, renewed)
+        .at("drive.files_refused")
+        .await
+    {
+        return Ok(Files::AskedAgain);
+    }
+    let verdict = live.flow.on(event, core.clock.now_ms(), rand::random());
+    if let Some(last) = last
+        && let Step::Leave(driven) = keep_last(core, live, &last).await?
+    {
+        return Ok(Files::Leave(driven));
+    }
+    Ok(Files::Judged(verdict))
 }
 
 async fn supplied(core: &Core, live: &mut Live, auth: Option<&str>) -> Verdict {
@@ -410,113 +444,4 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
         fallback::tell(core, live.run, to);
     }
     Ok(gone(core, live, state, moved.map(|moved| moved.ver)))
-}
-
-/// A failure of ours, after the submit.
-async fn failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
-    if live.state == State::SubmitUnknown {
-        return unsettled(core, live, fault).await;
-    }
-    core.metrics.failed(&live.revision, fault);
-    let written = core
-        .store
-        .run_ended(&end(live, State::Failed, None, Some(fault.to_json())))
-        .at("drive.end.failed")
-        .await?;
-    Ok(gone(core, live, State::Failed, written))
-}
-
-async fn canceled(core: &Core, live: &Live) -> Result<Step, Trouble> {
-    let written = core
-        .store
-        .run_ended(&end(live, State::Canceled, None, None))
-        .at("drive.end.canceled")
-        .await?;
-    Ok(gone(core, live, State::Canceled, written))
-}
-
-async fn ended(core: &Core, live: &mut Live, ending: Ending) -> Result<Step, Trouble> {
-    match ending {
-        Ending::Canceled => canceled(core, live).await,
-        // The submit's own answer said that the job failed.
-        Ending::Failed(fault)
-            if !live.done && fault.class().is_some() && live.state == State::Polling =>
-        {
-            job_failed(core, live, &fault).await
-        }
-        Ending::Failed(fault) => failed(core, live, &fault).await,
-        Ending::Succeeded { output, warnings } => {
-            let captured = with_output(core, live, output, &warnings).await?;
-            let written = core
-                .store
-                .run_ended(&end(live, State::Succeeded, Some(captured), None))
-                .at("drive.end.succeeded")
-                .await?;
-            Ok(gone(core, live, State::Succeeded, written))
-        }
-    }
-}
-
-/// The record with its output, which goes to the artifact store when it is large.
-async fn with_output(
-    core: &Core,
-    live: &Live,
-    output: Value,
-    warnings: &[String],
-) -> Result<Value, Trouble> {
-    let mut captured = live.flow.captured();
-    let kept = kept_output(core, (live.run, live.ver), output).await;
-    let (name, value) = kept.map_err(|error| {
-        tracing::error!(run.id = %live.run, %error, "the output is not stored yet");
-        Trouble::Wait(core.clock.now_ms() + 5_000)
-    })?;
-    if let Value::Object(members) = &mut captured {
-        members.remove("answer");
-        members.insert(name.to_owned(), value);
-        if !warnings.is_empty() {
-            members.insert(WARNINGS.to_owned(), json!(warnings));
-        }
-    }
-    Ok(captured)
-}
-
-/// The member of `captured` that has the output, or the key of its object.
-pub(crate) async fn kept_output(
-    core: &Core,
-    (run, ver): (Uuid, i64),
-    output: Value,
-) -> Result<(&'static str, Value), ObjectsError> {
-    let text = output.to_string();
-    if text.len() <= OUTPUT_MAX {
-        return Ok((OUTPUT, output));
-    }
-    let key = format!("{run}/output/{ver}");
-    core.objects
-        .put(&key, text.into())
-        .at("drive.put_object")
-        .await?;
-    Ok((OUTPUT_OBJECT, json!(key)))
-}
-
-fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) -> Ended {
-    let cleans = !live.revision.workflow.cleanup.is_empty();
-    Ended {
-        run_id: live.run,
-        from: live.state,
-        to,
-        captured,
-        failure,
-        cleanup: (cleans && to == State::Succeeded).then(|| json!({})),
-    }
-}
-
-/// After the statement that ended it, or queued it again: no row means that somebody else was first.
-fn gone(core: &Core, live: &Live, to: State, written: Option<i64>) -> Step {
-    if written.is_none() {
-        return Step::Leave(Driven::Stale);
-    }
-    tracing::info!(run.id = %live.run, state = to.as_str(), "let go");
-    core.ended(live.run, to);
-    core.tick.notify_one();
-    Step::Leave(Driven::Gone)
 }

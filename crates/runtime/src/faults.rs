@@ -10,7 +10,7 @@ use std::pin::Pin;
 #[cfg(feature = "faults")]
 mod plan;
 #[cfg(feature = "faults")]
-pub(crate) use plan::{Broken, broken, clock_ms, twice};
+pub(crate) use plan::{Broken, broken, build, clock_ms, twice};
 
 /// Names an await: `store.claim(…).at("claim.open").await`. `points.rs` finds an await without a name.
 pub(crate) trait At: Future + Sized {

@@ -7,6 +7,7 @@ use crate::faults::At as _;
 #[cfg(feature = "faults")]
 use crate::faults::{Broken, broken};
 use crate::live::Live;
+use crate::metrics;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::download::{FetchError, Fetched};
@@ -19,22 +20,38 @@ use store::artifacts::ArtifactRow;
 use store::facts::Fetched as Fact;
 use store::limits::Urgency;
 use store::{State, StoreError};
+use tokio::time::Instant;
 
 /// The largest file that an output may hold as a `data:` address.
 const DATA_URL_MAX: u64 = 16 * 1024 * 1024;
+
+/// What the files of a download came to.
+pub(crate) struct Came {
+    pub(crate) event: Event,
+    /// The last file, stored, where the run's end follows it: its fact is written with that.
+    pub(crate) last: Option<Last>,
+}
+
+/// A stored file whose fact memory alone holds. It is written by [`write`], or with the run's end.
+pub(crate) struct Last {
+    pub(crate) fact: Fact,
+    told: ArtifactFacts,
+}
 
 /// Fetches every file of a download. `None`: the run is somebody else's now.
 pub(crate) async fn all(
     core: &Core,
     live: &mut Live,
     files: Vec<FileTask>,
-) -> Result<Option<Event>, StoreError> {
-    if !begun(core, live, &files).await? {
+) -> Result<Option<Came>, StoreError> {
+    let decided = begun(core, live, &files).await?;
+    if decided == Begun::Stale {
         return Ok(None);
     }
     core.follow.fetches(live.run);
     let mut facts = Vec::with_capacity(files.len());
-    for file in &files {
+    let mut last = None;
+    for (i, file) in files.iter().enumerate() {
         if is_asked_for(file) {
             tokio::select! {
                 () = core.quotas.wait(core, live.asker(), Urgency::Fetch) => {}
@@ -50,14 +67,26 @@ pub(crate) async fn all(
         else {
             return Ok(None);
         };
-        match one(core, live, file).await {
-            Ok(Some(fact)) => facts.push(fact),
-            Ok(None) => return Ok(None),
-            Err(Failed::Fetch(fault)) => return Ok(Some(Event::FetchFailed(fault))),
-            Err(Failed::Store(error)) => return Err(error),
+        let stored = match one(core, live, file).await {
+            Ok(stored) => stored,
+            Err(fault) => {
+                let event = Event::FetchFailed(fault);
+                return Ok(Some(Came { event, last: None }));
+            }
+        };
+        let ends = decided == Begun::Fetching && live.flow.ends_after_this();
+        if ends && i + 1 == files.len() && !file.wants_data_url {
+            facts.push(stored.told.clone());
+            last = Some(stored);
+            continue;
         }
+        let Some(stands) = write(core, &stored).await? else {
+            return Ok(None);
+        };
+        facts.push(with_data_url(core, file, &stands, stored.told).await);
     }
-    Ok(Some(Event::Fetched(facts)))
+    let event = Event::Fetched(facts);
+    Ok(Some(Came { event, last }))
 }
 
 /// With the credential; what lies elsewhere is nothing of its limits.
@@ -76,13 +105,22 @@ fn host_of(live: &Live, file: &FileTask) -> Arc<str> {
     }
 }
 
+/// What the decision to fetch came to.
+#[derive(PartialEq, Eq)]
+enum Begun {
+    Fetching,
+    /// In a state of its own.
+    Beside,
+    Stale,
+}
+
 /// Starting a fetch is a decision: it bumps `ver`, and the objects' keys carry it.
-async fn begun(core: &Core, live: &mut Live, files: &[FileTask]) -> Result<bool, StoreError> {
+async fn begun(core: &Core, live: &mut Live, files: &[FileTask]) -> Result<Begun, StoreError> {
     if !matches!(
         live.state,
         State::Polling | State::Fetching | State::Validating
     ) {
-        return Ok(true);
+        return Ok(Begun::Beside);
     }
     let now = core.clock.now_ms();
     let expires = files.iter().filter_map(|file| file.expires_at_ms).min();
@@ -96,25 +134,15 @@ async fn begun(core: &Core, live: &mut Live, files: &[FileTask]) -> Result<bool,
         .at("fetch.fetch_start")
         .await?
     else {
-        return Ok(false);
+        return Ok(Begun::Stale);
     };
     (live.ver, live.state, live.done) = (ver, State::Fetching, true);
     core.watches.state(live.run, State::Fetching.as_str());
-    Ok(true)
+    Ok(Begun::Fetching)
 }
 
-enum Failed {
-    Fetch(FetchFault),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-async fn one(core: &Core, live: &Live, file: &FileTask) -> Result<Option<ArtifactFacts>, Failed> {
+/// Fetches one file, and stores it.
+async fn one(core: &Core, live: &Live, file: &FileTask) -> Result<Last, FetchFault> {
     let ver = live.ver;
     #[cfg(feature = "faults")]
     let ver = match broken(Broken::OneKeyForAllFetches) {
@@ -123,31 +151,50 @@ async fn one(core: &Core, live: &Live, file: &FileTask) -> Result<Option<Artifac
     };
     let key = format!("{}/{}.{}/{ver}", live.run, file.artifact, file.idx);
     let mut upload = core.objects.upload(key.clone());
-    let fetched = match core.http.fetch(file, &mut upload).at("fetch.fetch").await {
+    let begun = Instant::now();
+    let fetched = core.http.fetch(file, &mut upload).at("fetch.fetch").await;
+    if let FileSource::Request(request) = &file.source {
+        let (provider, word) = (&live.revision.provider, metrics::fetched(&fetched));
+        core.metrics
+            .exchanged(provider, &request.step, word, begun.elapsed());
+    }
+    let fetched = match fetched {
         Ok(fetched) => fetched,
         Err(error) => {
             upload.discard().at("fetch.discard").await;
-            return Err(Failed::Fetch(fault_of(live, error)));
+            return Err(fault_of(live, error));
         }
     };
     if let Err(error) = upload.finish().at("fetch.finish").await {
         tracing::error!(run.id = %live.run, %error, "a file is not stored");
-        return Err(Failed::Fetch(ours(error.to_string())));
+        return Err(ours(error.to_string()));
     }
-    let Some(stands) = recorded(core, live, file, &key, &fetched).await? else {
-        return Ok(None);
-    };
-    let data_url = data_url(core, file, &stands).await;
-    Ok(Some(ArtifactFacts {
+    core.stored(fetched.bytes);
+    Ok(stored(core, live, file, (key, fetched)))
+}
+
+fn stored(core: &Core, live: &Live, file: &FileTask, (key, fetched): (String, Fetched)) -> Last {
+    let told = ArtifactFacts {
         name: file.artifact.clone(),
         idx: file.idx,
         url: core.artifact_url(live.run, &file.artifact, i64::from(file.idx)),
-        content_type: stands.content_type,
-        bytes: u64::try_from(stands.bytes).unwrap_or(0),
-        sha256: hex::encode(stands.sha256),
+        content_type: fetched.content_type.clone(),
+        bytes: fetched.bytes,
+        sha256: hex::encode(fetched.sha256),
         filename: fetched.filename.or_else(|| file.filename.clone()),
-        data_url,
-    }))
+        data_url: None,
+    };
+    let fact = Fact {
+        run_id: live.run,
+        name: file.artifact.clone(),
+        idx: i32::try_from(file.idx).unwrap_or(i32::MAX),
+        object_key: key,
+        sha256: fetched.sha256.to_vec(),
+        bytes: i64::try_from(fetched.bytes).unwrap_or(i64::MAX),
+        content_type: fetched.content_type,
+        keep: core.options.retention.artifacts,
+    };
+    Last { fact, told }
 }
 
 fn fault_of(live: &Live, error: FetchError) -> FetchFault {
@@ -168,38 +215,46 @@ fn ours(why: String) -> FetchFault {
     ))
 }
 
-/// Writes the fact; the first good copy stands, whoever fetched it.
-async fn recorded(
-    core: &Core,
-    live: &Live,
-    file: &FileTask,
-    key: &str,
-    fetched: &Fetched,
-) -> Result<Option<ArtifactRow>, StoreError> {
-    let idx = i32::try_from(file.idx).unwrap_or(i32::MAX);
-    let fact = Fact {
-        run_id: live.run,
-        name: file.artifact.clone(),
-        idx,
-        object_key: key.to_owned(),
-        sha256: fetched.sha256.to_vec(),
-        bytes: i64::try_from(fetched.bytes).unwrap_or(i64::MAX),
-        content_type: fetched.content_type.clone(),
-        keep: core.options.retention.artifacts,
-    };
-    let stands = written("fetched", || core.store.fact_fetched(&fact))
+/// Writes the fact by itself; the first good copy stands, whoever fetched it. `None`: the run is gone.
+pub(crate) async fn write(core: &Core, last: &Last) -> Result<Option<ArtifactRow>, StoreError> {
+    let (run, key) = (last.fact.run_id, last.fact.object_key.as_str());
+    let stands = written("fetched", || core.store.fact_fetched(&last.fact))
         .at("fetch.fetched")
         .await?;
-    core.stored(fetched.bytes);
-    if stands.as_deref() != Some(key)
+    if stands.as_ref().is_none_or(|row| row.object_key != key)
         && let Err(error) = core.objects.delete(key).at("fetch.delete").await
     {
-        tracing::warn!(run.id = %live.run, %error, "a second copy of a file stays behind");
+        tracing::warn!(run.id = %run, %error, "a second copy of a file stays behind");
     }
-    let rows = core.store.artifacts(live.run).at("fetch.artifacts").await?;
-    Ok(rows
-        .into_iter()
-        .find(|row| row.name == file.artifact && row.idx == idx))
+    Ok(stands)
+}
+
+impl Last {
+    /// What is to be told of the file, where another copy of it stands.
+    pub(crate) fn instead(&self, stands: &ArtifactRow) -> Option<ArtifactFacts> {
+        (stands.object_key != self.fact.object_key).then(|| told(stands, self.told.clone()))
+    }
+}
+
+fn told(stands: &ArtifactRow, ours: ArtifactFacts) -> ArtifactFacts {
+    ArtifactFacts {
+        content_type: stands.content_type.clone(),
+        bytes: u64::try_from(stands.bytes).unwrap_or(0),
+        sha256: hex::encode(&stands.sha256),
+        ..ours
+    }
+}
+
+async fn with_data_url(
+    core: &Core,
+    file: &FileTask,
+    stands: &ArtifactRow,
+    ours: ArtifactFacts,
+) -> ArtifactFacts {
+    ArtifactFacts {
+        data_url: data_url(core, file, stands).await,
+        ..told(stands, ours)
+    }
 }
 
 async fn data_url(core: &Core, file: &FileTask, stands: &ArtifactRow) -> Option<String> {

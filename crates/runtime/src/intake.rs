@@ -175,6 +175,9 @@ pub(crate) async fn record(
         }
     };
     core.queue.notify_one();
+    if !made.replayed {
+        core.hints.queued();
+    }
     tracing::info!(run.id = %made.run, profile = understood.revision.profile_key, replayed = made.replayed, "run made");
     Ok(made)
 }

@@ -38,6 +38,7 @@ mod follow;
 mod gate;
 mod ground;
 mod handle;
+mod hints;
 mod hooks;
 mod inputs;
 mod intake;

@@ -10,6 +10,7 @@ use crate::events::{Progress, RunEvent, stream};
 use crate::follow::{self, Follow};
 use crate::ground::Grounds;
 use crate::handle::RunHandle;
+use crate::hints::{self, Hints};
 use crate::hooks::Hooks;
 use crate::lateness::LatenessView;
 use crate::lease::{Keeper, Lease};
@@ -37,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::revisions::ProfileStatus;
 use store::runs::Cancel;
-use store::{ConnectOptions, Scope, Store, StoreError};
+use store::{ConnectOptions, Scope, State, Store, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -70,6 +71,26 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.tasks.death.cancel();
     }
+}
+
+fn http(options: &Options) -> Result<Http, StartError> {
+    let http = Http::new().map_err(StartError::Http)?;
+    Ok(match options.tap.clone() {
+        Some(tap) => http.tapped(tap),
+        None => http,
+    })
+}
+
+/// Returns when it is said that the run ended.
+///
+/// Cancel safety: what is not heard is found by looking.
+async fn heard_of_its_end(watcher: &mut watch::Receiver<Progress>) {
+    while watcher.changed().await.is_ok() {
+        if State::parse(&watcher.borrow_and_update().state).is_ok_and(State::is_ended) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Where a stored file is.
@@ -133,11 +154,7 @@ impl Modelrow {
         )
         .await?;
         // The clients of buckets need what this installs.
-        let http = Http::new().map_err(StartError::Http)?;
-        let http = match options.tap.clone() {
-            Some(tap) => http.tapped(tap),
-            None => http,
-        };
+        let http = http(&options)?;
         let objects = options.artifacts.open(options.artifact_memory)?;
         let tasks = Tasks::default();
         let release = CancellationToken::new();
@@ -176,6 +193,8 @@ impl Modelrow {
             follow: Follow::default(),
             queue: Notify::new(),
             tick: Notify::new(),
+            outbox: Notify::new(),
+            hints: Hints::default(),
             submits: Places::new(places.submits),
             fetches: Places::new(places.fetches),
             grounds: Grounds::default(),
@@ -218,6 +237,8 @@ impl Modelrow {
                 .spawn("claim", Until::Death, Box::pin(claims));
         }
         worker::start(&self.core);
+        let hints = hints::serve(Arc::clone(&self.core));
+        self.core.tasks.spawn("hints", Until::Stop, Box::pin(hints));
     }
 
     /// Makes a run: chooses a profile by purpose, checks the call, writes it down. Nothing is sent for a refused call.
@@ -320,15 +341,23 @@ impl Modelrow {
         let scope = scope.into();
         let mut watcher = self.core.watches.watch(run);
         let until = tokio::time::Instant::now() + limit;
-        loop {
-            let view = self.run(scope, run).await?;
+        for look in 0_u32.. {
+            let stands = self.core.store.run_state(scope, run).await?;
             let now = tokio::time::Instant::now();
-            if view.ended() || now >= until {
-                return Ok(view);
+            match stands {
+                Some((state, ..)) if !state.is_ended() && now < until => {
+                    // A run that is soon over needs no progress.
+                    if state == State::Polling && look > 0 {
+                        read::ask_for_progress(&self.core, run).await;
+                    }
+                }
+                _ => break,
             }
             let wait = LOOK_EVERY.min(until - now);
-            let _ = timeout(wait, watcher.changed()).await;
+            // A hint, of this process or of another, is worth a look.
+            let _ = timeout(wait, heard_of_its_end(&mut watcher)).await;
         }
+        self.run(scope, run).await
     }
 
     /// Asks to cancel a run, at the provider too where the profile can; what stands afterwards.

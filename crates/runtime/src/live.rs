@@ -109,6 +109,11 @@ impl<F> Followed<F> {
         }
     }
 
+    /// Whether anything came while it waited, or may have.
+    pub(crate) fn has_news(&self) -> bool {
+        self.verdict.is_some() || self.cancel || self.called || self.state != State::Polling
+    }
+
     /// The flow's next moment, or the deadline when that comes first.
     pub(crate) fn next_look(&self, now_ms: i64, until_ms: i64) -> i64 {
         match self.deadline_ms.filter(|_| !self.overdue) {

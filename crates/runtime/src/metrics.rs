@@ -3,6 +3,8 @@
 
 use crate::core::Core;
 use crate::library::Modelrow;
+use engine::download::{FetchError, Fetched};
+use engine::flow::FetchFault;
 use engine::http::Outcome;
 use engine::{Event, Fault, Verdict};
 use profile::revision::Revision;
@@ -275,6 +277,23 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
         Outcome::Answered(received) => word_of(received.status),
         Outcome::NotSent(_) => "not_sent",
         Outcome::Broken(_) => "broken",
+    }
+}
+
+/// The same of a file.
+pub(crate) fn fetched(came: &Result<Fetched, FetchError>) -> &'static str {
+    let fault = match came {
+        Ok(_) => return "ok",
+        Err(FetchError::Sink(_)) => return "not_stored",
+        Err(FetchError::Fault(fault)) => &**fault,
+    };
+    match fault {
+        FetchFault::Answer { received, .. } => match word_of(received.status) {
+            "ok" => "no_file",
+            word => word,
+        },
+        FetchFault::Broken(_) => "broken",
+        FetchFault::Final(_) => "no_file",
     }
 }
 

@@ -141,11 +141,20 @@ impl Options {
             public_url: None,
             failover_is_lossless: false,
             tap: None,
-            build: env!("CARGO_PKG_VERSION").to_owned(),
+            build: build(),
             host: rustix::system::uname()
                 .nodename()
                 .to_string_lossy()
                 .into_owned(),
         }
     }
+}
+
+/// What the rows of workers call this program.
+fn build() -> String {
+    #[cfg(feature = "faults")]
+    if let Some(build) = crate::faults::build() {
+        return build.to_owned();
+    }
+    env!("CARGO_PKG_VERSION").to_owned()
 }

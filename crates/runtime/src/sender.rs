@@ -336,6 +336,7 @@ impl Written<'_> {
                     captured: None,
                     failure: None,
                     cleanup: None,
+                    file: None,
                 };
                 let gone = self.core.store.run_ended(&end);
                 if gone.at("sender.canceled").await?.is_some() {

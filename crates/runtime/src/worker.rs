@@ -12,6 +12,7 @@ use std::time::Duration;
 use store::StoreError;
 use store::identity::Failover;
 use store::listen::Hint;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Shards compared in one tick: all of them within 15 ticks.
@@ -49,11 +50,24 @@ async fn tick(core: Arc<Core>) {
         if let Err(error) = once(&core, &mut memory).await {
             tracing::warn!(%error, "the tick waits for the database");
         }
-        tokio::select! {
-            () = tokio::time::sleep(core.options.tick) => {}
-            () = core.tick.notified() => {}
-            Ok(()) = lease.changed() => {}
+        let next = Instant::now() + core.options.tick;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => break,
+                () = core.tick.notified() => break,
+                Ok(()) = lease.changed() => break,
+                () = core.outbox.notified() => follow_up(&core).await,
+            }
         }
+    }
+}
+
+/// What follows a run's end at the provider: sooner than with the next tick, and without the rest of it.
+async fn follow_up(core: &Arc<Core>) {
+    if core.lease.current().is_some()
+        && let Err(error) = outbox::take(core).at("worker.outbox.ended").await
+    {
+        tracing::warn!(%error, "what follows the end waits for the database");
     }
 }
 
@@ -330,6 +344,11 @@ async fn hints(core: &Core) -> Result<(), StoreError> {
             Hint::Called(run) => core.follow.called(run),
             Hint::Watched(run) if core.lease.current().is_some() => core.watches.elsewhere(run),
             Hint::Watched(_) => {}
+            Hint::Ended(runs) => {
+                for (run, state) in runs {
+                    core.watches.state(run, state.as_str());
+                }
+            }
             Hint::Missed => {
                 core.grounds.stale();
                 core.tick.notify_one();

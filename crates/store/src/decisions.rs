@@ -2,7 +2,7 @@
 //! is stale: it reads the run again and lets go. Each locks the run first, so
 //! that an attempt never changes under a decision that then finds itself stale.
 
-use crate::facts::{Fallback, Moved};
+use crate::facts::{Fallback, Fetched, Moved};
 use crate::{State, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -41,6 +41,8 @@ pub struct Ended {
     pub failure: Option<Value>,
     /// What the cleanup at the provider needs; absent: none is declared.
     pub cleanup: Option<Value>,
+    /// The last file, whose fact is written in the same statement; absent: every file's stands already.
+    pub file: Option<Fetched>,
 }
 
 /// The provider says that the job failed.
@@ -283,19 +285,27 @@ impl Store {
         .await?)
     }
 
-    /// The end, with its event, its callback and its cleanup. `ver` is not asked: another owner's copy is as good.
-    /// `None`: it has ended already.
+    /// The end, with its event, its callback, its cleanup and, where it waits for that, its last file. `ver` is not asked:
+    /// another owner's copy is as good. `None`: it has ended already, or another copy of the file stands. Whether the file's
+    /// own fact stands is then asked by [`Store::fact_fetched`], as after every error: it is never dropped with the end.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
     pub async fn run_ended(&self, end: &Ended) -> Result<Option<i64>, StoreError> {
+        let file = end.file.as_ref();
         Ok(sqlx::query_scalar!(
             r#"
-            with st as (
+            with kept as (
+                insert into artifacts (run_id, name, idx, tenant_id, object_key, sha256, bytes, content_type, delete_after)
+                select $1, $7, $8, tenant_id, $9, $10, $11, $12, now() + make_interval(secs => $13) from run_states
+                where run_id = $1 and erased_at is null and $7::text is not null
+                on conflict (run_id, name, idx) do nothing returning run_id),
+            st as (
                 update run_states s set state = $3, ver = s.ver + 1, captured = coalesce($4, s.captured), failure = $5, ended_at = now(),
                     shard = null, worker_id = null, event_seq = s.event_seq + 1
                 where s.run_id = $1 and s.state = $2 and $3 in ('succeeded', 'failed', 'canceled')
+                  and ($7::text is null or exists (select 1 from kept))
                 returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.credential_id, s.revision_id),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
                    select run_id, event_seq, tenant_id, $3, coalesce(failure, '{}') from st),
@@ -317,6 +327,13 @@ impl Store {
             end.captured,
             end.failure,
             end.cleanup,
+            file.map(|file| file.name.as_str()),
+            file.map(|file| file.idx),
+            file.map(|file| file.object_key.as_str()),
+            file.map(|file| file.sha256.as_slice()),
+            file.map(|file| file.bytes),
+            file.map(|file| file.content_type.as_str()),
+            file.and_then(|file| file.keep).map(|keep| keep.as_secs_f64()),
         )
         .fetch_optional(&self.pool)
         .await?)

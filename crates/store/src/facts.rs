@@ -2,6 +2,7 @@
 //! lease, the owner or `ver` meanwhile. Written twice, a fact changes nothing.
 //! On [`StoreError::is_transient`] keep it and write it again.
 
+use crate::artifacts::ArtifactRow;
 use crate::{Outcome, Rule, State, Store, StoreError};
 use serde_json::Value;
 use std::time::Duration;
@@ -388,20 +389,21 @@ impl Store {
         Ok(written.flatten())
     }
 
-    /// Writes an artifact. The first good copy wins, whatever its `ver`: returns the object key that stands. When it is
-    /// another than the fact's, the caller deletes its own object. `None`: the run is gone.
+    /// Writes an artifact. The first good copy wins, whatever its `ver`: returns the row that stands. When its object is
+    /// another than the fact's, the caller deletes its own. `None`: the run is gone.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: write it again.
-    pub async fn fact_fetched(&self, fact: &Fetched) -> Result<Option<String>, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query!(
+    pub async fn fact_fetched(&self, fact: &Fetched) -> Result<Option<ArtifactRow>, StoreError> {
+        let written = sqlx::query_as!(
+            ArtifactRow,
             r#"
             insert into artifacts (run_id, name, idx, tenant_id, object_key, sha256, bytes, content_type, delete_after)
             select $1, $2, $3, tenant_id, $4, $5, $6, $7, now() + make_interval(secs => $8) from run_states
             where run_id = $1 and erased_at is null
             on conflict (run_id, name, idx) do nothing
+            returning name, idx, object_key, sha256, bytes, content_type, created_at, delete_after
             "#,
             fact.run_id,
             fact.name,
@@ -412,18 +414,24 @@ impl Store {
             fact.content_type,
             fact.keep.map(|d| d.as_secs_f64()),
         )
-        .execute(&mut *tx)
+        .fetch_optional(&self.pool)
         .await?;
-        let stands = sqlx::query_scalar!(
-            "select object_key from artifacts where run_id = $1 and name = $2 and idx = $3",
+        if written.is_some() {
+            return Ok(written);
+        }
+        // A row in the way is committed by now: the insert waited for it.
+        Ok(sqlx::query_as!(
+            ArtifactRow,
+            r#"
+            select name, idx, object_key, sha256, bytes, content_type, created_at, delete_after
+            from artifacts where run_id = $1 and name = $2 and idx = $3 and deleted_at is null
+            "#,
             fact.run_id,
             fact.name,
             fact.idx,
         )
-        .fetch_optional(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(stands)
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     /// The job that this acceptance names is followed by another live run that had only adopted it: that run becomes

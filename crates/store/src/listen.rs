@@ -1,11 +1,11 @@
 //! Notifications: hints that make things sooner. Nothing is wrong without them.
 
-use crate::{Store, StoreError};
+use crate::{State, Store, StoreError};
 use sqlx::postgres::PgListener;
 use uuid::Uuid;
 
 /// What a notification hints at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
     /// Rows of the language changed: read the catalogue's version.
     Catalogue,
@@ -21,9 +21,16 @@ pub enum Hint {
     Called(Uuid),
     /// Somebody in another process watches this run.
     Watched(Uuid),
+    /// These runs ended.
+    Ended(Vec<(Uuid, State)>),
     /// The connection was lost and came back: anything may have been missed.
     Missed,
 }
+
+/// Runs named in one notification, which holds less than 8,000 bytes.
+const ENDED_AT_ONCE: usize = 200;
+/// Of one run: how it ended, and its id in hexadecimal digits.
+const ENDED_BYTES: usize = 33;
 
 /// A connection that listens.
 #[derive(Debug)]
@@ -46,6 +53,7 @@ impl Store {
                 "modelrow_called",
                 "modelrow_outbox",
                 "modelrow_watch",
+                "modelrow_ended",
             ])
             .await?;
         Ok(Listener(listener))
@@ -62,6 +70,54 @@ impl Store {
             .await?;
         Ok(())
     }
+
+    /// Tells all processes that something was queued, and which runs ended, in a transaction of its own: whoever notifies
+    /// holds a lock until its commit is on disk. To be gathered, then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: nothing is wrong, only later.
+    pub async fn tell(&self, queued: bool, ended: &[(Uuid, State)]) -> Result<(), StoreError> {
+        let parts: Vec<String> = ended.chunks(ENDED_AT_ONCE).map(written_down).collect();
+        sqlx::query!(
+            r#"
+            select case when $1 then pg_notify('modelrow_queue', '') end as queued,
+                   (select count(pg_notify('modelrow_ended', part)) from unnest($2::text[]) as part) as ended
+            "#,
+            queued,
+            &parts,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+fn written_down(ended: &[(Uuid, State)]) -> String {
+    let one = |(run, state): &(Uuid, State)| {
+        let letter = state.as_str().get(..1).unwrap_or_default();
+        format!("{letter}{}", run.simple())
+    };
+    ended.iter().map(one).collect()
+}
+
+/// What is not of the form that [`written_down`] gives is passed over.
+fn read(payload: &str) -> Vec<(Uuid, State)> {
+    let one = |bytes: &[u8]| {
+        let (letter, run) = bytes.split_first()?;
+        let state = match letter {
+            b's' => State::Succeeded,
+            b'f' => State::Failed,
+            b'c' => State::Canceled,
+            _ => return None,
+        };
+        Some((Uuid::try_parse_ascii(run).ok()?, state))
+    };
+    payload
+        .as_bytes()
+        .chunks(ENDED_BYTES)
+        .filter_map(one)
+        .collect()
 }
 
 impl Listener {
@@ -81,6 +137,7 @@ impl Listener {
                 "modelrow_catalogue" => return Ok(Hint::Catalogue),
                 "modelrow_queue" => return Ok(Hint::Queue),
                 "modelrow_outbox" => return Ok(Hint::Outbox),
+                "modelrow_ended" => return Ok(Hint::Ended(read(note.payload()))),
                 "modelrow_watch" => {
                     if let Ok(run) = note.payload().parse() {
                         return Ok(Hint::Watched(run));

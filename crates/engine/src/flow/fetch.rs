@@ -2,7 +2,7 @@
 
 use super::machine::{At, Flow, Moment, poll_of};
 use super::record::Seen;
-use super::{Action, ArtifactFacts, FetchFault, FileSource, FileTask, Phase, Verdict, Why};
+use super::{Action, ArtifactFacts, Ending, FetchFault, FileSource, FileTask, Phase, Verdict, Why};
 use crate::answer::unread;
 use crate::fault::{Fault, Kind};
 use crate::media::{read_base64, read_data_url, read_hex};
@@ -225,13 +225,30 @@ impl Flow {
         if self.downloading().is_none() {
             return Verdict::Continue;
         }
-        for fact in facts {
-            self.artifacts
-                .retain(|have| (have.name.as_str(), have.idx) != (fact.name.as_str(), fact.idx));
-            self.artifacts.push(fact);
-        }
+        facts.into_iter().for_each(|fact| self.keep_file(fact));
         self.leave(moment.now_ms);
         Verdict::Continue
+    }
+
+    /// Whether the download at hand is the last step: what follows its files is the run's end.
+    #[must_use]
+    pub fn ends_after_this(&self) -> bool {
+        let steps = self.setting.revision.workflow.steps.len();
+        self.downloading().is_some_and(|i| i + 1 == steps)
+    }
+
+    /// Of a file of the last download another copy stands than was told: the end is assembled anew.
+    pub fn stands_instead(&mut self, fact: ArtifactFacts) {
+        self.keep_file(fact);
+        if let At::Ended(Ending::Succeeded { .. } | Ending::Failed(_)) = self.at {
+            self.at = At::Finish;
+        }
+    }
+
+    fn keep_file(&mut self, fact: ArtifactFacts) {
+        self.artifacts
+            .retain(|have| (have.name.as_str(), have.idx) != (fact.name.as_str(), fact.idx));
+        self.artifacts.push(fact);
     }
 
     fn downloading(&self) -> Option<usize> {

@@ -37,20 +37,41 @@ enum Waits {
     Whole,
 }
 
-/// A run that waits for its next poll.
+/// A run that waits for its next poll. There are a hundred thousand of them: [`SIZE_MAX`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folded {
-    step: u16,
-    wait: Option<(i64, Why)>,
+    /// `run_states.captured` as text, and behind it the call, where that is kept: one allocation for both.
+    texts: Box<str>,
+    captured_len: u32,
+    until_ms: Time,
+    accepted_at_ms: Time,
+    hinted_at_ms: Time,
     tries: u32,
     asked_again: u32,
-    accepted_at_ms: Option<i64>,
-    hinted_at_ms: Option<i64>,
+    step: u16,
+    why: Why,
     cancel: Cancel,
-    /// As `run_states.captured` has it.
-    captured: Box<str>,
-    call: Option<Box<str>>,
 }
+
+/// Milliseconds since 1970, or never: half the size of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Time(i64);
+
+impl From<Option<i64>> for Time {
+    fn from(at_ms: Option<i64>) -> Self {
+        Self(at_ms.unwrap_or(i64::MIN))
+    }
+}
+
+impl Time {
+    fn get(self) -> Option<i64> {
+        (self.0 != i64::MIN).then_some(self.0)
+    }
+}
+
+/// Bytes of a folded run beside its texts.
+const SIZE_MAX: usize = 64;
+const _: () = assert!(size_of::<Folded>() <= SIZE_MAX);
 
 impl Ground {
     /// What the runs of `setting`'s revision and credential share.
@@ -152,16 +173,23 @@ impl Flow {
             Waits::WithCall | Waits::Whole if call.is_none() => return Err(Box::new(self)),
             Waits::WithCall | Waits::Whole => call,
         };
+        let mut texts = self.record.to_json().to_string();
+        let Ok(captured_len) = u32::try_from(texts.len()) else {
+            return Err(Box::new(self));
+        };
+        texts.push_str(&call.unwrap_or_default());
+        let (until_ms, why) = self.wait.unzip();
         Ok(Folded {
-            step,
-            wait: self.wait,
+            texts: texts.into(),
+            captured_len,
+            until_ms: until_ms.into(),
+            accepted_at_ms: self.accepted_at_ms.into(),
+            hinted_at_ms: self.hinted_at_ms.into(),
             tries: self.tries,
             asked_again: self.asked_again,
-            accepted_at_ms: self.accepted_at_ms,
-            hinted_at_ms: self.hinted_at_ms,
+            step,
+            why: why.unwrap_or(Why::Poll),
             cancel: self.cancel,
-            captured: self.record.to_json().to_string().into(),
-            call: call.map(Into::into),
         })
     }
 
@@ -171,9 +199,10 @@ impl Flow {
     ///
     /// [`Fault`] of kind `BadRecord`: what was folded is not ours.
     pub fn unfold(ground: &Ground, identity: RunIdentity, folded: &Folded) -> Result<Self, Fault> {
-        let captured = serde_json::from_str(&folded.captured).map_err(|_| unreadable())?;
+        let (captured, call_text) = folded.texts();
+        let captured = serde_json::from_str(captured).map_err(|_| unreadable())?;
         let record = Record::read(&captured)?;
-        let call = match &folded.call {
+        let call = match call_text {
             Some(text) => serde_json::from_str(text).map_err(|_| unreadable())?,
             None => profile::call::Call::default(),
         };
@@ -184,13 +213,13 @@ impl Flow {
         if let Some(received) = flow.record.answer.clone() {
             flow.seen.push(Seen::new("submit", received));
         }
-        flow.wait = folded.wait;
+        flow.wait = folded.due_ms().map(|until_ms| (until_ms, folded.why));
         flow.tries = folded.tries;
         flow.asked_again = folded.asked_again;
-        flow.accepted_at_ms = folded.accepted_at_ms;
-        flow.hinted_at_ms = folded.hinted_at_ms;
+        flow.accepted_at_ms = folded.accepted_at_ms.get();
+        flow.hinted_at_ms = folded.hinted_at_ms.get();
         flow.cancel = folded.cancel;
-        flow.lacks_call = folded.call.is_none();
+        flow.lacks_call = call_text.is_none();
         Ok(flow)
     }
 
@@ -242,13 +271,20 @@ impl Folded {
     /// When it is due, milliseconds since 1970; absent: at once.
     #[must_use]
     pub fn due_ms(&self) -> Option<i64> {
-        self.wait.map(|(until_ms, _)| until_ms)
+        self.until_ms.get()
     }
 
     /// Bytes that it holds, beside its own size.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.captured.len() + self.call.as_ref().map_or(0, |call| call.len())
+        self.texts.len()
+    }
+
+    /// What was captured, and the call where that was kept.
+    fn texts(&self) -> (&str, Option<&str>) {
+        let at = usize::try_from(self.captured_len).unwrap_or(usize::MAX);
+        let (captured, call) = self.texts.split_at_checked(at).unwrap_or((&self.texts, ""));
+        (captured, (!call.is_empty()).then_some(call))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::faults::At as _;
 #[cfg(feature = "faults")]
 use crate::faults::{Broken, broken};
 use crate::live::Live;
+use crate::metrics;
 use crate::setting::stored_answer;
 use crate::tokens;
 use engine::http::Outcome;
@@ -14,6 +15,7 @@ use engine::{Event, Fault, Kind, Verdict};
 use profile::revision::{Class, Settle};
 use std::time::Duration;
 use store::{State, StoreError};
+use tokio::time::Instant;
 
 /// A large synchronous answer that its sender stored before it died, and could not write the acceptance of.
 pub(super) async fn answer_left_behind(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
@@ -155,7 +157,11 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
     let same = rendered.filter(|request| request.sha256().as_slice() == replay.request_sha256);
     let event = match same {
         Some(request) => {
+            let begun = Instant::now();
             let outcome = core.http.send(&request).at("settle.send").await;
+            let provider = &live.revision.provider;
+            core.metrics
+                .exchanged(provider, "replay", metrics::word(&outcome), begun.elapsed());
             if matches!(&outcome, Outcome::Answered(received) if received.status == 401) {
                 // The next replay has another token.
                 tokens::renew(core, &mut live.flow, &request.proof)

@@ -30,6 +30,8 @@ struct Plan {
     clock_ms: i64,
     /// Every fact is written twice, and the second answer counts.
     twice: bool,
+    /// What this build is called among its workers; absent: by its version.
+    build: Option<String>,
 }
 
 /// The `nth` time, counted from 1, that this side of a point is reached.
@@ -97,6 +99,11 @@ pub(crate) fn broken(what: Broken) -> bool {
 /// How far the machine's clock is off.
 pub(crate) fn clock_ms() -> i64 {
     ARMED.plan.clock_ms
+}
+
+/// Another name for this build: two of them on one database are then told apart.
+pub(crate) fn build() -> Option<&'static str> {
+    ARMED.plan.build.as_deref()
 }
 
 /// Whether every fact is written twice.

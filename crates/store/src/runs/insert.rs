@@ -17,7 +17,8 @@ enum Asked {
 
 impl Store {
     /// Inserts a run and its state, or finds the run that the key made before, or that the client made with the call that it
-    /// repeats. A tenant without limits costs nothing more.
+    /// repeats. A tenant without limits costs nothing more. Workers are told by [`Store::tell`], not here: transactions that
+    /// notify commit one after the other.
     ///
     /// # Errors
     ///
@@ -99,10 +100,9 @@ async fn write(
               select $1, $2, $3, $4, $5, $6, $7, $9, coalesce($10, start.at + make_interval(secs => $12)),
                      $14::text::numeric, $15, $16, $18 from start
               where $17 or not exists (select 1 from tenant_limits l where l.tenant_id = $2)
-              on conflict do nothing returning run_id, tenant_id),
-        hint as (select pg_notify('modelrow_queue', '') from r)
+              on conflict do nothing returning run_id, tenant_id)
         insert into run_states (run_id, tenant_id, credential_id, revision_id, state, priority, not_before)
-        select r.run_id, r.tenant_id, $8, $6, 'queued', $11, start.at from r cross join start left join hint on true returning run_id
+        select r.run_id, r.tenant_id, $8, $6, 'queued', $11, start.at from r cross join start returning run_id
         "#,
         run.run_id,
         run.tenant_id,

@@ -122,6 +122,7 @@ async fn ended(house: &House, run: Uuid, from: State, to: State) {
         captured: None,
         failure: None,
         cleanup: None,
+        file: None,
     };
     assert!(house.store.run_ended(&end).await.unwrap().is_some());
 }

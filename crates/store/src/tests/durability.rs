@@ -350,6 +350,7 @@ async fn starting_a_fetch_bumps_ver_and_the_first_good_copy_wins_whatever_its_ve
             .fact_fetched(&fetched(run, "k/4"))
             .await
             .unwrap()
+            .map(|row| row.object_key)
             .as_deref(),
         Some("k/4")
     );
@@ -358,6 +359,7 @@ async fn starting_a_fetch_bumps_ver_and_the_first_good_copy_wins_whatever_its_ve
             .fact_fetched(&fetched(run, "k/5"))
             .await
             .unwrap()
+            .map(|row| row.object_key)
             .as_deref(),
         Some("k/4")
     );
@@ -365,7 +367,8 @@ async fn starting_a_fetch_bumps_ver_and_the_first_good_copy_wins_whatever_its_ve
         store
             .fact_fetched(&fetched(Uuid::from_u128(99), "k/6"))
             .await
-            .unwrap(),
+            .unwrap()
+            .map(|row| row.object_key),
         None,
         "no such run"
     );
@@ -381,6 +384,53 @@ async fn starting_a_fetch_bumps_ver_and_the_first_good_copy_wins_whatever_its_ve
     );
 }
 
+/// The end of a run that is fetching, with its last file.
+fn end_with(run: Uuid, key: &str) -> Ended {
+    Ended {
+        run_id: run,
+        from: State::Fetching,
+        to: State::Succeeded,
+        captured: Some(json!({"output": key})),
+        failure: None,
+        cleanup: None,
+        file: Some(fetched(run, key)),
+    }
+}
+
+#[tokio::test]
+async fn the_last_files_fact_stands_with_its_runs_end_and_without_it() {
+    let house = House::new().await;
+    let (store, files) = (&house.store, "select count(*) from artifacts");
+    let (_lease, run, ver) = polling(&house).await;
+    assert_eq!(store.run_ended(&end_with(run, "k/1")).await.unwrap(), None);
+    assert_eq!(
+        house.stands(run).await.0,
+        State::Polling,
+        "it fetches nothing"
+    );
+    assert_eq!(house.one(files).await, "1", "the file is here all the same");
+
+    house.sql("delete from artifacts").await;
+    store.fetch_start(run, ver, None, None).await.unwrap();
+    let other = store.fact_fetched(&fetched(run, "k/2")).await.unwrap();
+    assert_eq!(other.unwrap().object_key, "k/2");
+    assert_eq!(store.run_ended(&end_with(run, "k/1")).await.unwrap(), None);
+    assert_eq!(
+        house.stands(run).await.0,
+        State::Fetching,
+        "an end that tells of another copy than stands is none"
+    );
+
+    house.sql("delete from artifacts").await;
+    let ended = store.run_ended(&end_with(run, "k/3")).await.unwrap();
+    assert_eq!(ended, Some(ver + 2));
+    assert_eq!(store.run_ended(&end_with(run, "k/3")).await.unwrap(), None);
+    let stands = store.fact_fetched(&fetched(run, "k/3")).await.unwrap();
+    assert_eq!(stands.unwrap().object_key, "k/3", "written twice");
+    assert_eq!(house.stands(run).await.0, State::Succeeded);
+    assert_eq!(house.one(files).await, "1");
+}
+
 #[tokio::test]
 async fn a_run_ends_once_with_one_callback_and_events_without_a_gap() {
     let house = House::new().await;
@@ -393,6 +443,7 @@ async fn a_run_ends_once_with_one_callback_and_events_without_a_gap() {
         captured: Some(json!({"output": 1})),
         failure: None,
         cleanup: Some(json!({})),
+        file: None,
     };
     assert!(house.store.run_ended(&end).await.unwrap().is_some());
     assert_eq!(house.store.run_ended(&end).await.unwrap(), None);

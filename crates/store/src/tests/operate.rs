@@ -244,6 +244,7 @@ async fn only_an_unknown_outcome_is_resolved() {
         captured: None,
         failure: Some(failed),
         cleanup: None,
+        file: None,
     };
     store.run_ended(&end).await.unwrap().unwrap();
     resolved("failed otherwise").await;

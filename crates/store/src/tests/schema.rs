@@ -28,6 +28,28 @@ async fn migrations_may_run_twice_and_by_an_ordinary_owner() {
         .unwrap();
 }
 
+/// Expand and contract: what a newer build has added stands in nobody's way.
+#[tokio::test]
+async fn an_older_build_works_on_the_schema_of_a_newer_one_and_takes_nothing_of_it_back() {
+    let database = database().await;
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9999, 'of tomorrow', true, '', 0);
+                 alter table run_states add column of_tomorrow text not null default 'x';
+                 create table of_tomorrow (id uuid primary key)";
+    run(&database.owner_url, newer).await.unwrap();
+    Store::migrate(&database.owner_url).await.unwrap();
+    let store = Store::connect(&database.url, ConnectOptions::default())
+        .await
+        .unwrap();
+    store.ready().await.unwrap();
+    store.close().await;
+    run(
+        &database.owner_url,
+        "select of_tomorrow from run_states; select id from of_tomorrow",
+    )
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn an_older_database_is_refused_by_the_number_it_lacks() {
     let database = database().await;

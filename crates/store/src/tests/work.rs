@@ -565,7 +565,15 @@ async fn rows_calls_and_cancels_are_hinted_at() {
     house.sql("update ai_providers set name = 'x'").await;
     assert_eq!(listener.hint().await.unwrap(), Hint::Catalogue);
     let run = house.queue(1).await;
+    let ends = [State::Succeeded, State::Failed, State::Canceled];
+    let ended: Vec<(Uuid, State)> = (0..250_u128)
+        .map(|n| (Uuid::from_u128(n), ends[usize::try_from(n % 3).unwrap()]))
+        .collect();
+    house.store.tell(true, &ended).await.unwrap();
     assert_eq!(listener.hint().await.unwrap(), Hint::Queue);
+    let (first, rest) = ended.split_at(200);
+    assert_eq!(listener.hint().await.unwrap(), Hint::Ended(first.to_vec()));
+    assert_eq!(listener.hint().await.unwrap(), Hint::Ended(rest.to_vec()));
     house.submit(a, &[run], 1).await;
     house.store.run_cancel(house.tenant, run).await.unwrap();
     assert_eq!(listener.hint().await.unwrap(), Hint::Run(run));

@@ -99,6 +99,34 @@ fn an_expired_address_is_asked_for_again_twice_and_no_more() {
 }
 
 #[test]
+fn the_end_tells_of_the_copy_that_stands_when_that_is_not_ours() {
+    let (mut flow, mut now) = accepted(&by_address());
+    assert!(!flow.ends_after_this(), "a poll");
+    let _ = say(
+        &mut flow,
+        &mut now,
+        200,
+        &json!({"status": "done", "files": [{"url": "https://cdn.example/f"}]}),
+    );
+    let task = files(&mut flow, &mut now).remove(0);
+    assert!(flow.ends_after_this());
+    let fact = |content_type: &str| ArtifactFacts {
+        name: task.artifact.clone(),
+        content_type: content_type.to_owned(),
+        ..ArtifactFacts::default()
+    };
+    let _ = flow.on(Event::Fetched(vec![fact("ours")]), now, MID);
+    let told = |flow: &mut Flow, now: &mut i64| match ended(flow, now) {
+        Ending::Succeeded { output, .. } => output.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(told(&mut flow, &mut now).contains("ours"));
+    flow.stands_instead(fact("another's"));
+    let output = told(&mut flow, &mut now);
+    assert!(output.contains("another's") && !output.contains("ours"));
+}
+
+#[test]
 fn success_without_a_file_is_a_failure_with_a_code_of_its_own() {
     let (mut flow, mut now) = accepted(&by_address());
     let _ = say(
