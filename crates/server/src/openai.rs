@@ -45,6 +45,7 @@ mod videos;
 
 pub(crate) use call::Call;
 pub(crate) use leaving::Listeners;
+use make::begin;
 pub(crate) use make::make;
 pub(crate) use refusal::{ErrorBody, Refusal, translate};
 

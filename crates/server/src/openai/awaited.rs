@@ -4,7 +4,7 @@ use super::Refusal;
 use crate::prefer;
 use crate::routes::House;
 use axum::http::{HeaderMap, StatusCode};
-use runtime::{RunHandle, RunView, Status};
+use runtime::{Begun, RunHandle, RunView, Status};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -32,6 +32,26 @@ pub(super) async fn ended(
         view = house.modelrow.wait(run.scope(), run.id(), limit) => view?,
         () = house.stopping.cancelled() => run.view().await?,
     };
+    judged(house, view)
+}
+
+/// The same for a run that may have no record: it has ended, then.
+///
+/// # Errors
+///
+/// As [`ended`].
+pub(super) async fn ended_or_begun(
+    house: &House,
+    begun: Begun,
+    limit: Duration,
+) -> Result<RunView, Refusal> {
+    match begun {
+        Begun::Recorded(run) => ended(house, &run, limit).await,
+        Begun::Ended(view) => judged(house, *view),
+    }
+}
+
+fn judged(house: &House, view: RunView) -> Result<RunView, Refusal> {
     match view.status {
         Status::Succeeded => Ok(view),
         Status::Failed | Status::Canceled => Err(failed(&view)),

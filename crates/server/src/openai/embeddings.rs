@@ -5,7 +5,7 @@ use super::bodies::NewEmbeddings;
 use super::ended::{self, Usage};
 use super::serving::{answered, serving};
 use super::target::Target;
-use super::{Call, ErrorBody, Refusal, awaited, make};
+use super::{Call, ErrorBody, Refusal, awaited, begin};
 use crate::call::wrong_type;
 use crate::caller::Caller;
 use crate::problem::Violation;
@@ -43,8 +43,8 @@ pub(crate) async fn create(
     let call = Call::read(&headers, body).await?;
     let revision = serving(&house, &caller, "embedding", &call)?;
     let EmbeddingsAsked { asked, encoding } = read(call, Target(&revision));
-    let run = make(&house, &caller, &headers, asked.call, asked.request).await?;
-    let view = awaited::ended(&house, &run, awaited::limit(&headers)).await?;
+    let begun = begin(&house, &caller, &headers, asked).await?;
+    let view = awaited::ended_or_begun(&house, begun, awaited::limit(&headers)).await?;
     let answer = answer(&view, encoding).ok_or_else(|| awaited::gone(view.id, "vectors"))?;
     Ok(answered(&view, answer))
 }

@@ -1,12 +1,15 @@
 //! A call of the face becomes a run.
 
-use super::call::Call;
+use super::asked::Asked;
+use super::call::{Call, Places};
 use crate::caller::Caller;
 use crate::headers::idempotency_key;
 use crate::problem::Problem;
 use crate::routes::House;
 use axum::http::{HeaderMap, StatusCode};
-use runtime::{RunHandle, RunRequest, Sent};
+use profile::revision::Revision;
+use runtime::{Begun, RunError, RunHandle, RunRequest, Sent};
+use std::sync::Arc;
 
 /// Makes the run that `request` asks for, with what is left of the call as options and inputs of its profile.
 ///
@@ -23,6 +26,44 @@ pub(crate) async fn make(
     call: Call,
     request: RunRequest,
 ) -> Result<RunHandle, Problem> {
+    let (request, names) = ready(house, caller, headers, call, request)?;
+    let made = house.modelrow.run_profile(request).await;
+    made.map_err(|error| names.point(error))
+}
+
+/// The same for a call that waits for the end of its run: a profile may give up the record of such runs (`durable: false`).
+///
+/// # Errors
+///
+/// As [`make`].
+pub(super) async fn begin(
+    house: &House,
+    caller: &Caller,
+    headers: &HeaderMap,
+    asked: Asked,
+) -> Result<Begun, Problem> {
+    let (request, names) = ready(house, caller, headers, asked.call, asked.request)?;
+    let begun = house.modelrow.call(request).await;
+    begun.map_err(|error| names.point(error))
+}
+
+/// What a request calls things, and what its caller does.
+struct Names(Places, Arc<Revision>);
+
+impl Names {
+    fn point(&self, error: RunError) -> Problem {
+        self.0.point(error, &self.1.api_names).into()
+    }
+}
+
+/// The request as it is given to the library.
+fn ready(
+    house: &House,
+    caller: &Caller,
+    headers: &HeaderMap,
+    call: Call,
+    request: RunRequest,
+) -> Result<(RunRequest, Names), Problem> {
     let mut request = request.tenant(caller.tenant());
     request.api_key_id = caller.api_key_id();
     let key = idempotency_key(headers);
@@ -30,8 +71,7 @@ pub(crate) async fn make(
     request.sent = sent(headers);
     let revision = house.modelrow.serving(&request)?;
     let places = call.fill(&revision, &mut request)?;
-    let made = house.modelrow.run_profile(request).await;
-    made.map_err(|error| places.point(error, &revision.api_names).into())
+    Ok((request, Names(places, revision)))
 }
 
 /// How often its client has sent the call before, as official clients count.

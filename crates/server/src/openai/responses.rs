@@ -7,7 +7,7 @@ mod request;
 use super::bodies::NewResponse;
 use super::serving::{answered, serving, streaming};
 use super::target::Target;
-use super::{Call, ErrorBody, Refusal, awaited, make, stream};
+use super::{Call, ErrorBody, Refusal, awaited, begin, make, stream};
 use crate::caller::Caller;
 use crate::routes::House;
 use axum::body::Body;
@@ -45,12 +45,13 @@ pub(crate) async fn create(
     let wanted = request::read(call, Target(&revision));
     let (stream, echo) = (wanted.stream, wanted.echo);
     let asked = wanted.asked.served_by(&revision);
-    let run = make(&house, &caller, &headers, asked.call, asked.request).await?;
     if stream {
+        let run = make(&house, &caller, &headers, asked.call, asked.request).await?;
         let listening = house.listeners.add(run.clone());
         let events = Events::new(run.view().await?, echo);
         return stream::tell(&house, &run, (events, structured), listening).await;
     }
-    let view = awaited::ended(&house, &run, awaited::limit(&headers)).await?;
+    let begun = begin(&house, &caller, &headers, asked).await?;
+    let view = awaited::ended_or_begun(&house, begun, awaited::limit(&headers)).await?;
     Ok(answered(&view, answer::response(&view, &echo, structured)))
 }

@@ -627,3 +627,30 @@ async fn a_connection_that_breaks_behind_the_commit_makes_no_second_run() {
     }
     assert_eq!((runs(&house).await.len(), sent(&house).len()), (2, 2));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_a_profile_that_gives_up_its_record_is_answered_and_leaves_none() {
+    let house = open(Scripted::json(200, json!({"data": [[0.5, -2]]}))).await;
+    let bundle = VOICES.replace(
+        "\"path\": \"/embeddings\"",
+        "\"durable\": false, \"path\": \"/embeddings\"",
+    );
+    apply(&house.modelrow, &house.provider, &bundle).await;
+    let call = json!({"model": "embed-1", "input": "a"});
+    let answer = post(&house, "/embeddings", &call, &[]).await;
+    assert_eq!(
+        answer.json()["data"][0]["embedding"],
+        json!([0.5, -2]),
+        "{answer:?}"
+    );
+    assert_eq!(answer.header("x-run-id"), "", "nobody can look it up");
+    assert_eq!((runs(&house).await.len(), sent(&house).len()), (0, 1));
+    let refused = post(
+        &house,
+        "/embeddings",
+        &json!({"model": "embed-1", "input": "a", "dimensions": 99}),
+        &[],
+    )
+    .await;
+    assert_eq!(refused.json()["error"]["param"], "dimensions");
+}
