@@ -122,9 +122,10 @@ impl Call {
         }
     }
 
-    /// A text that must be there.
+    /// A text that must be there, and not be empty.
     pub(crate) fn required_text(&mut self, name: &str) -> Option<String> {
-        if !self.has(name) {
+        let empty = self.members.get(name).and_then(Value::as_str) == Some("");
+        if empty || !self.has(name) {
             let message = format!("`{name}` is missing");
             self.refuse(name, Code::C155, message, &format!("add `{name}`, a text"));
         }

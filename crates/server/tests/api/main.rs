@@ -9,6 +9,7 @@
 mod access;
 mod bounds;
 mod cache;
+mod clients;
 mod events;
 mod fixture;
 mod hooks;
