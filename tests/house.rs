@@ -92,7 +92,6 @@ const FACE: (&str, &[&str]) = (
         "crates/store/src/catalogue/apply.rs",
         "crates/store/src/catalogue/read.rs",
         "crates/server/tests/api/",
-        "tests/openai.rs",
     ],
 );
 

@@ -72,7 +72,12 @@ fn remixer(house: &House, tenant: Uuid, source: &AskedRun) -> Option<Arc<Revisio
         let same = Some(&key.provider) == source.model.provider.as_ref();
         let revision = entry.revision.as_ref().ok();
         let says = |revision: &Arc<Revision>| {
-            revision.purpose.as_str() == PURPOSE && revision.api_names.has(REMIXED_FROM)
+            // A profile of several models may name an option that this one has not.
+            let meant = revision.api_names.meant(REMIXED_FROM);
+            let takes = &revision.capabilities;
+            let has = takes.option(meant).is_some()
+                || takes.inputs.iter().any(|input| input.name == meant);
+            revision.purpose.as_str() == PURPOSE && revision.api_names.has(REMIXED_FROM) && has
         };
         seen && same && revision.is_some_and(says)
     };
