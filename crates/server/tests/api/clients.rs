@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 /// Prompts that are answered once by a connection that breaks.
-const CUT: &str = "CUT ";
+pub(crate) const CUT: &str = "CUT ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn official_clients_make_videos_and_read_our_errors_as_theirs_and_their_retries_make_no_second_run()
@@ -93,10 +93,9 @@ impl Street {
     /// Runs a script of `tests/openai` for a tenant of its own.
     async fn script(&self, language: &str, client: Client) -> Uuid {
         let tenant = tenant(&self.house, language).await;
-        let mut command = Command::new(&client.program);
+        let script = client.videos;
+        let mut command = client.command(script);
         command
-            .arg(scripts().join(client.script))
-            .envs(client.env)
             .env("MODELROW_URL", format!("http://{}/openai/v1", self.proxy))
             .env(
                 "MODELROW_KEY",
@@ -155,13 +154,13 @@ impl Street {
     }
 }
 
-async fn tenant(house: &House, slug: &str) -> Uuid {
+pub(crate) async fn tenant(house: &House, slug: &str) -> Uuid {
     let made = house.modelrow.tenant_create(slug, "the test").await;
     made.unwrap().id
 }
 
 /// Hands on what comes, and breaks the connection where the answer to a prompt with [`CUT`] comes for the first time: the run is made by then.
-async fn proxy(server: SocketAddr) -> SocketAddr {
+pub(crate) async fn proxy(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let cut = Arc::new(Mutex::new(Vec::new()));
@@ -211,17 +210,26 @@ fn is_cut(request: &[u8], cut: &Cut) -> bool {
 }
 
 /// An official client that is installed, and its script.
-struct Client {
+pub(crate) struct Client {
     program: PathBuf,
-    script: &'static str,
+    videos: &'static str,
     env: Vec<(&'static str, PathBuf)>,
+}
+
+impl Client {
+    /// Runs a script of `tests/openai`.
+    pub(crate) fn command(self, script: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(scripts().join(script)).envs(self.env);
+        command
+    }
 }
 
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/openai")
 }
 
-fn python() -> Client {
+pub(crate) fn python() -> Client {
     let install = |folder: &Path| {
         let venv = Command::new("python3")
             .args(["-m", "venv"])
@@ -252,12 +260,12 @@ fn python() -> Client {
     let folder = installed("requirements.txt", install);
     Client {
         program: folder.join("bin/python"),
-        script: "videos.py",
+        videos: "videos.py",
         env: Vec::new(),
     }
 }
 
-fn node() -> Client {
+pub(crate) fn node() -> Client {
     let install = |folder: &Path| {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(scripts().join(file), folder.join(file)).unwrap();
@@ -276,7 +284,7 @@ fn node() -> Client {
     let folder = installed("package-lock.json", install);
     Client {
         program: "node".into(),
-        script: "videos.cjs",
+        videos: "videos.cjs",
         env: vec![("NODE_PATH", folder.join("node_modules"))],
     }
 }
@@ -309,7 +317,7 @@ fn done(what: &str, output: std::io::Result<Output>, help: &str) {
 }
 
 /// What a program said.
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }

@@ -20,6 +20,7 @@ mod openai;
 mod openapi;
 mod ops;
 mod outage;
+mod purpose_clients;
 mod purposes;
 mod refusals;
 mod unrecorded;
