@@ -250,6 +250,7 @@ codes! {
     R182 "no such tenant or credential",
     // R19x: keys
     R190 "no such API key",
+    R196 "no such worker",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

@@ -16,10 +16,11 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::cache::{Given, Hit};
 use store::runs::{Inserted, NewRun};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What a tenant has cached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CacheView {
     /// Whose it is.
     pub tenant: Uuid,

@@ -24,6 +24,7 @@ use store::{Scope, StoreError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A receiver may take so long.
@@ -46,11 +47,13 @@ const ASKED_MAX: Duration = Duration::from_secs(86_400);
 const ANSWER_MAX: u64 = 64 * 1024;
 /// Characters of it that are kept.
 const EXCERPT: usize = 500;
+/// Type of a message that tests a receiver.
+const TEST: &str = "webhook.test";
 /// A body larger than this leaves the output out.
 const BODY_MAX: usize = 256 * 1024;
 
 /// A callback and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeliveryView {
     /// The `webhook-id`.
     pub id: Uuid,
@@ -65,6 +68,7 @@ pub struct DeliveryView {
     /// Where it goes, without what stands behind `?`: that may be a secret.
     pub url: Option<String>,
     /// How it stands.
+    #[schema(value_type = String, example = "pending")]
     pub status: DeliveryStatus,
     /// Attempts since it was made, or sent again.
     pub attempts: i32,
@@ -84,7 +88,7 @@ pub struct DeliveryView {
 }
 
 /// One attempt of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeliveryAttemptView {
     /// Counted from 1.
     pub n: i32,
@@ -115,7 +119,7 @@ pub struct DeliveriesFilter {
 }
 
 /// A page of deliveries, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DeliveryPage {
     /// The deliveries.
     pub deliveries: Vec<DeliveryView>,
@@ -123,7 +127,95 @@ pub struct DeliveryPage {
     pub next: Option<String>,
 }
 
+/// A callback with every attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeliveryDetail {
+    /// The callback.
+    pub delivery: DeliveryView,
+    /// Oldest first, over all times that it was sent again.
+    pub attempts: Vec<DeliveryAttemptView>,
+}
+
+/// What came of a test of a receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WebhookTested {
+    /// The `webhook-id` of the message.
+    pub id: Uuid,
+    /// Whether a callback would count as delivered: the answer was a 2xx.
+    pub taken: bool,
+    /// Of the receiver's answer; absent: it gave none.
+    pub status: Option<i16>,
+    /// The answer, shortened.
+    pub answer: Option<String>,
+    /// Why there was none.
+    pub error: Option<String>,
+    /// Milliseconds that it took.
+    pub took_ms: i32,
+}
+
 impl Modelrow {
+    /// A callback with every attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoSuchDelivery`]: also of one that the scope does not see. [`RunError::Store`].
+    pub async fn delivery(
+        &self,
+        scope: impl Into<Scope>,
+        id: Uuid,
+    ) -> Result<DeliveryDetail, RunError> {
+        let scope = scope.into();
+        let asked = DeliveryFilter {
+            id: Some(id),
+            limit: 1,
+            ..DeliveryFilter::default()
+        };
+        let row = self.core().store.deliveries(scope, &asked).await?.pop();
+        let delivery = row.map(shown).ok_or(RunError::NoSuchDelivery { id })?;
+        let attempts = self.delivery_attempts(scope, id).await?;
+        Ok(DeliveryDetail { delivery, attempts })
+    }
+
+    /// Sends a signed message of the type `webhook.test` to an address, once, as callbacks are sent. What the receiver
+    /// answers, or that it gives no answer, is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Refused`]: the address is none that callbacks may go to. [`RunError::NoWebhookSecret`], [`RunError::Sealed`],
+    /// [`RunError::Store`].
+    pub async fn webhook_test(&self, tenant: Uuid, url: &str) -> Result<WebhookTested, RunError> {
+        let core = self.core();
+        webhook::check_address(core, url)?;
+        let rows = core.store.webhook_secrets(tenant).await?;
+        let open = |row| webhook::opened(core, tenant, row);
+        let secrets: Result<Vec<Secret>, _> = rows.iter().map(open).collect();
+        let secrets = secrets?;
+        let id = Uuid::now_v7();
+        let at = self.now().format(&Rfc3339).unwrap_or_default();
+        let body = json!({"type": TEST, "timestamp": at, "seq": 0, "data": {"tenant": tenant, "message": "a test of this address"}});
+        let begun = Instant::now();
+        let came = match core.callback_places.take(&host(url), 1).pop() {
+            None => refused("as many callbacks as may be are on their way to this host".to_owned()),
+            Some(_place) => {
+                let message = Message {
+                    id,
+                    url,
+                    body: body.to_string().into(),
+                };
+                let sent = sent(core, &secrets, message).await;
+                sent.ok_or(RunError::NoWebhookSecret)?.0
+            }
+        };
+        Ok(WebhookTested {
+            id,
+            taken: matches!(came.status, Some(200..300)),
+            status: came.status,
+            answer: came.answer,
+            error: came.error,
+            took_ms: i32::try_from(begun.elapsed().as_millis()).unwrap_or(i32::MAX),
+        })
+    }
+
     /// Lists callbacks, newest first.
     ///
     /// # Errors
@@ -136,6 +228,7 @@ impl Modelrow {
     ) -> Result<DeliveryPage, RunError> {
         let limit = list::page_size(filter.limit);
         let asked = DeliveryFilter {
+            id: None,
             run: filter.run,
             status: filter.status,
             after: list::after(filter.after.as_deref())?,
@@ -348,17 +441,34 @@ async fn attempt(core: &Core, row: &OutboxRow) -> Result<(Came, Option<Duration>
         .as_deref()
         .ok_or_else(|| Untried::Never("it has no address".into()))?;
     let secrets = secrets(core, row.tenant_id).await?;
-    let body = body(core, row).await?;
-    let (url, policy) = match Policy::given(address, core.options.allow) {
+    let message = Message {
+        id: row.outbox_id,
+        url: address,
+        body: body(core, row).await?,
+    };
+    let sent = sent(core, &secrets, message).await;
+    sent.ok_or_else(|| Untried::Later("the tenant has no webhook secret that can be used".into()))
+}
+
+/// What is sent to a receiver.
+struct Message<'m> {
+    id: Uuid,
+    url: &'m str,
+    body: Bytes,
+}
+
+/// What came of it, and how long the receiver asked to be left alone.
+type Attempted = (Came, Option<Duration>);
+
+/// Signs and sends it, once. `None`: there is nothing to sign with.
+async fn sent(core: &Core, secrets: &[Secret], message: Message<'_>) -> Option<Attempted> {
+    let (url, policy) = match Policy::given(message.url, core.options.allow) {
         Ok(given) => given,
-        Err(fault) => return Ok((refused(fault.message), None)),
+        Err(fault) => return Some((refused(fault.message), None)),
     };
     let now_ms = core.clock.now_ms();
     let timestamp = now_ms / 1_000;
-    let signature =
-        webhook::signatures(&secrets, row.outbox_id, timestamp, &body).ok_or_else(|| {
-            Untried::Later("the tenant has no webhook secret that can be used".into())
-        })?;
+    let signature = webhook::signatures(secrets, message.id, timestamp, &message.body)?;
     let request = Request {
         step: "callback".into(),
         method: "POST".into(),
@@ -369,11 +479,11 @@ async fn attempt(core: &Core, row: &OutboxRow) -> Result<(Came, Option<Duration>
                 "User-Agent".into(),
                 format!("modelrow/{}", core.options.build),
             ),
-            ("webhook-id".into(), row.outbox_id.to_string()),
+            ("webhook-id".into(), message.id.to_string()),
             ("webhook-timestamp".into(), timestamp.to_string()),
             ("webhook-signature".into(), signature),
         ],
-        body: Some(body),
+        body: Some(message.body),
         timeout_ms: TIMEOUT_MS,
         max_bytes: ANSWER_MAX,
         // On a connection of its own, sent once, and never redirected.
@@ -383,10 +493,10 @@ async fn attempt(core: &Core, row: &OutboxRow) -> Result<(Came, Option<Duration>
         policy: Arc::new(policy),
         drawn: Drawn {
             unix_ms: now_ms,
-            seed: row.outbox_id,
+            seed: message.id,
         },
     };
-    Ok(match core.http.untapped().send(&request).await {
+    Some(match core.http.untapped().send(&request).await {
         Outcome::Answered(received) => {
             let asked = received.header("retry-after");
             let asked = asked.and_then(|text| retry_after(text, core.clock.now_ms()));

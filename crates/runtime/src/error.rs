@@ -153,6 +153,12 @@ pub enum RunError {
         /// What was asked for.
         id: Uuid,
     },
+    /// There is no living worker of that id.
+    #[error("there is no worker {id}")]
+    NoSuchWorker {
+        /// What was asked for.
+        id: Uuid,
+    },
     /// What is to be made cannot be made so.
     #[error("{why}")]
     BadNew {
@@ -193,6 +199,16 @@ impl RunError {
                 Place::default(),
                 "use an `id` of the list of keys: `modelrow key list`",
             ),
+            Self::BadReason => (
+                Code::C181,
+                Place::pointer("/reason"),
+                "say in a sentence how this was found out",
+            ),
+            Self::NoSuchWorker { .. } => (
+                Code::R196,
+                Place::default(),
+                "`modelrow top` and `GET /admin/v1/workers` show those that live; one has a new id after each start",
+            ),
             Self::NoSuchCredential { .. } => (
                 Code::R182,
                 Place::default(),
@@ -223,6 +239,8 @@ impl RunError {
             Self::NoSuchTenant { .. }
             | Self::NoSuchCredential { .. }
             | Self::NoSuchKey { .. }
+            | Self::NoSuchWorker { .. }
+            | Self::BadReason
             | Self::BadNew { .. } => {
                 let (code, place, help) = self.about_settings();
                 one(code, place, help)
@@ -274,11 +292,6 @@ impl RunError {
                 Code::R178,
                 Place::default(),
                 "`modelrow deliveries list` shows those that there are",
-            ),
-            Self::BadReason => one(
-                Code::C181,
-                Place::pointer("/reason"),
-                "say in a sentence how this was found out",
             ),
             Self::BadCursor { .. } => one(
                 Code::C180,

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use store::State;
 use store::fleet::FleetWorker;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The whole of it, as the database knows it now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Fleet {
     /// By the database's clock.
     #[serde(with = "time::serde::rfc3339")]
@@ -36,7 +37,7 @@ pub struct Fleet {
 }
 
 /// A worker that lives.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct WorkerView {
     /// New at every start, and after every lost lease.
     pub id: Uuid,
@@ -51,6 +52,9 @@ pub struct WorkerView {
     pub started_at: OffsetDateTime,
     /// Milliseconds until its lease ends, unless it is renewed.
     pub expires_in_ms: i64,
+    /// When it was told to hand over its shards and to start nothing new; absent: it was not.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub draining_at: Option<OffsetDateTime>,
     /// Shards that it owns, of 256.
     pub shards: i64,
     /// What it told with its last renewal.
@@ -94,6 +98,26 @@ impl Modelrow {
     }
 }
 
+impl Modelrow {
+    /// Tells a worker to hand over its shards and to start nothing new, as `by`: with its next tick, until it is started again.
+    /// What it has sent it hears to the end. Where no other worker lives it keeps its shards, so that jobs are followed.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoSuchWorker`], [`RunError::Store`]: tell it again.
+    pub async fn drain(&self, worker: Uuid, by: &str) -> Result<WorkerView, RunError> {
+        let store = &self.core().store;
+        let missing = || RunError::NoSuchWorker { id: worker };
+        if !store.worker_drain(worker, by).await? {
+            return Err(missing());
+        }
+        tracing::warn!(%worker, by, "a worker was told to drain");
+        let workers = store.fleet_workers().await?;
+        let told = workers.into_iter().find(|row| row.worker_id == worker);
+        told.map(shown).ok_or_else(missing)
+    }
+}
+
 /// A report of a newer program is read as far as it is known.
 fn shown(row: FleetWorker) -> WorkerView {
     let report = row
@@ -106,6 +130,7 @@ fn shown(row: FleetWorker) -> WorkerView {
         language: row.language,
         started_at: row.started_at,
         expires_in_ms: row.expires_in_ms,
+        draining_at: row.draining_at,
         shards: row.shards,
         report: report.unwrap_or_default(),
     }

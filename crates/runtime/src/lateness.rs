@@ -2,6 +2,7 @@
 //! known of each, and nothing is kept of any.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use utoipa::ToSchema;
 
 /// Buckets of an octave.
 const FINE: u64 = 8;
@@ -13,7 +14,9 @@ const BUCKETS: usize = 33 * 8;
 pub(crate) struct Lateness(Vec<AtomicU64>);
 
 /// What is known of polls' lateness: from the moment at which each was due to its first byte.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema,
+)]
 pub struct LatenessView {
     /// Polls that were counted.
     pub polls: u64,

@@ -96,7 +96,10 @@ pub use content_type::TypeRefused;
 pub use credentials::{
     CredentialName, CredentialSet, CredentialView, NewSecret, Rotated, Unopened, Verified,
 };
-pub use deliveries::{DeliveriesFilter, DeliveryAttemptView, DeliveryPage, DeliveryView};
+pub use deliveries::{
+    DeliveriesFilter, DeliveryAttemptView, DeliveryDetail, DeliveryPage, DeliveryView,
+    WebhookTested,
+};
 pub use doctor::{DriftFinding, ProfileDrift};
 pub use engine::egress::Allow;
 pub use engine::webhook::Callback;

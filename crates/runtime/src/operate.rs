@@ -17,6 +17,7 @@ use store::resolve::ResolvedAccepted;
 use store::runs::Before;
 use store::work::WorkRow;
 use store::{Rule, Scope, State, StoreError};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Characters of a reason.
@@ -78,7 +79,7 @@ pub struct Retry {
 }
 
 /// A held run that goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Released {
     /// The run.
     pub id: Uuid,

@@ -6,10 +6,11 @@ use crate::operate::Because;
 use serde::{Deserialize, Serialize};
 use store::pauses::{CredentialPause, PauseRow, Paused};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What is paused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "scope", rename_all = "snake_case")]
 pub enum PauseScope {
     /// Everything.
@@ -32,7 +33,7 @@ pub enum PauseScope {
 }
 
 /// A pause that stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PauseView {
     /// What is paused, by id.
     pub what: PauseScope,
@@ -48,7 +49,7 @@ pub struct PauseView {
 }
 
 /// A credential that waits after the provider's answer: a 429, a refused key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CredentialPauseView {
     /// Its id.
     pub credential: Uuid,
@@ -61,7 +62,7 @@ pub struct CredentialPauseView {
 }
 
 /// All that starts no submits now.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Pauses {
     /// Until an operator resumes them.
     pub pauses: Vec<PauseView>,

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::State;
+use utoipa::ToSchema;
 
 /// Rates and lateness are of so long, at least.
 const WINDOW_MS: i64 = 10_000;
@@ -47,7 +48,7 @@ struct Totals {
 }
 
 /// What a worker told with its last renewal; rates and lateness are of the ten seconds before.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct WorkerReport {
     /// Runs that it follows.
@@ -59,7 +60,7 @@ pub struct WorkerReport {
 }
 
 /// How often something happened, per second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Rates {
     /// Polls sent.

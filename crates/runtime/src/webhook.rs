@@ -18,6 +18,7 @@ use serde_json::Value;
 use std::time::Duration;
 use store::deliveries::WebhookSecret;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What a caller may be told.
@@ -52,7 +53,7 @@ pub struct WebhookSecretView {
 }
 
 /// The same without the secret, as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WebhookSecretFacts {
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
@@ -189,6 +190,16 @@ pub(crate) async fn check(core: &Core, tenant: Uuid, callback: &Value) -> Result
         true => Err(RunError::NoWebhookSecret),
         false => Ok(()),
     }
+}
+
+/// An address that callbacks may go to.
+pub(crate) fn check_address(core: &Core, address: &str) -> Result<(), RunError> {
+    let given = Policy::given(address, core.options.allow);
+    given.map(drop).map_err(|fault| {
+        let help = "give a public address with https";
+        let found = Diagnostic::error(Code::C182, Place::pointer("/url"), fault.message, help);
+        RunError::Refused(Diagnostics(vec![found]))
+    })
 }
 
 fn mistakes(callback: &Value, address: impl Fn(&str) -> Result<(), String>) -> Diagnostics {

@@ -266,6 +266,13 @@ mod tests {
         assert_eq!(sorted(properties(&document, "NewRun")), sorted(known));
         let key = owned(crate::routes::key_members());
         assert_eq!(sorted(properties(&document, "NewKey")), sorted(key));
+        for (schema, members) in crate::routes::members() {
+            assert_eq!(
+                sorted(properties(&document, schema)),
+                sorted(owned(members)),
+                "{schema}"
+            );
+        }
         let link = owned(crate::routes::link_members());
         assert_eq!(sorted(properties(&document, "NewLink")), link);
     }

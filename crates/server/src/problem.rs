@@ -268,6 +268,7 @@ impl From<RunError> for Problem {
             | RunError::NoSuchDelivery { .. }
             | RunError::NoSuchTenant { .. }
             | RunError::NoSuchKey { .. }
+            | RunError::NoSuchWorker { .. }
             | RunError::NoSuchCredential { .. } => StatusCode::NOT_FOUND,
             RunError::BadCursor { .. } => StatusCode::BAD_REQUEST,
             _ if away => StatusCode::SERVICE_UNAVAILABLE,

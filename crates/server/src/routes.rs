@@ -1,8 +1,11 @@
 //! Which call goes where.
 
 mod about;
+mod allowances;
 mod artifacts;
 mod audit;
+mod brake;
+mod deliveries;
 mod events;
 mod health;
 mod hooks;
@@ -11,10 +14,12 @@ mod keys;
 mod links;
 mod list;
 mod models;
+mod operate;
 mod path;
 mod runs;
 mod tenants;
 mod usage;
+mod workers;
 
 pub(crate) use artifacts::served;
 pub(crate) use events::answer as event_stream;
@@ -141,6 +146,53 @@ fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(tenants::list, tenants::create))
         .routes(routes!(audit::list))
         .merge(openai::keyed())
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(deliveries::resend))
+        .routes(routes!(deliveries::rotate))
+        .routes(routes!(deliveries::test))
+        .merge(operators())
+}
+
+/// What operators do, and admins for their own tenant.
+fn operators() -> OpenApiRouter<House> {
+    OpenApiRouter::new()
+        .routes(routes!(operate::list))
+        .routes(routes!(operate::show))
+        .routes(routes!(operate::resolve))
+        .routes(routes!(operate::release))
+        .routes(routes!(operate::release_all))
+        .routes(routes!(brake::list))
+        .routes(routes!(brake::pause))
+        .routes(routes!(brake::resume))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::drain))
+        .routes(routes!(allowances::usage))
+        .routes(routes!(
+            allowances::limits,
+            allowances::set_limits,
+            allowances::no_limits
+        ))
+        .routes(routes!(
+            allowances::cache,
+            allowances::set_cache,
+            allowances::clear_cache
+        ))
+}
+
+/// Members of bodies that are read by hand, with the schema that describes each.
+#[cfg(test)]
+pub(crate) fn members() -> Vec<(&'static str, &'static [&'static str])> {
+    vec![
+        ("RotateSecret", deliveries::ROTATE),
+        ("TestWebhook", deliveries::TEST),
+        ("ResolveRun", operate::RESOLVE),
+        ("Reason", operate::REASON),
+        ("NewPause", brake::PAUSE),
+        ("PausedPart", brake::RESUME),
+        ("NewLimits", allowances::LIMITS),
+        ("CacheChoice", &["on"]),
+    ]
 }
 
 #[cfg(test)]

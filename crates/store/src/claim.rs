@@ -69,7 +69,7 @@ pub struct Claim {
 
 impl Store {
     /// Opens a claim on a credential. `None`: paused (by a worker or by an operator's brake), locked by another worker at this moment, this worker's lease is
-    /// over, or the database may have gone back in time and [`Store::database_rewound`] has not looked yet; go on to the next credential.
+    /// over or it drains, or the database may have gone back in time and [`Store::database_rewound`] has not looked yet; go on to the next credential.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Store {
             r#"
             select c.credential_id, c.last_tenant from credential_limits c
             where c.credential_id = $2 and coalesce(c.paused_until <= now(), true)
-              and exists (select 1 from workers where worker_id = $1 and expires_at > now())
+              and exists (select 1 from workers where worker_id = $1 and expires_at > now() and draining_at is null)
               and not is_paused(c.credential_id, null)
               and not exists (select 1 from database_identity d, database_identity_now() i
                               where (i.timeline <> 'unknown' and i.timeline <> d.timeline)
@@ -411,7 +411,8 @@ impl Store {
         };
         let mine = sqlx::query_scalar!(
             r#"
-            select s.held or is_paused(s.credential_id, s.tenant_id) as "braked!"
+            select s.held or is_paused(s.credential_id, s.tenant_id)
+                   or exists (select 1 from workers where worker_id = $2 and draining_at is not null) as "braked!"
             from run_states s where s.run_id = $1 and s.worker_id = $2 and s.state = 'preparing'
               and exists (select 1 from workers where worker_id = $2 and expires_at > now())
               and not exists (select 1 from database_identity d, database_identity_now() i

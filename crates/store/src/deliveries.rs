@@ -48,6 +48,8 @@ pub enum DeliveryStatus {
 /// Which deliveries to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
+    /// Only this one.
+    pub id: Option<Uuid>,
     /// Only of this run.
     pub run: Option<Uuid>,
     /// Only those that stand so.
@@ -311,7 +313,7 @@ impl Store {
             where kind = 'callback' and ($1::uuid is null or tenant_id = $1) and ($2::uuid is null or run_id = $2)
               and coalesce($3 = (done_at is null and gave_up_at is null), true)
               and coalesce($4 = (done_at is not null), true) and coalesce($5 = (gave_up_at is not null), true)
-              and ($6::timestamptz is null or (created_at, outbox_id) < ($6, $7::uuid))
+              and ($6::timestamptz is null or (created_at, outbox_id) < ($6, $7::uuid)) and ($9::uuid is null or outbox_id = $9)
             order by created_at desc, outbox_id desc limit $8
             "#,
             scope.tenant(),
@@ -322,6 +324,7 @@ impl Store {
             after_at,
             after_id,
             filter.limit,
+            filter.id,
         )
         .fetch_all(&mut *tx)
         .await?;

@@ -21,6 +21,8 @@ pub struct FleetWorker {
     pub started_at: OffsetDateTime,
     /// Milliseconds until its lease ends; negative: it has ended.
     pub expires_in_ms: i64,
+    /// When it was told to drain.
+    pub draining_at: Option<OffsetDateTime>,
     /// Shards that it owns.
     pub shards: i64,
     /// What it told with its last renewal.
@@ -76,7 +78,7 @@ impl Store {
         Ok(sqlx::query_as!(
             FleetWorker,
             r#"
-            select w.worker_id, w.build, w.language, w.host, w.started_at, w.report,
+            select w.worker_id, w.build, w.language, w.host, w.started_at, w.report, w.draining_at,
                    (extract(epoch from w.expires_at - now()) * 1000)::bigint as "expires_in_ms!",
                    (select count(*) from shards s where s.owner = w.worker_id) as "shards!"
             from workers w where w.expires_at > now() order by w.started_at, w.no

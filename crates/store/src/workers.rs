@@ -209,7 +209,8 @@ impl Store {
         Ok(gone.rows_affected())
     }
 
-    /// Takes a fair share of the shards without a living owner; returns those taken now. Writes nothing in a steady house.
+    /// Takes a fair share of the shards without a living owner; returns those taken now. Writes nothing in a steady house. A worker
+    /// that drains takes none, unless all that live do: somebody must follow the jobs.
     ///
     /// # Errors
     ///
@@ -217,10 +218,11 @@ impl Store {
     pub async fn shards_take(&self, worker: Uuid) -> Result<Vec<i16>, StoreError> {
         Ok(sqlx::query_scalar!(
             r#"
-            with live as (select worker_id from workers where expires_at > now()),
-                 want as (select ceil(256.0 / greatest((select count(*) from live), 1))::int
+            with live as (select worker_id, draining_at is not null as drains from workers where expires_at > now()),
+                 able as (select worker_id from live where not drains or not exists (select 1 from live where not drains)),
+                 want as (select ceil(256.0 / greatest((select count(*) from able), 1))::int
                                - (select count(*) from shards where owner = $1)::int as n
-                          where exists (select 1 from live where worker_id = $1)),
+                          where exists (select 1 from able where worker_id = $1)),
                  free as (select s.shard from shards s
                           where s.owner is null or not exists (select 1 from live where live.worker_id = s.owner)
                           order by s.shard limit greatest(coalesce((select n from want), 0), 0)
@@ -233,7 +235,7 @@ impl Store {
         .await?)
     }
 
-    /// Gives up what is above the fair share, after a worker joined; returns those given.
+    /// Gives up what is above the fair share, after a worker joined, and all while it drains and another lives; returns those given.
     ///
     /// # Errors
     ///
@@ -241,7 +243,10 @@ impl Store {
     pub async fn shards_give_surplus(&self, worker: Uuid) -> Result<Vec<i16>, StoreError> {
         Ok(sqlx::query_scalar!(
             r#"
-            with share as (select ceil(256.0 / greatest(count(*), 1))::int as n from workers where expires_at > now()),
+            with live as (select worker_id, draining_at is not null as drains from workers where expires_at > now()),
+                 able as (select worker_id from live where not drains or not exists (select 1 from live where not drains)),
+                 share as (select case when exists (select 1 from live where worker_id = $1 and drains) and not exists (select 1 from able where worker_id = $1)
+                                       then 0 else ceil(256.0 / greatest((select count(*) from able), 1))::int end as n),
                  extra as (select shard from shards where owner = $1 order by shard desc
                            limit greatest((select count(*) from shards where owner = $1)::int - (select n from share), 0))
             update shards s set owner = null, epoch = s.epoch + 1 from extra
@@ -250,6 +255,28 @@ impl Store {
             worker,
         )
         .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Tells a living worker to drain, as `by`. `false`: there is none of that id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: tell it again.
+    pub async fn worker_drain(&self, worker: Uuid, by: &str) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            with told as (update workers set draining_at = now() where worker_id = $1 and expires_at > now() and draining_at is null
+                          returning worker_id, host),
+            au as (insert into audit_log (actor, action, object, after)
+                   select $2, 'worker.drain', 'worker/' || worker_id, jsonb_build_object('host', host) from told)
+            select (exists (select 1 from told)
+                    or exists (select 1 from workers where worker_id = $1 and expires_at > now() and draining_at is not null)) as "told!"
+            "#,
+            worker,
+            by,
+        )
+        .fetch_one(&self.pool)
         .await?)
     }
 

@@ -120,6 +120,117 @@ pub(crate) struct RetryRun {
     accept_duplicate: Option<bool>,
 }
 
+/// How a webhook secret is changed.
+#[derive(ToSchema)]
+pub(crate) struct RotateSecret {
+    /// How long the old one signs beside the new one; a day without it.
+    #[schema(minimum = 0, maximum = 2_592_000_000_u64)]
+    overlap_ms: Option<u64>,
+}
+
+/// Who is to be sent a test.
+#[derive(ToSchema)]
+pub(crate) struct TestWebhook {
+    /// A public address with https.
+    url: String,
+}
+
+/// What became of a submit.
+#[derive(ToSchema)]
+pub(crate) struct ResolveRun {
+    /// What was found out.
+    r#as: Outcome,
+    /// With `accepted`: the provider's id of the job.
+    provider_job_id: Option<String>,
+    /// How it was found out, in 1 to 500 characters.
+    reason: String,
+}
+
+/// What was found out about a submit.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// The provider has the job.
+    Accepted,
+    /// It does not have it.
+    NotAccepted,
+    /// Nobody will find out.
+    Failed,
+}
+
+/// Why something is done.
+#[derive(ToSchema)]
+pub(crate) struct Reason {
+    /// For whoever looks later, in 1 to 500 characters.
+    reason: String,
+}
+
+/// What is to start no submits.
+#[derive(ToSchema)]
+pub(crate) struct NewPause {
+    /// What kind it is.
+    scope: PausedKind,
+    /// The provider's slug, of that scope.
+    provider: Option<String>,
+    /// Its id, or `provider/name`, of that scope.
+    credential: Option<String>,
+    /// Its id or slug, of that scope.
+    tenant: Option<String>,
+    /// For whoever looks later, in 1 to 500 characters.
+    reason: String,
+}
+
+/// What is to start submits again.
+#[derive(ToSchema)]
+pub(crate) struct PausedPart {
+    /// What kind it is.
+    scope: PausedKind,
+    /// The provider's slug, of that scope.
+    provider: Option<String>,
+    /// Its id, or `provider/name`, of that scope.
+    credential: Option<String>,
+    /// Its id or slug, of that scope.
+    tenant: Option<String>,
+}
+
+/// What can be paused.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum PausedKind {
+    /// Everything.
+    All,
+    /// Every submit to a provider.
+    Provider,
+    /// Every submit with a credential.
+    Credential,
+    /// Every run of a tenant.
+    Tenant,
+}
+
+/// The limits of a tenant. What is left out is no limit.
+#[derive(ToSchema)]
+pub(crate) struct NewLimits {
+    /// What becomes of a call over a limit that does not say; `refuse` without it.
+    over_limit: Option<OverLimit>,
+    /// Runs that have not ended; of those that wait in the queue, runs at providers.
+    runs_in_flight: Option<i32>,
+    /// Runs that wait.
+    runs_queued: Option<i32>,
+    /// Runs made in a day (UTC).
+    runs_per_day: Option<i32>,
+    /// Money in a month (UTC), as a decimal.
+    spend_per_month: Option<String>,
+    /// ISO 4217; `USD` without it.
+    currency: Option<String>,
+}
+
+/// Whether a tenant's calls are served from its result cache.
+#[derive(ToSchema)]
+pub(crate) struct CacheChoice {
+    /// For calls that do not say.
+    on: bool,
+}
+
 /// A file for calls to name.
 #[derive(ToSchema)]
 pub(crate) struct NewInput {

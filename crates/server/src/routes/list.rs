@@ -12,6 +12,7 @@ use runtime::{PageOf, RunFilter, RunPage, State as RunState, Status};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
 /// Parameters of the query, for hints.
 const KNOWN: &str =
@@ -39,11 +40,11 @@ pub(super) async fn list(
 /// A query, or why it is none.
 pub(super) type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-fn refuse(found: Vec<Violation>) -> Problem {
+pub(super) fn refuse(found: Vec<Violation>) -> Problem {
     Problem::all(StatusCode::BAD_REQUEST, found)
 }
 
-fn pairs(query: Asked) -> Result<Vec<(String, String)>, Problem> {
+pub(super) fn pairs(query: Asked) -> Result<Vec<(String, String)>, Problem> {
     let Query(pairs) = query.map_err(|_| {
         let message = "the query is not readable";
         refuse(vec![wrong(message.to_owned(), "percent-encode its values")])
@@ -80,7 +81,7 @@ pub(super) fn page(
 }
 
 /// Every parameter read, every mistake found at once.
-fn filter(pairs: Vec<(String, String)>) -> Result<RunFilter, Vec<Violation>> {
+pub(super) fn filter(pairs: Vec<(String, String)>) -> Result<RunFilter, Vec<Violation>> {
     let mut filter = RunFilter::default();
     let mut found = Vec::new();
     for (name, value) in pairs {
@@ -113,6 +114,25 @@ fn take(filter: &mut RunFilter, name: &str, value: String) -> Result<(), Violati
         }
     }
     Ok(())
+}
+
+/// A parameter that is an id.
+pub(super) fn uuid(name: &str, value: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(value).map_err(|_| {
+        let message = format!("`{value}` is no id");
+        refuse(vec![wrong(message, &format!("give `{name}` as a UUID"))])
+    })
+}
+
+/// A parameter that is true or false.
+pub(super) fn flag(name: &str, value: &str) -> Result<bool, Problem> {
+    value.parse().map_err(|_| {
+        let message = format!("`{value}` is neither `true` nor `false`");
+        refuse(vec![wrong(
+            message,
+            &format!("give `{name}` as one of them"),
+        )])
+    })
 }
 
 fn wrong(message: String, help: &str) -> Violation {

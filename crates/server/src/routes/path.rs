@@ -41,6 +41,55 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
     }
 }
 
+/// The callback that is meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DeliveryPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for DeliveryPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let help = "use an `id` that `GET /v1/deliveries` lists, which is its `webhook-id`";
+        let id = id(&read(parts, state).await?, (Code::R178, "a delivery", help));
+        id.map(Self)
+    }
+}
+
+/// The worker that is meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WorkerPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for WorkerPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let help = "use an `id` that `GET /admin/v1/workers` lists";
+        let id = id(&read(parts, state).await?, (Code::R196, "a worker", help));
+        id.map(Self)
+    }
+}
+
+/// The tenant that is meant, by its id or slug.
+#[derive(Debug, Clone)]
+pub(super) struct TenantPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for TenantPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = read(parts, state).await?;
+        Ok(Self(part(&path, "tenant").unwrap_or_default().to_owned()))
+    }
+}
+
+fn id(path: &RawPathParams, (code, of, help): (Code, &str, &str)) -> Result<Uuid, Problem> {
+    let text = part(path, "id").unwrap_or_default();
+    Uuid::try_parse(text).map_err(|_| {
+        let message = format!("`{text}` is no id of {of}");
+        Problem::new(StatusCode::NOT_FOUND, Violation::new(code, message, help))
+    })
+}
+
 /// An address for callbacks.
 #[derive(Debug, Clone)]
 pub(super) struct HookPath {

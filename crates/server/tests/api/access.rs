@@ -5,12 +5,15 @@ use crate::uploads::{GIF, form, form_type};
 use crate::{id, video};
 use axum::body::Body;
 use axum::http::{Method, Request};
-use runtime::{AuditFilter, KeyRefused, NewKey, PageOf, Role, RunFilter, Scope};
+use runtime::{AuditFilter, DeliveriesFilter, KeyRefused, NewKey, PageOf, Role, RunFilter, Scope};
 use serde_json::{Value, json};
 use store::{DEFAULT_TENANT, SYSTEM_TENANT};
 use uuid::Uuid;
 
-/// Method, path (`{run}`, `{key}` are the default tenant's), body, the role that it needs; `None`: an operator.
+/// No name of the reserved domain leads anywhere (RFC 2606).
+const NOBODY: &str = "https://nobody.invalid/hook";
+
+/// Method, path (`{run}`, `{key}`, `{delivery}` are the default tenant's), body, the role that it needs; `None`: an operator.
 pub(crate) type Call = (Method, &'static str, Value, Option<Role>);
 
 /// Every call that needs a key.
@@ -37,7 +40,6 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::POST,   "/v1/runs",                         video("a cat"),           caller),
         (Method::POST,   "/v1/runs/{run}/cancel",            none.clone(),             caller),
         (Method::POST,   "/v1/runs/{run}/retry",             json!({}),                caller),
-        (Method::DELETE, "/v1/runs/{run}",                   none.clone(),             caller),
         (Method::GET,    "/openai/v1/models",                none.clone(),             viewer),
         (Method::GET,    "/openai/v1/models/reel-1",         none.clone(),             viewer),
         (Method::GET,    "/openai/v1/videos",                none.clone(),             viewer),
@@ -52,12 +54,36 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::POST,   "/openai/v1/audio/transcriptions",  json!({}),                caller),
         (Method::POST,   "/openai/v1/embeddings",            json!({}),                caller),
         (Method::DELETE, "/openai/v1/videos/{video}",        none.clone(),             caller),
+        (Method::GET,    "/v1/deliveries",                   none.clone(),             viewer),
+        (Method::GET,    "/v1/deliveries/{delivery}",        none.clone(),             viewer),
+        (Method::POST,   "/v1/deliveries/{delivery}/resend", none.clone(),             caller),
+        (Method::POST,   "/v1/webhook-secret/rotate",        none.clone(),             caller),
+        (Method::POST,   "/v1/webhooks/test",                json!({"url": NOBODY}),   caller),
+        (Method::GET,    "/admin/v1/runs",                   none.clone(),             admin),
+        (Method::GET,    "/admin/v1/runs/{run}",             none.clone(),             admin),
+        (Method::POST,   "/admin/v1/runs/{run}/resolve",     json!({"as": "failed", "reason": "x"}), admin),
+        (Method::POST,   "/admin/v1/runs/{run}/release",     json!({"reason": "x"}),   admin),
+        (Method::POST,   "/admin/v1/release",                json!({"reason": "x"}),   None),
+        (Method::GET,    "/admin/v1/pauses",                 none.clone(),             admin),
+        (Method::POST,   "/admin/v1/pause",                  json!({"scope": "tenant", "tenant": "default", "reason": "x"}), admin),
+        (Method::POST,   "/admin/v1/resume",                 json!({"scope": "tenant", "tenant": "default"}), admin),
+        (Method::GET,    "/admin/v1/usage",                  none.clone(),             admin),
+        (Method::GET,    "/admin/v1/tenants/{tenant}/limits", none.clone(),            admin),
+        (Method::PUT,    "/admin/v1/tenants/{tenant}/limits", json!({"runs_per_day": 500}), None),
+        (Method::DELETE, "/admin/v1/tenants/{tenant}/limits", none.clone(),            None),
+        (Method::GET,    "/admin/v1/tenants/{tenant}/cache", none.clone(),             admin),
+        (Method::PUT,    "/admin/v1/tenants/{tenant}/cache", json!({"on": false}),     admin),
+        (Method::DELETE, "/admin/v1/tenants/{tenant}/cache", none.clone(),             admin),
         (Method::GET,    "/admin/v1/audit",                  none.clone(),             admin),
         (Method::GET,    "/admin/v1/keys",                   none.clone(),             admin),
         (Method::POST,   "/admin/v1/keys",                   json!({"role": "admin"}), admin),
         (Method::POST,   "/admin/v1/keys/{key}/revoke",      none.clone(),             admin),
         (Method::GET,    "/admin/v1/tenants",                none.clone(),             None),
         (Method::POST,   "/admin/v1/tenants",                json!({"slug": "acme"}),  None),
+        (Method::GET,    "/admin/v1/workers",                none.clone(),             None),
+        (Method::POST,   "/admin/v1/workers/{worker}/drain", none.clone(),             None),
+        // The last: it takes with it what the others look at.
+        (Method::DELETE, "/v1/runs/{run}",                   none.clone(),             caller),
     ]
 }
 
@@ -68,20 +94,29 @@ struct Street {
     /// Another that failed, for the calls that stand behind the deletion of the first.
     video: String,
     spare: String,
+    delivery: String,
+    worker: String,
     neighbour: Uuid,
 }
 
 impl Street {
     async fn open() -> Self {
         let house = House::open().await;
-        let made = house
-            .create(&video("spongebob"), &[("prefer", "wait=60")])
-            .await;
+        let modelrow = &house.modelrow;
+        let secret = modelrow.webhook_secret_rotate(DEFAULT_TENANT, LIMIT).await;
+        secret.unwrap();
+        let mut call = video("spongebob");
+        call["callback"] = json!({"url": NOBODY});
+        let made = house.create(&call, &[("prefer", "wait=60")]).await;
         assert_eq!(made.json()["status"], "failed", "{made:?}");
         let other = house
             .create(&video("spongebob"), &[("prefer", "wait=60")])
             .await;
-        let modelrow = &house.modelrow;
+        let told = modelrow
+            .deliveries(DEFAULT_TENANT, &DeliveriesFilter::default())
+            .await;
+        let delivery = told.unwrap().deliveries[0].id.to_string();
+        let worker = modelrow.fleet().await.unwrap().workers[0].id.to_string();
         let wanted = new(DEFAULT_TENANT, Role::Viewer);
         let spare = modelrow.key_create(Scope::Operator, &wanted, "the test");
         let spare = spare.await.unwrap().view.id.to_string();
@@ -94,6 +129,8 @@ impl Street {
             run: id(&made),
             video: format!("video_{}", id(&other).replace('-', "")),
             spare,
+            delivery,
+            worker,
             neighbour,
             house,
         }
@@ -103,7 +140,10 @@ impl Street {
         let path = path
             .replace("{run}", &self.run)
             .replace("{video}", &self.video)
-            .replace("{key}", &self.spare);
+            .replace("{key}", &self.spare)
+            .replace("{delivery}", &self.delivery)
+            .replace("{worker}", &self.worker)
+            .replace("{tenant}", &DEFAULT_TENANT.to_string());
         let mut request = Request::builder().method(method).uri(path);
         if let Some(key) = key {
             request = request.header("authorization", bearer(key));
@@ -131,7 +171,20 @@ impl Street {
         let tenants = modelrow.tenants(all, &PageOf::default()).await.unwrap();
         let log = modelrow.audit(all, &AuditFilter::default()).await.unwrap();
         let sent = self.house.provider.ledger().len();
-        json!([runs, keys, tenants, log, sent]).to_string()
+        let paused = modelrow.pauses().await.unwrap();
+        let limits = modelrow.limits(DEFAULT_TENANT).await.unwrap();
+        let drains = modelrow.fleet().await.unwrap().workers[0].draining_at;
+        json!([
+            runs,
+            keys,
+            tenants,
+            log,
+            sent,
+            paused,
+            limits,
+            drains.is_some()
+        ])
+        .to_string()
     }
 }
 
@@ -244,7 +297,9 @@ async fn what_is_another_tenants_is_not_there_for_a_key_and_stays_as_it_is() {
         let (method, path, _, needed) = call;
         if path.contains('{') {
             let answer = street.call(call, Some(&admin)).await;
-            assert_eq!(answer.status.as_u16(), 404, "{method} {path}: {answer:?}");
+            // What is an operator's is so before anything is looked for.
+            let want = if needed.is_none() { 403 } else { 404 };
+            assert_eq!(answer.status.as_u16(), want, "{method} {path}: {answer:?}");
         } else if *method == Method::GET && needed.is_some() {
             let answer = street.call(call, Some(&admin)).await;
             assert_eq!(answer.status.as_u16(), 200, "{method} {path}: {answer:?}");
@@ -277,13 +332,14 @@ async fn each_call_is_served_to_the_least_role_that_it_needs() {
         // A run that failed has no file.
         let served = match path.rsplit('/').next() {
             _ if path.contains("artifacts") => status == 404,
-            // Nor can it be made another way.
+            // Nor can it be made another way, and what became of it is known.
             Some("content" | "remix") => status == 400,
             // The house has profiles of one purpose.
             Some(
                 "completions" | "responses" | "generations" | "speech" | "transcriptions"
                 | "embeddings",
             ) => status == 404,
+            Some("resolve") => status == 409,
             _ => (200..300).contains(&status),
         };
         assert!(served, "{method} {path}: {answer:?}");

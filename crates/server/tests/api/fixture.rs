@@ -5,7 +5,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use diag::ExposeSecret as _;
-use runtime::{Modelrow, NewKey, NoSecret, Options, Role, Scope, Secrets};
+use runtime::{Modelrow, NewKey, NoSecret, Options, Role, Scope, SecretKeys, Secrets};
 use serde_json::{Value, json};
 use server::Access;
 use simulator::{Config, JobPlan, Simulator};
@@ -72,6 +72,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(database.url, folder.path());
         options.secrets = Arc::new(AnyKey);
+        let sealing = SecretKeys::generate(None).unwrap();
+        options.secret_keys = SecretKeys::parse(&sealing, "a test").unwrap();
         choose(&mut options);
         let modelrow = Modelrow::start(options).await.unwrap();
         apply(&modelrow, &provider, bundle).await;

@@ -88,6 +88,8 @@ fn every_call_that_needs_a_key_stands_in_the_table_of_roles() {
             .replace("{run}", "{id}")
             .replace("{video}", "{id}")
             .replace("{key}", "{id}")
+            .replace("{delivery}", "{id}")
+            .replace("{worker}", "{id}")
             .replace("reel-1", "{model}");
         path.replace("artifacts/video/0", "artifacts/{name}/{idx}")
             .replace("artifacts/video", "artifacts/{name}")

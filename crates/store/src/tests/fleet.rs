@@ -81,3 +81,38 @@ async fn live_runs_are_counted_by_state_with_what_waits_longest() {
     assert!((295_000..330_000).contains(&facts.unknown_oldest_ms.unwrap()));
     assert!((115_000..150_000).contains(&facts.queue_oldest_ms.unwrap()));
 }
+
+#[tokio::test]
+async fn a_worker_that_drains_gives_its_shards_to_others_and_claims_nothing() {
+    let house = House::new().await;
+    let store = &house.store;
+    let ((a, _la, _), (b, _lb, _)) = (house.worker(10).await, house.worker(11).await);
+    store.shards_take(a).await.unwrap();
+    store.shards_take(b).await.unwrap();
+    house.queue(1).await;
+    assert!(store.worker_drain(a, "ann").await.unwrap());
+    assert!(
+        store.worker_drain(a, "ann").await.unwrap(),
+        "may be repeated"
+    );
+    assert!(store.claim(a, house.credential).await.unwrap().is_none());
+    assert_eq!(store.shards_give_surplus(a).await.unwrap().len(), 128);
+    assert!(store.shards_take(a).await.unwrap().is_empty());
+    assert!(store.shards_give_surplus(b).await.unwrap().is_empty());
+    assert_eq!(store.shards_take(b).await.unwrap().len(), 128);
+    assert!(store.claim(b, house.credential).await.unwrap().is_some());
+    // The last one keeps what it has: somebody must follow the jobs.
+    assert!(store.worker_drain(b, "ann").await.unwrap());
+    assert!(store.shards_give_surplus(b).await.unwrap().len() <= 128);
+    house
+        .sql(&format!(
+            "update workers set expires_at = now() where worker_id = '{a}'"
+        ))
+        .await;
+    store.shards_take(b).await.unwrap();
+    assert_eq!(store.shards_mine(b).await.unwrap().len(), 256);
+    assert!(store.shards_give_surplus(b).await.unwrap().is_empty());
+    assert!(!store.worker_drain(a, "ann").await.unwrap(), "it is dead");
+    let drains = store.fleet_workers().await.unwrap();
+    assert!(drains.iter().all(|worker| worker.draining_at.is_some()));
+}
