@@ -189,6 +189,7 @@ codes! {
     C181 "reason missing or too long",
     C182 "callback cannot be used",
     C183 "cannot be made so",
+    C184 "no `If-Match`",
     C190 "parameter not understood",
     C191 "no such model",
     // C21x: links and uploads
@@ -251,6 +252,12 @@ codes! {
     // R19x: keys
     R190 "no such API key",
     R196 "no such worker",
+    // R20x: rows, one by one
+    R200 "no such row",
+    R201 "row is there already",
+    R202 "row changed meanwhile",
+    R203 "row in use",
+    R204 "another name for a row",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

@@ -7,11 +7,11 @@ mod positions;
 mod read;
 mod write;
 
-pub use write::write;
+pub use write::{write, write_row};
 
 use crate::check::bounds;
 use crate::check::walk::Sink;
-use crate::rows::Rows;
+use crate::rows::{Kind, Rows};
 use diag::{Code, Diagnostic, Diagnostics, Place};
 use positions::Wanted;
 use serde_json::Value;
@@ -90,6 +90,22 @@ pub fn parse(source: &str, text: &str) -> Bundle {
         value,
         located,
     }
+}
+
+/// Reads one row as a bundle has it, with two differences: what belongs to a provider names it (`provider`), and an auth profile
+/// names its credential (`credential`) in place of a secret. `None`: it is too much at fault to be a row.
+#[must_use]
+pub fn read_row(kind: Kind, value: &Value, at: &Place) -> (Option<Rows>, Diagnostics) {
+    let sink = Sink::default();
+    let rows = match value {
+        Value::Object(_) if bounds::nesting(value, at, &sink) => read::row(kind, value, at, &sink),
+        Value::Object(_) => None,
+        other => {
+            crate::check::walk::wrong_type(&sink, at, "an object", other);
+            None
+        }
+    };
+    (rows, sink.into_inner())
 }
 
 fn root(source: &str) -> Place {

@@ -220,3 +220,70 @@ pub struct RoutingRow {
 
 /// The level of the profile language that this build knows.
 pub const LANGUAGE: u32 = 1;
+
+/// The kinds of rows that are read and written one by one, by the names that a bundle has for their lists. A credential is
+/// none of them: its secret is never read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `ai_providers`
+    Providers,
+    /// `provider_auth_profiles`
+    AuthProfiles,
+    /// `response_schemas`
+    ResponseSchemas,
+    /// `prompt_templates`
+    PromptTemplates,
+    /// `ai_models`
+    Models,
+    /// `model_api_profiles`
+    Profiles,
+    /// `model_routing_rules`
+    RoutingRules,
+}
+
+impl Kind {
+    /// Every kind, each before those that link to it.
+    pub const ALL: [Self; 7] = [
+        Self::Providers,
+        Self::AuthProfiles,
+        Self::ResponseSchemas,
+        Self::PromptTemplates,
+        Self::Models,
+        Self::Profiles,
+        Self::RoutingRules,
+    ];
+
+    /// Its name in a bundle; of the one provider of a bundle, in the plural.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Providers => "providers",
+            Self::AuthProfiles => "auth_profiles",
+            Self::ResponseSchemas => "response_schemas",
+            Self::PromptTemplates => "prompt_templates",
+            Self::Models => "models",
+            Self::Profiles => "profiles",
+            Self::RoutingRules => "routing_rules",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// The members that name a row within its tenant.
+    #[must_use]
+    pub fn key(self) -> &'static [&'static str] {
+        match self {
+            Self::Providers => &["slug"],
+            Self::AuthProfiles => &["provider", "profile_key"],
+            Self::ResponseSchemas | Self::PromptTemplates => &["name", "version"],
+            Self::Models => &["provider", "model_id"],
+            Self::Profiles => &["provider", "profile_key", "model"],
+            // Of a rule nothing is its name: who knows its id may change all of it.
+            Self::RoutingRules => &[],
+        }
+    }
+}

@@ -7,8 +7,11 @@ use profile::case::Case;
 use profile::catalogue::{Ask, Compiled, choose, compile_rows};
 use profile::rows::{ProfileRow, Rows};
 use store::cases::StoredCase;
-use store::catalogue::{Applied, CaseRow};
+use store::catalogue::{Applied, Apply, CaseRow};
 use uuid::Uuid;
+
+/// Who applies bundles, where nobody is named.
+const BY: &str = "the program";
 
 /// The recorded cases that come with a bundle.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +94,10 @@ impl Modelrow {
         tables.only_these_cases = cases.only_these;
         tables.unseal = sealed == SealedSecrets::Go;
         rows::add_credentials(&mut tables, &there);
-        let applied = core.store.bundle_apply(tenant, &tables).await?;
+        let applied = core
+            .store
+            .bundle_apply(&Apply::to(tenant, BY), &tables)
+            .await?;
         core.catalogue.load(&core.store).await?;
         Ok(applied)
     }

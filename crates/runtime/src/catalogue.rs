@@ -21,6 +21,8 @@ pub(crate) struct Snapshot {
     pub(crate) version: i64,
     pub(crate) rows: Rows,
     pub(crate) compiled: Arc<Compiled>,
+    /// What was found in each active profile, whatever serves in its place.
+    pub(crate) found: HashMap<Uuid, Diagnostics>,
     /// Tenants whose calls are served from the result cache unless they say otherwise.
     pub(crate) caching: HashSet<Uuid>,
 }
@@ -80,7 +82,8 @@ impl Catalogue {
             .judge(store, &rows, &compiled, &self.build)
             .await?;
         gate::refuse(&rows, &mut compiled, &judged);
-        let verdicts = self.verdicts(&rows, &compiled, &judged);
+        let found = found_in(&rows, &compiled);
+        let verdicts = self.verdicts(&rows, &compiled, &judged, &found);
         let good: Vec<Arc<Revision>> = compiled
             .revisions
             .iter()
@@ -97,6 +100,7 @@ impl Catalogue {
             caching: caching.into_iter().collect(),
             rows,
             compiled: Arc::new(compiled),
+            found,
         };
         tracing::info!(
             version = snapshot.version,
@@ -234,54 +238,61 @@ impl Catalogue {
             .cloned()
     }
 
-    fn verdicts(&self, rows: &Rows, compiled: &Compiled, judged: &Judged) -> Vec<Verdict> {
-        let verdict = |row: &ProfileRow| {
-            Some(Verdict {
-                cases: judged.get(&row.id?).cloned(),
-                ..self.verdict(row, compiled)?
-            })
-        };
-        let active = rows.profiles.iter().filter(|row| row.is_active);
-        active.filter_map(verdict).collect()
+    /// What the cases of rows that are not there yet would come to, and whether that is worse than what is there.
+    pub(crate) fn gate(&self) -> (&Gate, &str) {
+        (&self.gate, &self.build)
     }
 
-    fn verdict(&self, row: &ProfileRow, compiled: &Compiled) -> Option<Verdict> {
-        let entries: Vec<&Entry> = compiled
-            .revisions
-            .iter()
-            .filter(|entry| is_of(row, entry))
-            .collect();
-        let mut found = Diagnostics::new();
-        for entry in &entries {
-            let more = entry
-                .revision
-                .as_ref()
-                .err()
-                .into_iter()
-                .flat_map(Diagnostics::iter);
-            add(&mut found, more);
-        }
-        let source = format!("model_api_profiles/{}", rows::profile_name(row));
-        add(
-            &mut found,
-            compiled
-                .diagnostics
-                .iter()
-                .filter(|one| one.place.source.as_deref() == Some(&source)),
-        );
-        let good = entries
-            .iter()
-            .find_map(|entry| entry.revision.as_ref().ok())
-            .filter(|_| !found.has_errors());
-        Some(Verdict {
-            profile_id: row.id?,
-            language: language(),
-            revision_id: good.map(|revision| revision.id.0.to_vec()),
-            diagnostics: serde_json::to_value(&found).unwrap_or_else(|_| json!([])),
-            build: self.build.clone(),
-            cases: None,
-        })
+    fn verdicts(
+        &self,
+        rows: &Rows,
+        compiled: &Compiled,
+        judged: &Judged,
+        found: &HashMap<Uuid, Diagnostics>,
+    ) -> Vec<Verdict> {
+        let verdict = |row: &ProfileRow| {
+            let id = row.id?;
+            let found = found.get(&id)?;
+            let mut entries = compiled.revisions.iter().filter(|entry| is_of(row, entry));
+            let good = entries
+                .find_map(|entry| entry.revision.as_ref().ok())
+                .filter(|_| !found.has_errors());
+            Some(Verdict {
+                profile_id: id,
+                language: language(),
+                revision_id: good.map(|revision| revision.id.0.to_vec()),
+                diagnostics: serde_json::to_value(found).unwrap_or_else(|_| json!([])),
+                build: self.build.clone(),
+                cases: judged.get(&id).cloned(),
+            })
+        };
+        rows.profiles.iter().filter_map(verdict).collect()
     }
+}
+
+/// What was found in each active profile.
+fn found_in(rows: &Rows, compiled: &Compiled) -> HashMap<Uuid, Diagnostics> {
+    let active = rows.profiles.iter().filter(|row| row.is_active);
+    active
+        .filter_map(|row| Some((row.id?, found(row, compiled))))
+        .collect()
+}
+
+fn found(row: &ProfileRow, compiled: &Compiled) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    for entry in compiled.revisions.iter().filter(|entry| is_of(row, entry)) {
+        let more = entry
+            .revision
+            .as_ref()
+            .err()
+            .into_iter()
+            .flat_map(Diagnostics::iter);
+        add(&mut found, more);
+    }
+    let source = rows::profile_place(row).source;
+    let of_it = |one: &&Diagnostic| one.place.source == source;
+    add(&mut found, compiled.diagnostics.iter().filter(of_it));
+    found
 }
 
 fn add<'d>(found: &mut Diagnostics, more: impl Iterator<Item = &'d Diagnostic>) {

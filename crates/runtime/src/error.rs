@@ -181,6 +181,9 @@ pub enum RunError {
     /// The database does not answer, or a statement failed.
     #[error("the database did not do its part")]
     Store(#[from] StoreError),
+    /// A row of the language cannot be shown, saved or taken away.
+    #[error(transparent)]
+    Row(#[from] crate::admin::RowError),
     /// A secret that the database keeps cannot be sealed or opened here.
     #[error(transparent)]
     Sealed(#[from] crate::sealed::SealError),
@@ -193,6 +196,16 @@ impl RunError {
     /// Page, place and remedy of what an admin asked for in vain.
     fn about_settings(&self) -> (Code, Place, &'static str) {
         match self {
+            Self::Row(error) => (
+                error.code(),
+                error.place().unwrap_or_default(),
+                error.help(),
+            ),
+            Self::NoSuchDelivery { .. } => (
+                Code::R178,
+                Place::default(),
+                "`modelrow deliveries list` shows those that there are",
+            ),
             Self::BadNew { pointer, help, .. } => (Code::C183, Place::pointer(*pointer), help),
             Self::NoSuchKey { .. } => (
                 Code::R190,
@@ -241,6 +254,8 @@ impl RunError {
             | Self::NoSuchKey { .. }
             | Self::NoSuchWorker { .. }
             | Self::BadReason
+            | Self::NoSuchDelivery { .. }
+            | Self::Row(_)
             | Self::BadNew { .. } => {
                 let (code, place, help) = self.about_settings();
                 one(code, place, help)
@@ -287,11 +302,6 @@ impl RunError {
                 Code::R177,
                 Place::pointer("/callback"),
                 "make one: `modelrow webhook-secret rotate`",
-            ),
-            Self::NoSuchDelivery { .. } => one(
-                Code::R178,
-                Place::default(),
-                "`modelrow deliveries list` shows those that there are",
             ),
             Self::BadCursor { .. } => one(
                 Code::C180,

@@ -53,6 +53,26 @@ impl Gate {
         compiled: &Compiled,
         build: &str,
     ) -> Result<Judged, StoreError> {
+        let judged = self.would_judge(store, rows, compiled, build).await?;
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&judged);
+        Ok(judged)
+    }
+
+    /// The same for rows that are not there yet: nothing is remembered of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gate::judge`].
+    pub(crate) async fn would_judge(
+        &self,
+        store: &Store,
+        rows: &Rows,
+        compiled: &Compiled,
+        build: &str,
+    ) -> Result<Judged, StoreError> {
         self.read_known(store).await?;
         let digests: HashMap<Uuid, Vec<u8>> = store.case_digests().await?.into_iter().collect();
         let (mut judged, mut due) = (HashMap::new(), Vec::new());
@@ -73,11 +93,13 @@ impl Gate {
             }
         }
         judged.extend(replayed(store, due).await?);
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&judged);
         Ok(judged)
+    }
+
+    /// Whether a case of the profile fails already.
+    pub(crate) fn fails(&self, profile: Uuid) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&profile).is_some_and(is_against)
     }
 
     async fn read_known(&self, store: &Store) -> Result<(), StoreError> {
@@ -257,7 +279,15 @@ pub(crate) fn refuse(rows: &Rows, compiled: &mut Compiled, judged: &Judged) {
     }
 }
 
-fn told(row: &ProfileRow, found: &Value) -> Diagnostics {
+/// Whether a case fails.
+pub(crate) fn is_against(verdict: &CasesVerdict) -> bool {
+    verdict
+        .found
+        .as_array()
+        .is_some_and(|found| !found.is_empty())
+}
+
+pub(crate) fn told(row: &ProfileRow, found: &Value) -> Diagnostics {
     let cases = found.as_array().into_iter().flatten();
     let one = |case: &Value| {
         let name = case.pointer("/case").and_then(Value::as_str);
@@ -268,9 +298,8 @@ fn told(row: &ProfileRow, found: &Value) -> Diagnostics {
             .filter_map(|text| text.as_str().map(str::to_owned))
             .collect();
         let place = Place {
-            source: Some(format!("model_api_profiles/{}", rows::profile_name(row))),
             pointer: format!("/cases/{}", name.unwrap_or_default()),
-            ..Place::default()
+            ..rows::profile_place(row)
         };
         failed(place, name.unwrap_or_default(), &texts)
     };

@@ -8,6 +8,7 @@
 //! *decision* (ours) is one guarded statement, and a stale actor lets go.
 
 mod access;
+mod admin;
 mod allowance;
 mod apply;
 mod artifacts;
@@ -85,6 +86,7 @@ pub use access::{
     ApiKeyView, AuditEntry, AuditFilter, AuditPage, KeyMade, KeyPage, KeyRefused, NewKey, PageOf,
     Principal, Role, TenantPage, TenantView,
 };
+pub use admin::{Admin, RowError, RowFilter, RowFinding, RowPage, RowView, Serving};
 pub use allowance::{
     CountLimit, CredentialUsageView, LimitsView, SpendLimit, SpendView, UsageView, over_limit,
 };

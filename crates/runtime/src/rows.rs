@@ -1,13 +1,20 @@
 //! The rows of the database as the language reads them, and a bundle's rows as
 //! the database takes them.
 
+mod alone;
+
+pub(crate) use alone::{
+    key, missing, only, put_in, seen_by, set_id, set_owner, source, table, take_out, users,
+};
+
 use diag::Place;
 use profile::rows as language;
-use store::catalogue as table;
+use store::catalogue as tables;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// The rows of a snapshot, as `profile` compiles them.
-pub(crate) fn to_language(rows: &table::Rows) -> language::Rows {
+pub(crate) fn to_language(rows: &tables::Rows) -> language::Rows {
     language::Rows {
         language: None,
         providers: rows.providers.iter().map(provider).collect(),
@@ -26,9 +33,14 @@ pub(crate) fn to_language(rows: &table::Rows) -> language::Rows {
     }
 }
 
-fn at(table: &str, key: &str) -> Place {
+/// A row of a tenant's own says whose it is: rows of other tenants, and the system's, may have its name.
+fn at(tenant: Option<Uuid>, table: &str, key: &str) -> Place {
+    let source = match tenant {
+        Some(tenant) => format!("{table}/{key} of tenant {tenant}"),
+        None => format!("{table}/{key}"),
+    };
     Place {
-        source: Some(format!("{table}/{key}")),
+        source: Some(source),
         ..Place::default()
     }
 }
@@ -39,9 +51,9 @@ fn micros(at: Option<OffsetDateTime>) -> i64 {
     })
 }
 
-fn provider(row: &table::ProviderRow) -> language::ProviderRow {
+fn provider(row: &tables::ProviderRow) -> language::ProviderRow {
     language::ProviderRow {
-        at: at("ai_providers", &row.slug),
+        at: at(row.tenant, "ai_providers", &row.slug),
         tenant: row.tenant,
         slug: row.slug.clone(),
         provider_family: row.provider_family.clone().unwrap_or_default(),
@@ -53,9 +65,10 @@ fn provider(row: &table::ProviderRow) -> language::ProviderRow {
     }
 }
 
-fn credential(row: &table::CredentialRow) -> language::CredentialRow {
+fn credential(row: &tables::CredentialRow) -> language::CredentialRow {
     language::CredentialRow {
         at: at(
+            row.tenant,
             "provider_api_credentials",
             &format!("{}/{}", row.provider, row.name),
         ),
@@ -72,9 +85,17 @@ fn credential(row: &table::CredentialRow) -> language::CredentialRow {
     }
 }
 
-fn auth_profile(row: &table::AuthProfileRow) -> language::AuthProfileRow {
+fn auth_profile(row: &tables::AuthProfileRow) -> language::AuthProfileRow {
     language::AuthProfileRow {
-        at: at("provider_auth_profiles", &row.profile_key),
+        at: at(
+            row.tenant,
+            "provider_auth_profiles",
+            &format!(
+                "{}/{}",
+                row.provider.as_deref().unwrap_or_default(),
+                row.profile_key
+            ),
+        ),
         tenant: row.tenant,
         provider: row.provider.clone().unwrap_or_default(),
         profile_key: row.profile_key.clone(),
@@ -84,9 +105,13 @@ fn auth_profile(row: &table::AuthProfileRow) -> language::AuthProfileRow {
     }
 }
 
-fn model(row: &table::ModelRow) -> language::ModelRow {
+fn model(row: &tables::ModelRow) -> language::ModelRow {
     language::ModelRow {
-        at: at("ai_models", &format!("{}/{}", row.provider, row.model_id)),
+        at: at(
+            row.tenant,
+            "ai_models",
+            &format!("{}/{}", row.provider, row.model_id),
+        ),
         tenant: row.tenant,
         provider: row.provider.clone(),
         model_id: row.model_id.clone(),
@@ -103,9 +128,13 @@ fn model(row: &table::ModelRow) -> language::ModelRow {
     }
 }
 
-fn template(row: &table::TemplateRow) -> language::TemplateRow {
+fn template(row: &tables::TemplateRow) -> language::TemplateRow {
     language::TemplateRow {
-        at: at("prompt_templates", &format!("{}/{}", row.name, row.version)),
+        at: at(
+            row.tenant,
+            "prompt_templates",
+            &format!("{}/{}", row.name, row.version),
+        ),
         tenant: row.tenant,
         name: row.name.clone(),
         purpose: row.purpose.clone(),
@@ -114,9 +143,13 @@ fn template(row: &table::TemplateRow) -> language::TemplateRow {
     }
 }
 
-fn schema(row: &table::SchemaRow) -> language::SchemaRow {
+fn schema(row: &tables::SchemaRow) -> language::SchemaRow {
     language::SchemaRow {
-        at: at("response_schemas", &format!("{}/{}", row.name, row.version)),
+        at: at(
+            row.tenant,
+            "response_schemas",
+            &format!("{}/{}", row.name, row.version),
+        ),
         tenant: row.tenant,
         name: row.name.clone(),
         version: i64::from(row.version),
@@ -125,9 +158,9 @@ fn schema(row: &table::SchemaRow) -> language::SchemaRow {
     }
 }
 
-fn profile_row(row: &table::ProfileRow) -> language::ProfileRow {
+fn profile_row(row: &tables::ProfileRow) -> language::ProfileRow {
     language::ProfileRow {
-        at: at("model_api_profiles", &profile_name(row)),
+        at: at(row.tenant, "model_api_profiles", &profile_name(row)),
         tenant: row.tenant,
         provider: row.provider.clone(),
         model: row.model.clone(),
@@ -144,16 +177,22 @@ fn profile_row(row: &table::ProfileRow) -> language::ProfileRow {
 }
 
 /// Natural key of a profile's row, as places name it.
-pub(crate) fn profile_name(row: &table::ProfileRow) -> String {
+pub(crate) fn profile_name(row: &tables::ProfileRow) -> String {
     match &row.model {
         Some(model) => format!("{}/{}/{model}", row.provider, row.profile_key),
         None => format!("{}/{}", row.provider, row.profile_key),
     }
 }
 
-fn routing(row: &table::RoutingRow) -> language::RoutingRow {
+/// Where a profile's row stands.
+pub(crate) fn profile_place(row: &tables::ProfileRow) -> Place {
+    at(row.tenant, "model_api_profiles", &profile_name(row))
+}
+
+fn routing(row: &tables::RoutingRow) -> language::RoutingRow {
     language::RoutingRow {
         at: at(
+            row.tenant,
             "model_routing_rules",
             row.name.as_deref().unwrap_or(&row.target_model),
         ),
@@ -172,8 +211,8 @@ fn routing(row: &table::RoutingRow) -> language::RoutingRow {
 }
 
 /// A bundle's rows, as the database takes them.
-pub(crate) fn to_tables(rows: &language::Rows) -> table::Rows {
-    table::Rows {
+pub(crate) fn to_tables(rows: &language::Rows) -> tables::Rows {
+    tables::Rows {
         providers: rows.providers.iter().map(put_provider).collect(),
         credentials: rows.credentials.iter().map(put_credential).collect(),
         auth_profiles: rows.auth_profiles.iter().map(put_auth_profile).collect(),
@@ -182,7 +221,7 @@ pub(crate) fn to_tables(rows: &language::Rows) -> table::Rows {
         models: rows.models.iter().map(put_model).collect(),
         profiles: rows.profiles.iter().map(put_profile).collect(),
         routing_rules: rows.routing_rules.iter().map(put_routing).collect(),
-        ..table::Rows::default()
+        ..tables::Rows::default()
     }
 }
 
@@ -202,8 +241,8 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-fn put_provider(row: &language::ProviderRow) -> table::ProviderRow {
-    table::ProviderRow {
+fn put_provider(row: &language::ProviderRow) -> tables::ProviderRow {
+    tables::ProviderRow {
         slug: row.slug.clone(),
         provider_family: text(&row.provider_family),
         name: text(&row.name),
@@ -211,12 +250,12 @@ fn put_provider(row: &language::ProviderRow) -> table::ProviderRow {
         conventions: object(&row.conventions),
         egress: object(&row.egress),
         status: row.status.clone(),
-        ..table::ProviderRow::default()
+        ..tables::ProviderRow::default()
     }
 }
 
-fn put_credential(row: &language::CredentialRow) -> table::CredentialRow {
-    table::CredentialRow {
+fn put_credential(row: &language::CredentialRow) -> tables::CredentialRow {
+    tables::CredentialRow {
         provider: row.provider.clone(),
         name: row.name.clone(),
         secret_ref: row.secret_ref.clone(),
@@ -226,43 +265,43 @@ fn put_credential(row: &language::CredentialRow) -> table::CredentialRow {
         rate_limit_per_day: row.rate_limit_per_day.map(small),
         max_concurrent_jobs: row.max_concurrent_jobs.map(small),
         status: "active".into(),
-        ..table::CredentialRow::default()
+        ..tables::CredentialRow::default()
     }
 }
 
-fn put_auth_profile(row: &language::AuthProfileRow) -> table::AuthProfileRow {
-    table::AuthProfileRow {
+fn put_auth_profile(row: &language::AuthProfileRow) -> tables::AuthProfileRow {
+    tables::AuthProfileRow {
         provider: text(&row.provider),
         profile_key: row.profile_key.clone(),
         auth_type: row.auth_type.clone(),
         credential: row.credential.clone(),
         config: object(&row.config),
-        ..table::AuthProfileRow::default()
+        ..tables::AuthProfileRow::default()
     }
 }
 
-fn put_template(row: &language::TemplateRow) -> table::TemplateRow {
-    table::TemplateRow {
+fn put_template(row: &language::TemplateRow) -> tables::TemplateRow {
+    tables::TemplateRow {
         name: row.name.clone(),
         purpose: row.purpose.clone(),
         version: small(row.version),
         body: row.body.clone(),
-        ..table::TemplateRow::default()
+        ..tables::TemplateRow::default()
     }
 }
 
-fn put_schema(row: &language::SchemaRow) -> table::SchemaRow {
-    table::SchemaRow {
+fn put_schema(row: &language::SchemaRow) -> tables::SchemaRow {
+    tables::SchemaRow {
         name: row.name.clone(),
         version: small(row.version),
         strict: row.strict,
         schema: row.schema.clone(),
-        ..table::SchemaRow::default()
+        ..tables::SchemaRow::default()
     }
 }
 
-fn put_model(row: &language::ModelRow) -> table::ModelRow {
-    table::ModelRow {
+fn put_model(row: &language::ModelRow) -> tables::ModelRow {
+    tables::ModelRow {
         provider: row.provider.clone(),
         model_id: row.model_id.clone(),
         name: row.name.clone(),
@@ -275,12 +314,12 @@ fn put_model(row: &language::ModelRow) -> table::ModelRow {
         response_schema_version: row.response_schema_version.map(small),
         is_default: row.is_default,
         status: row.status.clone(),
-        ..table::ModelRow::default()
+        ..tables::ModelRow::default()
     }
 }
 
-fn put_profile(row: &language::ProfileRow) -> table::ProfileRow {
-    table::ProfileRow {
+fn put_profile(row: &language::ProfileRow) -> tables::ProfileRow {
+    tables::ProfileRow {
         provider: row.provider.clone(),
         model: row.model.clone(),
         profile_key: row.profile_key.clone(),
@@ -291,12 +330,12 @@ fn put_profile(row: &language::ProfileRow) -> table::ProfileRow {
         workflow: object(&row.workflow),
         face: object(&row.face),
         is_active: row.is_active,
-        ..table::ProfileRow::default()
+        ..tables::ProfileRow::default()
     }
 }
 
-fn put_routing(row: &language::RoutingRow) -> table::RoutingRow {
-    table::RoutingRow {
+fn put_routing(row: &language::RoutingRow) -> tables::RoutingRow {
+    tables::RoutingRow {
         provider: row.provider.clone(),
         conditions: object(&row.conditions),
         target_model: row.target_model.clone(),
@@ -304,22 +343,22 @@ fn put_routing(row: &language::RoutingRow) -> table::RoutingRow {
         fallback_provider: row.fallback_provider.clone(),
         fallback_on: row.fallback_on.clone(),
         priority: small(row.priority),
-        ..table::RoutingRow::default()
+        ..tables::RoutingRow::default()
     }
 }
 
 /// A provider without a secret has a credential row too: queue, limits and pauses hang on it.
-pub(crate) fn add_credentials(bundle: &mut table::Rows, there: &table::Rows) {
+pub(crate) fn add_credentials(bundle: &mut tables::Rows, there: &tables::Rows) {
     for provider in &bundle.providers {
         let has =
-            |rows: &[table::CredentialRow]| rows.iter().any(|row| row.provider == provider.slug);
+            |rows: &[tables::CredentialRow]| rows.iter().any(|row| row.provider == provider.slug);
         if !has(&bundle.credentials) && !has(&there.credentials) {
-            bundle.credentials.push(table::CredentialRow {
+            bundle.credentials.push(tables::CredentialRow {
                 provider: provider.slug.clone(),
                 name: "default".into(),
                 is_default: true,
                 status: "active".into(),
-                ..table::CredentialRow::default()
+                ..tables::CredentialRow::default()
             });
         }
     }

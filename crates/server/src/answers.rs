@@ -9,8 +9,9 @@ use axum::Router;
 use axum::http::Method;
 use axum::http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, IF_RANGE,
-    LOCATION, RANGE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    IF_RANGE, LOCATION, RANGE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use std::time::Duration;
 use tower_http::cors::CorsLayer;
@@ -58,6 +59,7 @@ pub(crate) fn for_pages(app: Router, origins: &[HeaderValue]) -> Router {
                 ACCEPT,
                 AUTHORIZATION,
                 CONTENT_TYPE,
+                IF_MATCH,
                 IF_NONE_MATCH,
                 IF_RANGE,
                 RANGE,

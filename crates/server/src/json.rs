@@ -110,10 +110,10 @@ fn parse(bytes: &[u8]) -> Result<Value, Vec<Violation>> {
         let help = format!("at most {MAX_LEVELS} levels are read");
         return Err(vec![Violation::new(Code::C152, message, help).at("")]);
     }
-    if scanned.duplicates.is_empty() {
-        return Ok(value);
+    match scanned.found.is_empty() {
+        true => Ok(value),
+        false => Err(scanned.found),
     }
-    Err(scanned.duplicates)
 }
 
 fn not_json(error: &serde_json::Error) -> Violation {
@@ -132,13 +132,13 @@ fn not_json(error: &serde_json::Error) -> Violation {
     Violation::new(Code::C150, message, help).at("")
 }
 
-/// What the reader swallows: how deep the text is, and members given twice.
+/// What the reader swallows: how deep the text is, members given twice, and texts that no database keeps.
 /// For a text that is JSON.
 #[derive(Default)]
 struct Scan<'t> {
     open: Vec<Level<'t>>,
     deepest: usize,
-    duplicates: Vec<Violation>,
+    found: Vec<Violation>,
 }
 
 /// An object or list that is open.
@@ -197,6 +197,11 @@ impl<'t> Scan<'t> {
         let Some(level) = self.open.last_mut() else {
             return;
         };
+        if has_nul(quoted) {
+            let message = "a text holds the character U+0000";
+            let violation = Violation::new(Code::C154, message, "leave it out: it cannot be kept");
+            self.found.push(violation.at(level.child().pointer));
+        }
         let Some(keys) = level.keys.as_mut().filter(|_| level.key.is_none()) else {
             return;
         };
@@ -206,7 +211,7 @@ impl<'t> Scan<'t> {
         if twice {
             let message = "a member is given twice";
             let violation = Violation::new(Code::C165, message, "give each member once");
-            self.duplicates.push(violation.at(level.child().pointer));
+            self.found.push(violation.at(level.child().pointer));
         }
     }
 }
@@ -218,6 +223,19 @@ impl Level<'_> {
             None => self.place.child(self.index),
         }
     }
+}
+
+/// Whether the character U+0000 stands in it: in JSON it is always escaped.
+fn has_nul(quoted: &[u8]) -> bool {
+    let mut rest = quoted;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escaped = rest.get(at + 1..).unwrap_or_default();
+        if escaped.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escaped.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 /// What a quoted text says: `"a"` and `"\u0061"` are one name.

@@ -167,6 +167,11 @@ fn common(operation: &Value, method: &Method, path: &str) -> Vec<(&'static str, 
             "The database does not answer: again after `Retry-After` seconds.",
         ));
     }
+    if takes(operation, "If-Match") {
+        answers.push(("409", "Runs or rows use it: the problem names them."));
+        answers.push(("412", "It is not as it was when it was read."));
+        answers.push(("428", "`If-Match` is missing."));
+    }
     if path.contains('{') {
         answers.push((
             "404",
@@ -175,6 +180,12 @@ fn common(operation: &Value, method: &Method, path: &str) -> Vec<(&'static str, 
     }
     answers.push(("default", "Another error."));
     answers
+}
+
+fn takes(operation: &Value, parameter: &str) -> bool {
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    let mut parameters = parameters.into_iter().flatten();
+    parameters.any(|one| one.get("name").and_then(Value::as_str) == Some(parameter))
 }
 
 /// `error`: media type and schema of what refuses.

@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICAT
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use diag::{Code, Diagnostic};
-use runtime::{Over, RunError};
+use runtime::{Over, RowError, RunError};
 use serde_json::{Map, Value, json};
 use std::error::Error;
 use uuid::Uuid;
@@ -263,6 +263,7 @@ impl From<RunError> for Problem {
             | RunError::NoWebhookSecret
             | RunError::BadNew { .. }
             | RunError::BadReason => StatusCode::UNPROCESSABLE_ENTITY,
+            RunError::Row(error) => of_row(error),
             RunError::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
             RunError::NoSuchRun { .. }
             | RunError::NoSuchDelivery { .. }
@@ -288,6 +289,7 @@ impl From<RunError> for Problem {
             | RunError::NotEnded { run_id, .. }
             | RunError::MayBePaid { run_id, .. }
             | RunError::NotUnknown { run_id, .. } => problem.run(run_id),
+            RunError::Row(RowError::OfSystem) => problem.challenge(Challenge::Role),
             _ => problem,
         };
         if away {
@@ -295,6 +297,16 @@ impl From<RunError> for Problem {
         } else {
             problem
         }
+    }
+}
+
+fn of_row(error: &RowError) -> StatusCode {
+    match error {
+        RowError::NotThere { .. } => StatusCode::NOT_FOUND,
+        RowError::Taken { .. } | RowError::InUse { .. } => StatusCode::CONFLICT,
+        RowError::Stale => StatusCode::PRECONDITION_FAILED,
+        RowError::OfSystem => StatusCode::FORBIDDEN,
+        RowError::Renamed { .. } | RowError::Rule(_) => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -314,6 +326,7 @@ fn violations(error: &RunError) -> Vec<Violation> {
     errors
         .map(|found| match error {
             RunError::Refused(_) | RunError::BadNew { .. } => Violation::from(found),
+            RunError::Row(row) if row.place().is_some() => Violation::from(found),
             RunError::KeyUsed { .. } | RunError::KeyOfDeleted { .. } => {
                 Violation::new(found.code, found.message, found.help)
                     .in_header(crate::headers::IDEMPOTENCY_KEY)

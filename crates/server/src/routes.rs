@@ -16,6 +16,7 @@ mod list;
 mod models;
 mod operate;
 mod path;
+mod rows;
 mod runs;
 mod tenants;
 mod usage;
@@ -145,6 +146,8 @@ fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(keys::revoke))
         .routes(routes!(tenants::list, tenants::create))
         .routes(routes!(audit::list))
+        .routes(routes!(rows::list, rows::create))
+        .routes(routes!(rows::show, rows::replace, rows::delete))
         .merge(openai::keyed())
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::show))

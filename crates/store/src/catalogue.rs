@@ -1,10 +1,12 @@
 //! The rows of the profile language: read as one snapshot, with links as
 //! natural keys, and applied as one transaction.
 
+mod alone;
 mod apply;
 mod read;
 
-pub use apply::Applied;
+pub use alone::{IndexFilter, IndexRow, Removed, Table};
+pub use apply::{Applied, Apply, When};
 
 use crate::{Store, StoreError};
 use serde_json::Value;

@@ -73,6 +73,9 @@ pub enum StoreError {
         /// The natural key that was named.
         key: String,
     },
+    /// The row was changed, or taken away, since it was seen.
+    #[error("the row was changed since it was seen")]
+    Stale,
     /// A column holds a word that this program does not know.
     #[error("`{column}` holds `{word}`, which this program does not know")]
     UnknownWord {
@@ -98,6 +101,7 @@ impl StoreError {
             Self::BadAddress(_) => Code::S124,
             Self::Broken(_) => Code::S125,
             Self::NoSuchRow { .. } => Code::S126,
+            Self::Stale => Code::R202,
             Self::UnknownWord { .. } => Code::S127,
             Self::Statement(_) => Code::S129,
         }
@@ -117,6 +121,7 @@ impl StoreError {
             Self::BadAddress(_) => "write it as postgres://user:password@host:port/database, special characters percent-encoded".into(),
             Self::Broken(rule) => rule.help().into(),
             Self::NoSuchRow { table, .. } => format!("add the row to `{table}`, or correct the name"),
+            Self::Stale => "read it again, and send the change with the `ETag` that it has now".into(),
             Self::UnknownWord { .. } => "a newer program wrote it: update this one".into(),
             Self::Statement(_) => "report it with the log line that carries the cause".into(),
         }

@@ -3,8 +3,8 @@
 use crate::check::walk::{Fields, Sink};
 use crate::check::{bounds, names, secret_ref};
 use crate::rows::{
-    AuthProfileRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows, SchemaRow,
-    TemplateRow,
+    AuthProfileRow, CredentialRow, Kind, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows,
+    SchemaRow, TemplateRow,
 };
 use diag::{Code, Place};
 use serde_json::Value;
@@ -46,7 +46,8 @@ pub(super) fn rows(value: &Value, at: &Place, sink: &Sink) -> Rows {
         row.finish();
     });
     for_rows(&root, "profiles", sink, |row| {
-        rows.profiles.extend(reader.profile(&row, &rows));
+        family(&row, &rows, sink);
+        rows.profiles.extend(reader.profile(&row));
         row.finish();
     });
     for_rows(&root, "routing_rules", sink, |row| {
@@ -103,6 +104,32 @@ fn for_rows<'a>(
     }
 }
 
+/// One row that stands alone.
+pub(super) fn row(kind: Kind, value: &Value, at: &Place, sink: &Sink) -> Option<Rows> {
+    bounds::row_size(value, at, sink);
+    let row = Fields::open(value, at, sink)?;
+    let mut rows = Rows::default();
+    let reader = || {
+        let slug = row.required_text("provider").unwrap_or_default().to_owned();
+        Reader { slug, sink }
+    };
+    let read = match kind {
+        Kind::Providers => provider_row(&row, sink).map(|one| rows.providers.push(one)),
+        Kind::AuthProfiles => reader()
+            .auth_profile_row(&row)
+            .map(|one| rows.auth_profiles.push(one)),
+        Kind::ResponseSchemas => schema(&row).map(|one| rows.response_schemas.push(one)),
+        Kind::PromptTemplates => template(&row).map(|one| rows.prompt_templates.push(one)),
+        Kind::Models => reader().pinned_model(&row).map(|one| rows.models.push(one)),
+        Kind::Profiles => reader().profile(&row).map(|one| rows.profiles.push(one)),
+        Kind::RoutingRules => reader()
+            .routing(&row)
+            .map(|one| rows.routing_rules.push(one)),
+    };
+    row.finish();
+    read.map(|()| rows)
+}
+
 fn provider(root: &Fields<'_>, sink: &Sink) -> Option<ProviderRow> {
     let Some(value) = root.raw("provider") else {
         root.missing("provider");
@@ -110,11 +137,18 @@ fn provider(root: &Fields<'_>, sink: &Sink) -> Option<ProviderRow> {
     };
     bounds::row_size(value, &root.place("provider"), sink);
     let row = root.fields("provider")?;
+    let provider = provider_row(&row, sink);
+    row.finish();
+    provider
+}
+
+/// A bundle goes on without the members that it lacks, so that all its mistakes are found.
+fn provider_row(row: &Fields<'_>, sink: &Sink) -> Option<ProviderRow> {
     let slug = row.required_text("slug").unwrap_or_default().to_owned();
     if row.raw("slug").is_some_and(Value::is_string) {
         names::slug(&slug, &row.place("slug"), sink);
     }
-    let provider = ProviderRow {
+    Some(ProviderRow {
         at: row.at().clone(),
         tenant: None,
         provider_family: row.text("provider_family").unwrap_or(&slug).to_owned(),
@@ -127,9 +161,7 @@ fn provider(root: &Fields<'_>, sink: &Sink) -> Option<ProviderRow> {
         egress: row.raw("egress").cloned().unwrap_or_default(),
         status: row.text("status").unwrap_or("active").to_owned(),
         slug,
-    };
-    row.finish();
-    Some(provider)
+    })
 }
 
 fn schema(row: &Fields<'_>) -> Option<SchemaRow> {
@@ -229,6 +261,39 @@ impl Reader<'_> {
         });
     }
 
+    /// An auth profile that names its credential.
+    fn auth_profile_row(&self, row: &Fields<'_>) -> Option<AuthProfileRow> {
+        let key = row.required_text("profile_key");
+        let auth_type = row.required_text("auth_type");
+        row.elsewhere(
+            &["secret"],
+            "secrets are a credential's: name it here as `credential`;",
+        );
+        Some(AuthProfileRow {
+            at: row.at().clone(),
+            tenant: None,
+            provider: self.slug.clone(),
+            credential: row.text("credential").map(str::to_owned),
+            config: row.raw("config").cloned().unwrap_or_default(),
+            profile_key: key?.to_owned(),
+            auth_type: auth_type?.to_owned(),
+        })
+    }
+
+    /// A model that says which versions its template and schema are of.
+    fn pinned_model(&self, row: &Fields<'_>) -> Option<ModelRow> {
+        let version = |name| row.whole(name).and_then(|n| i64::try_from(n).ok());
+        let (template, schema) = (
+            version("prompt_template_version"),
+            version("response_schema_version"),
+        );
+        Some(ModelRow {
+            prompt_template_version: template,
+            response_schema_version: schema,
+            ..self.model(row)?
+        })
+    }
+
     /// The credential that a `secret` makes, named by its reference: two auth
     /// profiles of one reference share one credential, and its limits.
     fn credential(
@@ -280,10 +345,9 @@ impl Reader<'_> {
         (id.is_some() && model_type.is_some()).then_some(model)
     }
 
-    fn profile(&self, row: &Fields<'_>, rows: &Rows) -> Option<ProfileRow> {
+    fn profile(&self, row: &Fields<'_>) -> Option<ProfileRow> {
         let key = row.required_text("profile_key");
         let purpose = row.required_text("purpose");
-        self.family(row, rows);
         if row.raw("transport").is_none() {
             row.missing("transport");
         }
@@ -306,20 +370,20 @@ impl Reader<'_> {
         };
         (key.is_some() && purpose.is_some()).then_some(profile)
     }
+}
 
-    /// A profile may repeat its provider's family, and then it must be the same.
-    fn family(&self, row: &Fields<'_>, rows: &Rows) {
-        let Some(family) = row.text("provider_family") else {
-            return;
-        };
-        let own = rows.providers.first().map(|p| p.provider_family.as_str());
-        if own.is_some_and(|own| own != family) {
-            self.sink.error(
-                Code::P110,
-                &row.place("provider_family"),
-                format!("`{family}` is not the family of the bundle's provider"),
-                format!("write `{}`, or leave it out", own.unwrap_or_default()),
-            );
-        }
+/// A profile may repeat its provider's family, and then it must be the same.
+fn family(row: &Fields<'_>, rows: &Rows, sink: &Sink) {
+    let Some(family) = row.text("provider_family") else {
+        return;
+    };
+    let own = rows.providers.first().map(|p| p.provider_family.as_str());
+    if own.is_some_and(|own| own != family) {
+        sink.error(
+            Code::P110,
+            &row.place("provider_family"),
+            format!("`{family}` is not the family of the bundle's provider"),
+            format!("write `{}`, or leave it out", own.unwrap_or_default()),
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! Rows as a bundle: what `parse` reads, written again, without secrets.
 
-use crate::rows::{AuthProfileRow, CredentialRow, LANGUAGE, ModelRow, ProfileRow, Rows};
+use crate::rows::{
+    AuthProfileRow, CredentialRow, Kind, LANGUAGE, ModelRow, ProfileRow, RoutingRow, Rows,
+    SchemaRow, TemplateRow,
+};
 use serde_json::{Map, Value, json};
 
 /// The rows of one provider as a bundle. References to secrets are kept, an
@@ -17,25 +20,75 @@ pub fn write(rows: &Rows) -> Value {
         .iter()
         .map(|row| auth_profile(row, &rows.credentials));
     put_list(&mut bundle, "auth_profiles", auth);
-    let schemas = rows.response_schemas.iter().map(|row| {
-        json!({ "name": row.name, "version": row.version, "strict": row.strict, "schema": row.schema })
-    });
+    let schemas = rows.response_schemas.iter().map(schema);
     put_list(&mut bundle, "response_schemas", schemas);
-    let templates = rows.prompt_templates.iter().map(|row| {
-        said(json!({ "name": row.name, "purpose": row.purpose, "version": row.version, "body": row.body }))
-    });
+    let templates = rows.prompt_templates.iter().map(template);
     put_list(&mut bundle, "prompt_templates", templates);
     put_list(&mut bundle, "models", rows.models.iter().map(model));
     put_list(&mut bundle, "profiles", rows.profiles.iter().map(profile));
-    let rules = rows.routing_rules.iter().map(|row| {
-        let on = (!row.fallback_on.is_empty()).then_some(&row.fallback_on);
-        said(json!({
-            "conditions": row.conditions, "target_model": row.target_model, "fallback_model": row.fallback_model,
-            "fallback_provider": row.fallback_provider, "fallback_on": on, "priority": row.priority,
-        }))
-    });
-    put_list(&mut bundle, "routing_rules", rules);
+    put_list(
+        &mut bundle,
+        "routing_rules",
+        rows.routing_rules.iter().map(routing),
+    );
     Value::Object(bundle)
+}
+
+/// The first row of a kind, as [`super::read_row`] reads it; null: there is none.
+#[must_use]
+pub fn write_row(kind: Kind, rows: &Rows) -> Value {
+    let of = |provider: &str, row: Value| {
+        let mut with = Map::from_iter([("provider".to_owned(), Value::from(provider))]);
+        if let Value::Object(members) = row {
+            with.extend(members);
+        }
+        said(Value::Object(with))
+    };
+    let row = match kind {
+        Kind::Providers => rows.providers.first().map(provider_json),
+        Kind::AuthProfiles => rows.auth_profiles.first().map(|row| {
+            let written = json!({
+                "profile_key": row.profile_key, "auth_type": row.auth_type, "credential": row.credential, "config": row.config,
+            });
+            of(&row.provider, written)
+        }),
+        Kind::ResponseSchemas => rows.response_schemas.first().map(schema),
+        Kind::PromptTemplates => rows.prompt_templates.first().map(template),
+        Kind::Models => rows.models.first().map(|row| {
+            let mut written = model(row);
+            let pins = json!({
+                "prompt_template_version": row.prompt_template_version, "response_schema_version": row.response_schema_version,
+            });
+            if let (Value::Object(members), Value::Object(pins)) = (&mut written, pins) {
+                members.extend(pins);
+            }
+            of(&row.provider, written)
+        }),
+        Kind::Profiles => rows.profiles.first().map(|row| of(&row.provider, profile(row))),
+        Kind::RoutingRules => rows
+            .routing_rules
+            .first()
+            .map(|row| of(&row.provider, routing(row))),
+    };
+    row.unwrap_or_default()
+}
+
+fn schema(row: &SchemaRow) -> Value {
+    json!({ "name": row.name, "version": row.version, "strict": row.strict, "schema": row.schema })
+}
+
+fn template(row: &TemplateRow) -> Value {
+    said(
+        json!({ "name": row.name, "purpose": row.purpose, "version": row.version, "body": row.body }),
+    )
+}
+
+fn routing(row: &RoutingRow) -> Value {
+    let on = (!row.fallback_on.is_empty()).then_some(&row.fallback_on);
+    said(json!({
+        "conditions": row.conditions, "target_model": row.target_model, "fallback_model": row.fallback_model,
+        "fallback_provider": row.fallback_provider, "fallback_on": on, "priority": row.priority,
+    }))
 }
 
 fn put_list(bundle: &mut Map<String, Value>, name: &str, rows: impl Iterator<Item = Value>) {
@@ -98,7 +151,8 @@ fn profile(row: &ProfileRow) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::parse;
+    use crate::bundle::{parse, read_row};
+    use diag::Place;
 
     #[test]
     fn a_written_bundle_reads_as_the_same_rows() {
@@ -114,8 +168,65 @@ mod tests {
             let second = parse("second", &written.to_string());
             assert!(!second.diagnostics.has_errors(), "{}", second.diagnostics);
             assert_eq!(write(&second.rows), written);
+            rows_alone(&first.rows);
             seen += 1;
         }
         assert!(seen >= 3, "only {seen} bundles were found");
+    }
+
+    /// Every row reads alone as it is written alone.
+    fn rows_alone(rows: &Rows) {
+        let mut left = rows.clone();
+        for kind in Kind::ALL {
+            let mut written = write_row(kind, &left);
+            while !written.is_null() {
+                let (read, found) = read_row(kind, &written, &Place::default());
+                assert!(found.is_empty(), "{}: {found}", kind.as_str());
+                assert_eq!(write_row(kind, &read.unwrap()), written);
+                match kind {
+                    Kind::Providers => drop(left.providers.remove(0)),
+                    Kind::AuthProfiles => drop(left.auth_profiles.remove(0)),
+                    Kind::ResponseSchemas => drop(left.response_schemas.remove(0)),
+                    Kind::PromptTemplates => drop(left.prompt_templates.remove(0)),
+                    Kind::Models => drop(left.models.remove(0)),
+                    Kind::Profiles => drop(left.profiles.remove(0)),
+                    Kind::RoutingRules => drop(left.routing_rules.remove(0)),
+                }
+                written = write_row(kind, &left);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_alone_says_every_mistake_with_its_place_in_the_callers_body() {
+        let at = |kind, value: Value| {
+            let (rows, found) = read_row(kind, &value, &Place::default());
+            let told = found
+                .iter()
+                .map(|one| format!("{} {}", one.code, one.place.pointer));
+            (rows.is_some(), told.collect::<Vec<_>>())
+        };
+        let model = json!({ "provider": 7, "model_id": "a-1", "model_type": "video", "is_default": "yes", "model_typ": "x" });
+        assert_eq!(
+            at(Kind::Models, model),
+            (
+                true,
+                vec![
+                    "P102 /provider".into(),
+                    "P102 /is_default".into(),
+                    "P101 /model_typ".into()
+                ]
+            )
+        );
+        assert_eq!(
+            at(Kind::Models, json!({})),
+            (false, vec!["P103 ".into(); 3])
+        );
+        assert_eq!(at(Kind::Profiles, json!([])), (false, vec!["P102 ".into()]));
+        let secret = json!({ "provider": "acme", "profile_key": "k", "auth_type": "api_key", "secret": "env:K" });
+        assert_eq!(
+            at(Kind::AuthProfiles, secret),
+            (true, vec!["P101 /secret".into()])
+        );
     }
 }

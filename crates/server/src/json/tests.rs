@@ -32,6 +32,15 @@ fn only_json_is_taken_for_json() {
 }
 
 #[test]
+fn a_text_that_no_database_keeps_is_refused_at_its_place() {
+    let nul = r#"{"a": ["x", "y\u0000"], "b\u0000": 1}"#;
+    let places = [(Code::C154, "/a/1".to_owned()), (Code::C154, String::new())];
+    assert_eq!(wrong(nul), places);
+    assert_eq!(wrong(r#"{"a": "\\u0000", "b": "\u00001"}"#).len(), 1);
+    assert_eq!(wrong(r#"{"a": "\\u0000 \u0001"}"#), []);
+}
+
+#[test]
 fn a_body_is_nested_64_levels_at_most() {
     assert_eq!(wrong(&nested(64)), []);
     for levels in [65, 127, 128, 100_000] {

@@ -297,6 +297,26 @@ pub(crate) struct NewTenant {
     slug: String,
 }
 
+/// The kinds of rows of the profile language.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum RowKind {
+    /// Who is called.
+    Providers,
+    /// How a call proves who calls.
+    AuthProfiles,
+    /// What an output must look like.
+    ResponseSchemas,
+    /// What is merged over a body.
+    PromptTemplates,
+    /// What may be called.
+    Models,
+    /// How it is called.
+    Profiles,
+    /// What serves a call that names no model.
+    RoutingRules,
+}
+
 /// What went wrong (RFC 9457), with our codes: all mistakes of a call at once.
 #[derive(ToSchema)]
 pub(crate) struct Problem {

@@ -80,6 +80,24 @@ pub(super) fn page(
     }
 }
 
+/// The one parameter that a call may have.
+pub(super) fn only(query: Asked, name: &str) -> Result<Option<String>, Problem> {
+    let (mut found, mut value) = (Vec::new(), None);
+    for (given, text) in pairs(query)? {
+        match given == name {
+            true => value = Some(text),
+            false => found.push(wrong(
+                format!("there is no parameter `{given}`"),
+                &format!("known is {name}"),
+            )),
+        }
+    }
+    match found.is_empty() {
+        true => Ok(value),
+        false => Err(refuse(found)),
+    }
+}
+
 /// Every parameter read, every mistake found at once.
 pub(super) fn filter(pairs: Vec<(String, String)>) -> Result<RunFilter, Vec<Violation>> {
     let mut filter = RunFilter::default();

@@ -5,6 +5,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use diag::Code;
+use profile::rows::Kind;
 use uuid::Uuid;
 
 /// The run that is called for.
@@ -87,6 +88,59 @@ fn id(path: &RawPathParams, (code, of, help): (Code, &str, &str)) -> Result<Uuid
     Uuid::try_parse(text).map_err(|_| {
         let message = format!("`{text}` is no id of {of}");
         Problem::new(StatusCode::NOT_FOUND, Violation::new(code, message, help))
+    })
+}
+
+/// The kind of rows that is called for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KindPath(pub(super) Kind);
+
+/// The row that is called for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowPath(pub(super) Kind, pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for KindPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        kind(&read(parts, state).await?).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RowPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = read(parts, state).await?;
+        Ok(Self(kind(&path)?, row_id(&path)?))
+    }
+}
+
+fn kind(path: &RawPathParams) -> Result<Kind, Problem> {
+    let text = part(path, "kind").unwrap_or_default();
+    Kind::parse(text).ok_or_else(|| {
+        let known = Kind::ALL.map(Kind::as_str);
+        let help = match diag::nearest(text, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("kinds of rows are: {}", known.join(", ")),
+        };
+        let message = format!("there is no call at `/admin/v1/{text}`");
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            Violation::new(Code::C158, message, help),
+        )
+    })
+}
+
+fn row_id(path: &RawPathParams) -> Result<Uuid, Problem> {
+    let text = part(path, "id").unwrap_or_default();
+    Uuid::try_parse(text).map_err(|_| {
+        let message = format!("`{text}` is no id of a row");
+        let help = "use an `id` of the list: `GET /admin/v1/{kind}`";
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            Violation::new(Code::R200, message, help),
+        )
     })
 }
 

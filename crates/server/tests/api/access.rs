@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// No name of the reserved domain leads anywhere (RFC 2606).
 const NOBODY: &str = "https://nobody.invalid/hook";
 
-/// Method, path (`{run}`, `{key}`, `{delivery}` are the default tenant's), body, the role that it needs; `None`: an operator.
+/// Method, path (`{run}`, `{key}`, `{row}`, `{delivery}` are the default tenant's), body, the role that it needs; `None`: an operator.
 pub(crate) type Call = (Method, &'static str, Value, Option<Role>);
 
 /// Every call that needs a key.
@@ -78,6 +78,11 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::GET,    "/admin/v1/keys",                   none.clone(),             admin),
         (Method::POST,   "/admin/v1/keys",                   json!({"role": "admin"}), admin),
         (Method::POST,   "/admin/v1/keys/{key}/revoke",      none.clone(),             admin),
+        (Method::GET,    "/admin/v1/prompt_templates",       none.clone(),             admin),
+        (Method::POST,   "/admin/v1/prompt_templates",       template("new"),          admin),
+        (Method::GET,    "/admin/v1/prompt_templates/{row}", none.clone(),             admin),
+        (Method::PUT,    "/admin/v1/prompt_templates/{row}", template("street"),       admin),
+        (Method::DELETE, "/admin/v1/prompt_templates/{row}", none.clone(),             admin),
         (Method::GET,    "/admin/v1/tenants",                none.clone(),             None),
         (Method::POST,   "/admin/v1/tenants",                json!({"slug": "acme"}),  None),
         (Method::GET,    "/admin/v1/workers",                none.clone(),             None),
@@ -85,6 +90,10 @@ pub(crate) fn calls() -> Vec<Call> {
         // The last: it takes with it what the others look at.
         (Method::DELETE, "/v1/runs/{run}",                   none.clone(),             caller),
     ]
+}
+
+fn template(name: &str) -> Value {
+    json!({"name": name, "version": 1, "body": {"prompt": "{{userPrompt}}"}})
 }
 
 /// A house with a run that has ended, a key that may be revoked, and a neighbour.
@@ -96,6 +105,7 @@ struct Street {
     spare: String,
     delivery: String,
     worker: String,
+    row: String,
     neighbour: Uuid,
 }
 
@@ -125,12 +135,16 @@ impl Street {
             .await
             .unwrap()
             .id;
+        let admin = key(modelrow, DEFAULT_TENANT, Role::Admin).await;
+        let (path, street) = ("/admin/v1/prompt_templates", template("street"));
+        let row = house.send(&admin, (Method::POST, path), &[], &street).await;
         Self {
             run: id(&made),
             video: format!("video_{}", id(&other).replace('-', "")),
             spare,
             delivery,
             worker,
+            row: id(&row),
             neighbour,
             house,
         }
@@ -143,8 +157,10 @@ impl Street {
             .replace("{key}", &self.spare)
             .replace("{delivery}", &self.delivery)
             .replace("{worker}", &self.worker)
-            .replace("{tenant}", &DEFAULT_TENANT.to_string());
-        let mut request = Request::builder().method(method).uri(path);
+            .replace("{tenant}", &DEFAULT_TENANT.to_string())
+            .replace("{row}", &self.row);
+        let request = Request::builder().method(method).uri(path);
+        let mut request = request.header("if-match", "*");
         if let Some(key) = key {
             request = request.header("authorization", bearer(key));
         }
@@ -162,7 +178,7 @@ impl Street {
         self.house.call_as_it_is(request.body(body).unwrap()).await
     }
 
-    /// All that a call might have changed.
+    /// All that a call might have changed; what it may have changed of rows is in the log.
     async fn stands(&self) -> String {
         let (modelrow, all) = (&self.house.modelrow, Scope::Operator);
         let runs = modelrow.runs(all, &RunFilter::default()).await.unwrap();

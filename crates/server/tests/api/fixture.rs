@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use diag::ExposeSecret as _;
 use runtime::{Modelrow, NewKey, NoSecret, Options, Role, Scope, SecretKeys, Secrets};
@@ -27,6 +27,7 @@ pub(crate) struct House {
     pub(crate) key: String,
     app: Router,
     folder: tempfile::TempDir,
+    database: String,
 }
 
 /// Opens every reference.
@@ -70,7 +71,7 @@ impl House {
         let database =
             server.database(|owner| async move { Store::migrate(&owner).await.unwrap() });
         let folder = tempfile::tempdir().unwrap();
-        let mut options = Options::new(database.url, folder.path());
+        let mut options = Options::new(database.url.clone(), folder.path());
         options.secrets = Arc::new(AnyKey);
         let sealing = SecretKeys::generate(None).unwrap();
         options.secret_keys = SecretKeys::parse(&sealing, "a test").unwrap();
@@ -83,7 +84,39 @@ impl House {
             modelrow,
             provider,
             folder,
+            database: database.url,
         }
+    }
+
+    /// What an admin writes by hand.
+    pub(crate) async fn sql(&self, statement: &str) {
+        use sqlx::Connection as _;
+        let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()));
+        done.execute(&mut connection).await.unwrap();
+    }
+
+    /// A call with a body and further headers, as whoever has the key.
+    pub(crate) async fn send(
+        &self,
+        key: &str,
+        (method, path): (Method, &str),
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let mut request = request.header("authorization", bearer(key));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = match body {
+            Value::Null => Body::empty(),
+            body => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+        };
+        self.call_as_it_is(request.body(body).unwrap()).await
     }
 
     /// Waits for the first job and lets it end.

@@ -25,6 +25,7 @@ mod outage;
 mod purpose_clients;
 mod purposes;
 mod refusals;
+mod rows;
 mod unrecorded;
 mod uploads;
 mod usage;

@@ -90,6 +90,8 @@ fn every_call_that_needs_a_key_stands_in_the_table_of_roles() {
             .replace("{key}", "{id}")
             .replace("{delivery}", "{id}")
             .replace("{worker}", "{id}")
+            .replace("prompt_templates/{row}", "{kind}/{id}")
+            .replace("prompt_templates", "{kind}")
             .replace("reel-1", "{model}");
         path.replace("artifacts/video/0", "artifacts/{name}/{idx}")
             .replace("artifacts/video", "artifacts/{name}")

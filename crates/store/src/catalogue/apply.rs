@@ -3,11 +3,62 @@
 
 use super::{
     AuthProfileRow, CaseRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows,
-    SchemaRow, TemplateRow,
+    SchemaRow, Table, TemplateRow, alone,
 };
-use crate::{Store, StoreError, cases};
-use sqlx::PgConnection;
+use crate::{Rule, SYSTEM_TENANT, Scope, Store, StoreError, cases};
+use sqlx::{PgConnection, Postgres, Transaction};
+use time::OffsetDateTime;
 use uuid::Uuid;
+
+/// The key of the lock that programs take before they write rows ("rows"): two that write the same ones take turns.
+const WRITING_ROWS: i64 = 0x726f_7773;
+
+/// Whose rows are written, by whom, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Apply<'a> {
+    /// Whose they are.
+    pub tenant: Uuid,
+    /// For the audit log.
+    pub actor: &'a str,
+    /// Nothing is written otherwise.
+    pub when: When<'a>,
+}
+
+/// What must hold when rows are written.
+#[derive(Debug, Clone, Copy)]
+pub enum When<'a> {
+    /// Whatever is there.
+    Always,
+    /// The one row is new.
+    New {
+        /// Its table.
+        table: Table,
+        /// As `row_index` has it.
+        key: &'a str,
+    },
+    /// The one row is as it was seen.
+    Unchanged {
+        /// Its table.
+        table: Table,
+        /// The row.
+        id: Uuid,
+        /// Its last change.
+        seen: OffsetDateTime,
+    },
+}
+
+impl<'a> Apply<'a> {
+    /// All that a bundle holds, whatever is there.
+    #[must_use]
+    pub fn to(tenant: Uuid, actor: &'a str) -> Self {
+        let when = When::Always;
+        Self {
+            tenant,
+            actor,
+            when,
+        }
+    }
+}
 
 /// What an applied bundle changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +69,8 @@ pub struct Applied {
     pub unchanged: u64,
     /// Sealed secrets that stay, though the bundle has a reference.
     pub kept_secrets: u64,
+    /// The row that was written alone.
+    pub row: Option<Uuid>,
 }
 
 impl Applied {
@@ -34,19 +87,116 @@ struct Names<'a> {
 }
 
 impl Store {
+    /// A transaction that writes a tenant's rows as `actor`: row security holds it to them, and other programs wait.
+    pub(crate) async fn acting_for(
+        &self,
+        tenant: Uuid,
+        actor: &str,
+    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let scope = match tenant {
+            SYSTEM_TENANT => Scope::Operator,
+            tenant => Scope::Tenant(tenant),
+        };
+        let mut tx = self.acting(scope, actor).await?;
+        sqlx::query!(
+            "select pg_advisory_xact_lock($1) is null as taken",
+            WRITING_ROWS
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        Ok(tx)
+    }
+
     /// Applies a bundle to a tenant in one transaction, by natural keys. Rows that it does not name stay. A credential's
     /// sealed secret (unless [`Rows::unseal`]), limits that the bundle leaves out, and its pause stay too.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoSuchRow`] for a link to a row that neither bundle nor tables hold; [`StoreError::Broken`];
-    /// [`StoreError::Unreachable`]. Nothing is applied then (or, in doubt, all of it: apply again).
-    pub async fn bundle_apply(&self, tenant: Uuid, bundle: &Rows) -> Result<Applied, StoreError> {
-        let mut tx = self.pool.begin().await?;
+    /// [`StoreError::Stale`]; [`StoreError::Unreachable`]. Nothing is applied then (or, in doubt, all of it: apply again).
+    pub async fn bundle_apply(
+        &self,
+        apply: &Apply<'_>,
+        bundle: &Rows,
+    ) -> Result<Applied, StoreError> {
+        let mut tx = self.acting_for(apply.tenant, apply.actor).await?;
+        apply.may_be_written(&mut tx, bundle).await?;
         let mut names = Names {
             connection: &mut tx,
-            tenant,
+            tenant: apply.tenant,
         };
+        let mut applied = names.put_all(bundle).await?;
+        applied.row = match apply.when {
+            When::New { table, key } => apply.there(&mut tx, table, key, bundle).await?,
+            When::Unchanged { id, .. } => Some(id),
+            When::Always => None,
+        };
+        tx.commit().await?;
+        Ok(applied)
+    }
+}
+
+impl Apply<'_> {
+    async fn may_be_written(
+        &self,
+        connection: &mut PgConnection,
+        bundle: &Rows,
+    ) -> Result<(), StoreError> {
+        match self.when {
+            When::Always => Ok(()),
+            When::New { table, key } => match self.there(connection, table, key, bundle).await? {
+                Some(_) => Err(StoreError::Broken(Rule::KeyTaken)),
+                None => Ok(()),
+            },
+            When::Unchanged { table, id, seen } => {
+                match alone::is_as_seen(connection, table, self.tenant, (id, seen)).await? {
+                    true => Ok(()),
+                    false => Err(StoreError::Stale),
+                }
+            }
+        }
+    }
+
+    /// The row that stands where the bundle's would. A rule has no name: target and conditions stand for one.
+    async fn there(
+        &self,
+        connection: &mut PgConnection,
+        table: Table,
+        key: &str,
+        bundle: &Rows,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let Some(rule) = bundle.routing_rules.first() else {
+            return alone::of_key(connection, table, self.tenant, key).await;
+        };
+        let mut names = Names {
+            connection,
+            tenant: self.tenant,
+        };
+        let provider = names.provider(&rule.provider).await?;
+        let target = names.model(provider, Some(&rule.target_model)).await?;
+        Ok(sqlx::query_scalar!(
+            r#"
+            select id from model_routing_rules where tenant_id = $1 and target_model_id = $2 and conditions = $3 order by id limit 1
+            "#,
+            self.tenant,
+            target,
+            rule.conditions,
+        )
+        .fetch_optional(names.connection)
+        .await?)
+    }
+}
+
+fn missing(table: &'static str, key: &str) -> StoreError {
+    StoreError::NoSuchRow {
+        table,
+        key: key.to_owned(),
+    }
+}
+
+impl Names<'_> {
+    async fn put_all(&mut self, bundle: &Rows) -> Result<Applied, StoreError> {
+        let names = self;
         let mut applied = Applied::default();
         for row in &bundle.providers {
             applied.count(names.put_provider(row).await?);
@@ -80,19 +230,9 @@ impl Store {
         if bundle.only_these_cases {
             applied.changed += names.forget_other_cases(bundle).await?;
         }
-        tx.commit().await?;
         Ok(applied)
     }
-}
 
-fn missing(table: &'static str, key: &str) -> StoreError {
-    StoreError::NoSuchRow {
-        table,
-        key: key.to_owned(),
-    }
-}
-
-impl Names<'_> {
     async fn provider(&mut self, slug: &str) -> Result<Uuid, StoreError> {
         sqlx::query_scalar!(
             r#"
@@ -410,11 +550,11 @@ impl Names<'_> {
             insert into model_api_profiles as old (tenant_id, provider_id, model_id, profile_key, name, purpose, auth_profile_id,
                 transport, response_mapping, workflow, is_active, openai)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-            on conflict (tenant_id, provider_id, profile_key, model_id) do update set name = excluded.name, purpose = excluded.purpose,
+            on conflict (tenant_id, provider_id, profile_key, model_id) do update set name = coalesce(excluded.name, old.name), purpose = excluded.purpose,
                 auth_profile_id = excluded.auth_profile_id, transport = excluded.transport, response_mapping = excluded.response_mapping,
                 workflow = excluded.workflow, is_active = excluded.is_active, openai = excluded.openai
             where (old.name, old.purpose, old.auth_profile_id, old.transport, old.response_mapping, old.workflow, old.is_active, old.openai)
-                is distinct from (excluded.name, excluded.purpose, excluded.auth_profile_id, excluded.transport,
+                is distinct from (coalesce(excluded.name, old.name), excluded.purpose, excluded.auth_profile_id, excluded.transport,
                 excluded.response_mapping, excluded.workflow, excluded.is_active, excluded.openai)
             "#,
             self.tenant,
@@ -484,7 +624,7 @@ impl Names<'_> {
         Ok(forgotten)
     }
 
-    /// A rule has no natural key: target and conditions stand for one.
+    /// A rule has no natural key: target and conditions stand for one where its id is not known.
     async fn put_routing(&mut self, row: &RoutingRow) -> Result<u64, StoreError> {
         let provider = self.provider(&row.provider).await?;
         let target = self.model(provider, Some(&row.target_model)).await?;
@@ -497,12 +637,15 @@ impl Names<'_> {
             .await?;
         Ok(sqlx::query_scalar!(
             r#"
-            with same as (select id from model_routing_rules where tenant_id = $1 and target_model_id = $2 and conditions = $3
+            with same as (select id from model_routing_rules where tenant_id = $1
+                          and case when $8::uuid is null then target_model_id = $2 and conditions = $3 else id = $8 end
                           order by id limit 1),
             changed as (
-                update model_routing_rules r set name = $4, priority = $5, fallback_model_id = $6, fallback_on = $7
+                update model_routing_rules r set name = coalesce($4, r.name), priority = $5, fallback_model_id = $6, fallback_on = $7,
+                    target_model_id = $2, conditions = $3
                 from same where r.id = same.id
-                  and (r.name, r.priority, r.fallback_model_id, r.fallback_on) is distinct from ($4, $5::int, $6::uuid, $7::text[])
+                  and (r.name, r.priority, r.fallback_model_id, r.fallback_on, r.target_model_id, r.conditions)
+                    is distinct from (coalesce($4, r.name), $5::int, $6::uuid, $7::text[], $2::uuid, $3::jsonb)
                 returning r.id),
             added as (
                 insert into model_routing_rules (tenant_id, target_model_id, conditions, name, priority, fallback_model_id, fallback_on)
@@ -516,6 +659,7 @@ impl Names<'_> {
             row.priority,
             fallback,
             &row.fallback_on,
+            row.id,
         )
         .fetch_one(&mut *self.connection)
         .await?

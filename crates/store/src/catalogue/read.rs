@@ -2,9 +2,9 @@
 
 use super::{
     AuthProfileRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows, SchemaRow,
-    TemplateRow,
+    Table, TemplateRow,
 };
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -24,16 +24,28 @@ impl Store {
             version: sqlx::query_scalar!("select v from catalogue_version")
                 .fetch_one(&mut *tx)
                 .await?,
-            providers: providers(&mut tx, tenant).await?,
-            credentials: credentials(&mut tx, tenant).await?,
-            auth_profiles: auth_profiles(&mut tx, tenant).await?,
-            prompt_templates: templates(&mut tx, tenant).await?,
-            response_schemas: schemas(&mut tx, tenant).await?,
-            models: models(&mut tx, tenant).await?,
-            profiles: profiles(&mut tx, tenant).await?,
-            routing_rules: routing(&mut tx, tenant).await?,
+            providers: providers(&mut tx, tenant, None).await?,
+            credentials: credentials(&mut tx, tenant, None).await?,
+            auth_profiles: auth_profiles(&mut tx, tenant, None).await?,
+            prompt_templates: templates(&mut tx, tenant, None).await?,
+            response_schemas: schemas(&mut tx, tenant, None).await?,
+            models: models(&mut tx, tenant, None).await?,
+            profiles: profiles(&mut tx, tenant, None).await?,
+            routing_rules: routing(&mut tx, tenant, None).await?,
             ..Rows::default()
         };
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    /// These rows of one kind, as far as the scope sees them, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn rows(&self, scope: Scope, table: Table, ids: &[Uuid]) -> Result<Rows, StoreError> {
+        let mut tx = self.seen_by(scope).await?;
+        let rows = some(&mut tx, table, ids).await?;
         tx.commit().await?;
         Ok(rows)
     }
@@ -84,9 +96,29 @@ impl Store {
     }
 }
 
+async fn some(
+    connection: &mut PgConnection,
+    table: Table,
+    ids: &[Uuid],
+) -> Result<Rows, StoreError> {
+    let (mut rows, only) = (Rows::default(), Some(ids));
+    match table {
+        Table::Providers => rows.providers = providers(connection, None, only).await?,
+        Table::Credentials => rows.credentials = credentials(connection, None, only).await?,
+        Table::AuthProfiles => rows.auth_profiles = auth_profiles(connection, None, only).await?,
+        Table::ResponseSchemas => rows.response_schemas = schemas(connection, None, only).await?,
+        Table::PromptTemplates => rows.prompt_templates = templates(connection, None, only).await?,
+        Table::Models => rows.models = models(connection, None, only).await?,
+        Table::Profiles => rows.profiles = profiles(connection, None, only).await?,
+        Table::RoutingRules => rows.routing_rules = routing(connection, None, only).await?,
+    }
+    Ok(rows)
+}
+
 async fn providers(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<ProviderRow>, StoreError> {
     Ok(sqlx::query_as!(
         ProviderRow,
@@ -94,9 +126,10 @@ async fn providers(
         select p.id as "id?", case when not t.is_system then t.tenant_id end as tenant, p.slug, p.provider_family, p.name,
                p.api_base_url, p.conventions, p.egress, p.status, p.updated_at as "updated_at?"
         from ai_providers p join tenants t using (tenant_id)
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by p.slug, t.is_system
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or p.id = any($2)) order by p.slug, t.is_system
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)
@@ -105,6 +138,7 @@ async fn providers(
 async fn credentials(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<CredentialRow>, StoreError> {
     Ok(sqlx::query_as!(
         CredentialRow,
@@ -113,9 +147,10 @@ async fn credentials(
                sealed_under(k.secret) as "sealed_under?", k.endpoint_url, k.is_default, k.rate_limit_per_minute, k.rate_limit_per_day,
                k.max_concurrent_jobs, k.status, k.updated_at as "updated_at?"
         from provider_api_credentials k join tenants t using (tenant_id) join ai_providers p on p.id = k.provider_id
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by p.slug, k.name, t.is_system
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or k.id = any($2)) order by p.slug, k.name, t.is_system
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)
@@ -124,6 +159,7 @@ async fn credentials(
 async fn auth_profiles(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<AuthProfileRow>, StoreError> {
     Ok(sqlx::query_as!(
         AuthProfileRow,
@@ -132,9 +168,10 @@ async fn auth_profiles(
                a.auth_type, k.name as "credential?", a.config, a.updated_at as "updated_at?"
         from provider_auth_profiles a join tenants t using (tenant_id)
         left join ai_providers p on p.id = a.provider_id left join provider_api_credentials k on k.id = a.credential_id
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by p.slug, a.profile_key, t.is_system
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or a.id = any($2)) order by p.slug, a.profile_key, t.is_system
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)
@@ -143,6 +180,7 @@ async fn auth_profiles(
 async fn templates(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<TemplateRow>, StoreError> {
     Ok(sqlx::query_as!(
         TemplateRow,
@@ -150,9 +188,10 @@ async fn templates(
         select r.id as "id?", case when not t.is_system then t.tenant_id end as tenant, r.name, r.purpose, r.version, r.body,
                r.updated_at as "updated_at?"
         from prompt_templates r join tenants t using (tenant_id)
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by r.name, r.version, t.is_system
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or r.id = any($2)) order by r.name, r.version, t.is_system
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)
@@ -161,6 +200,7 @@ async fn templates(
 async fn schemas(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<SchemaRow>, StoreError> {
     Ok(sqlx::query_as!(
         SchemaRow,
@@ -168,9 +208,10 @@ async fn schemas(
         select r.id as "id?", case when not t.is_system then t.tenant_id end as tenant, r.name, r.version, r.strict, r.schema,
                r.updated_at as "updated_at?"
         from response_schemas r join tenants t using (tenant_id)
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by r.name, r.version, t.is_system
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or r.id = any($2)) order by r.name, r.version, t.is_system
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)
@@ -179,6 +220,7 @@ async fn schemas(
 async fn models(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<ModelRow>, StoreError> {
     Ok(sqlx::query_as!(
         ModelRow,
@@ -189,9 +231,10 @@ async fn models(
                m.updated_at as "updated_at?"
         from ai_models m join tenants t using (tenant_id) join ai_providers p on p.id = m.provider_id
         left join prompt_templates pt on pt.id = m.prompt_template_id left join response_schemas rs on rs.id = m.response_schema_id
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by p.slug, m.model_id, t.is_system
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or m.id = any($2)) order by p.slug, m.model_id, t.is_system
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)
@@ -200,6 +243,7 @@ async fn models(
 async fn profiles(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<ProfileRow>, StoreError> {
     Ok(sqlx::query_as!(
         ProfileRow,
@@ -209,9 +253,10 @@ async fn profiles(
                r.openai as face, r.is_active, r.updated_at as "updated_at?"
         from model_api_profiles r join tenants t using (tenant_id) join ai_providers p on p.id = r.provider_id
         left join ai_models m on m.id = r.model_id left join provider_auth_profiles a on a.id = r.auth_profile_id
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by p.slug, r.profile_key, m.model_id, t.is_system
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or r.id = any($2)) order by p.slug, r.profile_key, m.model_id, t.is_system
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)
@@ -220,6 +265,7 @@ async fn profiles(
 async fn routing(
     connection: &mut PgConnection,
     tenant: Option<Uuid>,
+    only: Option<&[Uuid]>,
 ) -> Result<Vec<RoutingRow>, StoreError> {
     Ok(sqlx::query_as!(
         RoutingRow,
@@ -230,9 +276,10 @@ async fn routing(
         from model_routing_rules r join tenants t using (tenant_id)
         join ai_models m on m.id = r.target_model_id join ai_providers p on p.id = m.provider_id
         left join ai_models f on f.id = r.fallback_model_id left join ai_providers fp on fp.id = f.provider_id
-        where $1::uuid is null or t.is_system or t.tenant_id = $1 order by r.priority desc, r.id
+        where ($1::uuid is null or t.is_system or t.tenant_id = $1) and ($2::uuid[] is null or r.id = any($2)) order by r.priority desc, r.id
         "#,
         tenant,
+        only,
     )
     .fetch_all(connection)
     .await?)

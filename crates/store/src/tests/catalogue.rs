@@ -2,8 +2,8 @@
 
 use super::house::House;
 use crate::catalogue::{
-    AuthProfileRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows, SchemaRow,
-    TemplateRow,
+    Apply, AuthProfileRow, CredentialRow, ModelRow, ProfileRow, ProviderRow, RoutingRow, Rows,
+    SchemaRow, TemplateRow,
 };
 use crate::credentials::{Sealed, Stored};
 use crate::revisions::{RevisionRow, Verdict};
@@ -143,13 +143,13 @@ async fn a_bundle_applies_whole_and_twice_changes_nothing() {
     let house = House::new().await;
     let first = house
         .store
-        .bundle_apply(SYSTEM_TENANT, &bundle())
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &bundle())
         .await
         .unwrap();
     assert_eq!((first.changed, first.unchanged), (8, 0));
     let again = house
         .store
-        .bundle_apply(SYSTEM_TENANT, &bundle())
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &bundle())
         .await
         .unwrap();
     assert_eq!((again.changed, again.unchanged), (0, 8));
@@ -176,7 +176,7 @@ async fn a_bundle_applies_whole_and_twice_changes_nothing() {
     );
     let back = house
         .store
-        .bundle_apply(SYSTEM_TENANT, &rows)
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &rows)
         .await
         .unwrap();
     assert_eq!(back.changed, 0, "what was exported reads as what stands");
@@ -186,7 +186,7 @@ async fn a_bundle_applies_whole_and_twice_changes_nothing() {
     broken.profiles[0].auth_profile = Some("nobody".into());
     let refused = house
         .store
-        .bundle_apply(SYSTEM_TENANT, &broken)
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &broken)
         .await
         .unwrap_err();
     assert!(
@@ -221,7 +221,7 @@ async fn a_tenant_sees_its_rows_and_the_systems_and_no_others() {
     let house = House::new().await;
     house
         .store
-        .bundle_apply(DEFAULT_TENANT, &bundle())
+        .bundle_apply(&Apply::to(DEFAULT_TENANT, "the test"), &bundle())
         .await
         .unwrap();
     let mine = house.store.catalogue(Some(DEFAULT_TENANT)).await.unwrap();
@@ -250,7 +250,7 @@ async fn a_bad_row_is_reported_and_the_last_good_revision_stays() {
     let house = House::new().await;
     house
         .store
-        .bundle_apply(SYSTEM_TENANT, &bundle())
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &bundle())
         .await
         .unwrap();
     let rows = house.store.catalogue(None).await.unwrap();
@@ -379,7 +379,7 @@ async fn a_bundles_reference_leaves_a_sealed_secret_alone_unless_it_is_told_to_t
     let mut rows = bundle();
     house
         .store
-        .bundle_apply(SYSTEM_TENANT, &rows)
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &rows)
         .await
         .unwrap();
     let there = house.store.catalogue(None).await.unwrap().credentials;
@@ -402,7 +402,7 @@ async fn a_bundles_reference_leaves_a_sealed_secret_alone_unless_it_is_told_to_t
     );
     let applied = house
         .store
-        .bundle_apply(SYSTEM_TENANT, &rows)
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &rows)
         .await
         .unwrap();
     assert_eq!(
@@ -412,7 +412,7 @@ async fn a_bundles_reference_leaves_a_sealed_secret_alone_unless_it_is_told_to_t
     rows.unseal = true;
     let applied = house
         .store
-        .bundle_apply(SYSTEM_TENANT, &rows)
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &rows)
         .await
         .unwrap();
     assert_eq!(
@@ -431,7 +431,7 @@ async fn a_second_default_credential_is_refused_by_its_meaning() {
     });
     let refused = house
         .store
-        .bundle_apply(SYSTEM_TENANT, &two)
+        .bundle_apply(&Apply::to(SYSTEM_TENANT, "the test"), &two)
         .await
         .unwrap_err();
     assert!(

@@ -152,9 +152,7 @@ async fn of_an_erased_run_nothing_is_left_that_it_held() {
     );
     assert_eq!(
         house
-            .one(
-                "select actor || ' ' || action from audit_log where object not like 'credential/%'"
-            )
+            .one("select actor || ' ' || action from audit_log where action like 'run.%'")
             .await,
         "ann run.delete"
     );
