@@ -191,7 +191,7 @@ fn takes(operation: &Value, parameter: &str) -> bool {
 /// `error`: media type and schema of what refuses.
 fn answer(status: &str, description: &str, error: (&str, &str)) -> Value {
     let content = match status {
-        "206" => json!({"application/octet-stream": {}}),
+        "206" => json!({"*/*": {}}),
         "304" => return json!({ "description": description }),
         _ => {
             let schema = format!("#/components/schemas/{}", error.1);

@@ -9,6 +9,7 @@ use super::serving::{answered, serving, streaming};
 use super::target::Target;
 use super::{Call, ErrorBody, Refusal, awaited, begin, make, stream};
 use crate::caller::Caller;
+use crate::openapi::bodies::ServerSentEvent;
 use crate::routes::House;
 use axum::body::Body;
 use axum::extract::State;
@@ -23,7 +24,7 @@ use chunks::Chunks;
     post, path = "/openai/v1/chat/completions", tag = "openai", operation_id = "openaiCreateChatCompletion", request_body = NewChatCompletion,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
     responses(
-        (status = 200, description = "The answer; of a stream its chunks, and behind them `[DONE]`", headers(("x-run-id" = String, description = "The run that answered")), content((serde_json::Value = "application/json"), (String = "text/event-stream"))),
+        (status = 200, description = "The answer; of a stream its chunks, and behind them `[DONE]`", headers(("x-run-id" = String, description = "The run that answered")), content((serde_json::Value = "application/json"), (ServerSentEvent = "text/event-stream"))),
         (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
         (status = 502, description = "The provider failed", body = ErrorBody),
         (status = 504, description = "The run goes on; its id is told", body = ErrorBody),

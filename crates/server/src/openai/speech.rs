@@ -23,7 +23,7 @@ use serde_json::Value;
     post, path = "/openai/v1/audio/speech", tag = "openai", operation_id = "openaiCreateSpeech", request_body = NewSpeech,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
     responses(
-        (status = 200, description = "The file, of its own type", body = Vec<u8>, content_type = "application/octet-stream", headers(("x-run-id" = String, description = "The run that answered"))),
+        (status = 200, description = "The file, of its own type", body = Vec<u8>, content_type = "*/*", headers(("x-run-id" = String, description = "The run that answered"))),
         (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
         (status = 502, description = "The provider failed", body = ErrorBody),
         (status = 504, description = "The run goes on; its id is told", body = ErrorBody),

@@ -12,6 +12,17 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// One of a stream, as it is written by the lines of <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+#[derive(ToSchema)]
+pub(crate) struct ServerSentEvent {
+    /// What it is; a message without it.
+    event: Option<String>,
+    /// JSON, but for the last word of some streams.
+    data: String,
+    /// To resume behind it.
+    id: Option<String>,
+}
+
 /// A run to be made. What is left out is chosen by the routing rules and the purpose's default model.
 #[derive(ToSchema)]
 pub(crate) struct NewRun {

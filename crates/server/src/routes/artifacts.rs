@@ -28,7 +28,7 @@ use std::ops::Range;
 #[utoipa::path(
     get, path = "/v1/runs/{id}/artifacts/{name}", tag = "files", operation_id = "downloadArtifact",
     params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn first(
     house: State<House>,
@@ -43,7 +43,7 @@ pub(super) async fn first(
 #[utoipa::path(
     head, path = "/v1/runs/{id}/artifacts/{name}", tag = "files", operation_id = "headArtifact",
     params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn first_head(
     house: State<House>,
@@ -58,7 +58,7 @@ pub(super) async fn first_head(
 #[utoipa::path(
     get, path = "/v1/runs/{id}/artifacts/{name}/{idx}", tag = "files", operation_id = "downloadArtifactByIndex",
     params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it"), ("idx" = i32, Path, description = "Number under that name, from 0")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn numbered(
     house: State<House>,
@@ -73,7 +73,7 @@ pub(super) async fn numbered(
 #[utoipa::path(
     head, path = "/v1/runs/{id}/artifacts/{name}/{idx}", tag = "files", operation_id = "headArtifactByIndex",
     params(("id" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "As the run's `artifacts` have it"), ("idx" = i32, Path, description = "Number under that name, from 0")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn numbered_head(
     house: State<House>,

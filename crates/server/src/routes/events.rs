@@ -3,6 +3,7 @@
 use super::House;
 use super::path::RunPath;
 use crate::caller::Caller;
+use crate::openapi::bodies::ServerSentEvent;
 use crate::problem::{Problem, Violation};
 use axum::extract::State;
 use axum::http::header::HeaderName;
@@ -25,7 +26,7 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 #[utoipa::path(
     get, path = "/v1/runs/{id}/events", tag = "runs", operation_id = "streamRunEvents",
     params(("id" = Uuid, Path, description = "The run"), ("Last-Event-ID" = Option<i32>, Header, description = "Resumes behind this event")),
-    responses((status = 200, description = "Server-Sent Events `entry`, `state`, `progress`, `delta`, `end`; a comment every 15 s; ends behind `end`", body = String, content_type = "text/event-stream"))
+    responses((status = 200, description = "Server-Sent Events `entry`, `state`, `progress`, `delta`, `end`; a comment every 15 s; ends behind `end`", body = ServerSentEvent, content_type = "text/event-stream"))
 )]
 pub(super) async fn events(
     State(house): State<House>,

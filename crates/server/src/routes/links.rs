@@ -110,7 +110,7 @@ fn within(body: Option<Value>) -> Result<Duration, Vec<Violation>> {
 #[utoipa::path(
     get, path = "/files/artifacts/{run}/{name}/{idx}", tag = "files", operation_id = "openArtifactLink",
     params(("run" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "Name of the file"), ("idx" = i32, Path, description = "Its number"), ("expires" = i64, Query, description = "As the link has it"), ("key" = i32, Query, description = "As the link has it"), ("signature" = String, Query, description = "As the link has it")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn artifact(
     house: State<House>,
@@ -125,7 +125,7 @@ pub(super) async fn artifact(
 #[utoipa::path(
     head, path = "/files/artifacts/{run}/{name}/{idx}", tag = "files", operation_id = "headArtifactLink",
     params(("run" = Uuid, Path, description = "The run"), ("name" = String, Path, description = "Name of the file"), ("idx" = i32, Path, description = "Its number"), ("expires" = i64, Query, description = "As the link has it"), ("key" = i32, Query, description = "As the link has it"), ("signature" = String, Query, description = "As the link has it")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn artifact_head(
     house: State<House>,
@@ -142,7 +142,7 @@ pub(super) async fn artifact_head(
 #[utoipa::path(
     get, path = "/files/inputs/{run}/{input}/{filename}", tag = "files", operation_id = "openInputLink",
     params(("run" = Uuid, Path, description = "The run"), ("input" = Uuid, Path, description = "The input"), ("filename" = String, Path, description = "As the link has it"), ("key" = i32, Query, description = "As the link has it"), ("signature" = String, Query, description = "As the link has it")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn input(
     house: State<House>,
@@ -157,7 +157,7 @@ pub(super) async fn input(
 #[utoipa::path(
     head, path = "/files/inputs/{run}/{input}/{filename}", tag = "files", operation_id = "headInputLink",
     params(("run" = Uuid, Path, description = "The run"), ("input" = Uuid, Path, description = "The input"), ("filename" = String, Path, description = "As the link has it"), ("key" = i32, Query, description = "As the link has it"), ("signature" = String, Query, description = "As the link has it")),
-    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"))
 )]
 pub(super) async fn input_head(
     house: State<House>,

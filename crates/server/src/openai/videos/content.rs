@@ -18,8 +18,8 @@ const VIDEO: &str = "video";
     get, path = "/openai/v1/videos/{id}/content", tag = "openai", operation_id = "openaiDownloadVideo",
     params(("id" = String, Path, description = "`video_…`"), ("variant" = Option<String>, Query, description = "`video` without it; `thumbnail`, `spritesheet` or another name of a file, where the profile delivers it"), ("Range" = Option<String>, Header, description = "A part of it")),
     responses(
-        (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "The part that `Range` asks for", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"),
+        (status = 206, description = "The part that `Range` asks for", body = Vec<u8>, content_type = "*/*"),
         (status = 304, description = "As it was: `If-None-Match` has its `ETag`"),
         (status = 400, description = "It has not ended (`video_not_ready`), or has failed (`video_failed`)", body = ErrorBody),
         (status = 416, description = "It has no such part"),
