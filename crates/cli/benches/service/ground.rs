@@ -13,7 +13,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_modelrow");
 
 pub(crate) struct Ground {
     pub(crate) postgres: Embedded,
-    pub(crate) provider: Process,
+    _provider: Process,
     pub(crate) provider_url: String,
     /// Of a caller.
     pub(crate) key: String,
@@ -76,7 +76,7 @@ impl Ground {
         simulate.arg(folder.path().join("script.json"));
         let provider_url = format!("http://{listen}/v1");
         let mut ground = Self {
-            provider: Process(quiet(&mut simulate).spawn().unwrap()),
+            _provider: Process(quiet(&mut simulate).spawn().unwrap()),
             key: String::new(),
             provider_url,
             postgres,

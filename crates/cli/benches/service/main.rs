@@ -4,6 +4,7 @@
 //! `--check` makes a missed target a failure. The service is the program as a process, as are provider and Postgres, which syncs every commit.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -22,6 +23,9 @@ mod table;
 use ground::Ground;
 use std::process::ExitCode;
 use table::{Mode, Table};
+
+/// Measures some lines of the table.
+type Part = fn(&Ground, Size, &mut Table, &tokio::runtime::Runtime);
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -60,10 +64,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    let parts: [(
-        &str,
-        fn(&Ground, Size, &mut Table, &tokio::runtime::Runtime),
-    ); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("latency", latency::measure),
         ("create", create::measure),
         ("rest", rest::measure),
