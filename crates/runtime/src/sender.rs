@@ -221,9 +221,13 @@ impl Written<'_> {
         if let Some(other) = disowned {
             tracing::warn!(run.id = %live.run, other = %other, "another run had adopted this job; it is unknown again");
             self.core.follow.look(vec![other]);
-            return written("accepted", || store.fact_accepted(&fact))
-                .at("sender.accepted_after_disowning")
-                .await;
+        }
+        // Also when nothing was disowned now: an answer that was lost may have said so.
+        let again = written("accepted", || store.fact_accepted(&fact))
+            .at("sender.accepted_after_disowning")
+            .await?;
+        if again != Acceptance::JobTaken {
+            return Ok(again);
         }
         tracing::error!(run.id = %live.run, job = fact.job, "another run follows this job");
         let message = format!("another run follows the job `{}`", fact.job);
