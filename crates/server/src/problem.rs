@@ -257,7 +257,9 @@ impl From<RunError> for Problem {
             | RunError::NotEnded { .. }
             | RunError::MayBePaid { .. }
             | RunError::NotUnknown { .. }
-            | RunError::JobTaken { .. } => StatusCode::CONFLICT,
+            | RunError::JobTaken { .. }
+            // Not the caller's fault, and not to be tried again: whoever runs the house gives it a key.
+            | RunError::Sealed(_) => StatusCode::CONFLICT,
             RunError::NoJob { .. }
             | RunError::NothingToPause { .. }
             | RunError::NoWebhookSecret

@@ -400,19 +400,25 @@ fn list(items: Option<&Kind>, most: Option<u64>, given: Vec<Value>) -> Result<Va
     Ok(Value::Array(all))
 }
 
+/// What is said of an object that does not fit, in characters: its values are the caller's.
+const MISFIT_MAX: usize = 300;
+
 fn object(schema: Option<&(Value, jsonschema::Validator)>, value: Value) -> Result<Value, Refusal> {
     let Some((_, validator)) = schema else {
         return Ok(value);
     };
-    let place = validator
-        .iter_errors(&value)
-        .next()
-        .map(|error| error.instance_path().to_string());
-    match place {
+    let misfit = validator.iter_errors(&value).next().map(|error| {
+        let why: String = error.to_string().chars().take(MISFIT_MAX).collect();
+        match error.instance_path().as_str() {
+            "" => format!("the object does not fit: {why}"),
+            place => format!("the object does not fit at `{place}`: {why}"),
+        }
+    });
+    match misfit {
         None => Ok(value),
-        Some(place) => Err(Refusal::new(
+        Some(message) => Err(Refusal::new(
             Code::C102,
-            format!("the object does not fit at `{place}`"),
+            message,
             "give an object as the model's schema says".to_owned(),
         )),
     }

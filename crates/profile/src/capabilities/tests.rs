@@ -240,6 +240,17 @@ fn media_are_judged_by_number_type_and_size() {
 }
 
 #[test]
+fn an_object_that_does_not_fit_names_what_is_wrong_with_it() {
+    let schema = json!({ "type": "object", "required": ["script"] });
+    let capabilities = made(&json!({
+        "options": { "scene": { "type": "object", "schema": schema } },
+    }));
+    let refused = capabilities.check(&call(json!({ "scene": {} })), &BTreeMap::new());
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("\"script\" is a required property"), "{said}");
+}
+
+#[test]
 #[rustfmt::skip]
 fn too_many_media_of_one_input_are_one_finding_and_too_many_of_all_another() {
     let capabilities = made(&json!({

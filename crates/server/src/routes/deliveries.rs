@@ -6,7 +6,7 @@ use super::path::DeliveryPath;
 use crate::call::Fields;
 use crate::caller::Caller;
 use crate::json;
-use crate::openapi::bodies::{RotateSecret, TestWebhook};
+use crate::openapi::bodies::{Problem as ProblemBody, RotateSecret, TestWebhook};
 use crate::problem::{Problem, Violation};
 use axum::Json;
 use axum::body::Body;
@@ -106,7 +106,7 @@ pub(super) async fn resend(
 /// The one before it signs beside it for a while: a message then has both signatures, and a receiver with either is content.
 #[utoipa::path(
     post, path = "/v1/webhook-secret/rotate", tag = "callbacks", operation_id = "rotateWebhookSecret", request_body = Option<RotateSecret>,
-    responses((status = 200, description = "With the secret, which is shown this once", body = SecretShown))
+    responses((status = 200, description = "With the secret, which is shown this once", body = SecretShown), (status = 409, description = "The house has no key to seal the secret with", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn rotate(
     State(house): State<House>,

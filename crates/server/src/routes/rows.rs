@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// An operator sees those of all. Rows that were inserted with plain SQL are among them.
 #[utoipa::path(
     get, path = "/admin/v1/{kind}", tag = "rows", operation_id = "listRows",
-    params(("kind" = RowKind, Path), ("tenant" = Option<String>, Query, description = "Id or slug"), ("provider" = Option<String>, Query, description = "Its slug"),
+    params(("kind" = inline(RowKind), Path), ("tenant" = Option<String>, Query, description = "Id or slug"), ("provider" = Option<String>, Query, description = "Its slug"),
         ("key" = Option<String>, Query, description = "As the list has it: `provider/name`"), ("limit" = Option<u16>, Query, description = "On the page, 1 to 500; 50 without it"), ("after" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "A page, the last changed first", body = RowPage))
 )]
@@ -56,7 +56,7 @@ pub(super) async fn list(
 /// Shows a row, with what was found in it and what serves of it
 #[utoipa::path(
     get, path = "/admin/v1/{kind}/{id}", tag = "rows", operation_id = "getRow",
-    params(("kind" = RowKind, Path), ("id" = Uuid, Path, description = "The row")),
+    params(("kind" = inline(RowKind), Path), ("id" = Uuid, Path, description = "The row")),
     responses((status = 200, description = "With a strong `ETag`", body = RowView))
 )]
 pub(super) async fn show(
@@ -78,7 +78,7 @@ pub(super) async fn show(
 /// told at once, with its place in your body.
 #[utoipa::path(
     post, path = "/admin/v1/{kind}", tag = "rows", operation_id = "createRow",
-    params(("kind" = RowKind, Path), ("tenant" = Option<String>, Query, description = "Id or slug; your own without it. Another one's is an operator's to make")),
+    params(("kind" = inline(RowKind), Path), ("tenant" = Option<String>, Query, description = "Id or slug; your own without it. Another one's is an operator's to make")),
     request_body(content = Object, description = "A row of the kind", examples(
         ("provider" = (summary = "`providers`", value = json!({"slug": "acme", "name": "Acme", "api_base_url": "https://api.acme.example/v1"}))),
         ("auth_profile" = (summary = "`auth_profiles`", value = json!({"provider": "acme", "profile_key": "acme_key", "auth_type": "api_key", "credential": "default"}))),
@@ -117,7 +117,7 @@ pub(super) async fn create(
 /// `row` of what `GET` shows is what this takes. The members that name the row stay as they are. Runs in flight keep what they began with.
 #[utoipa::path(
     put, path = "/admin/v1/{kind}/{id}", tag = "rows", operation_id = "replaceRow",
-    params(("kind" = RowKind, Path), ("id" = Uuid, Path, description = "The row"), ("If-Match" = String, Header, description = "Its `ETag`, or `*`")),
+    params(("kind" = inline(RowKind), Path), ("id" = Uuid, Path, description = "The row"), ("If-Match" = String, Header, description = "Its `ETag`, or `*`")),
     request_body(content = Object, description = "The whole row", example = json!({"name": "acme-chat", "version": 1, "purpose": "chat", "body": {"prompt": "{{userPrompt}}"}})),
     responses((status = 200, description = "As it is now, with its `ETag`", body = RowView))
 )]
@@ -142,7 +142,7 @@ pub(super) async fn replace(
 /// What runs or other rows use is a 409 that names them: deactivate it instead.
 #[utoipa::path(
     delete, path = "/admin/v1/{kind}/{id}", tag = "rows", operation_id = "deleteRow",
-    params(("kind" = RowKind, Path), ("id" = Uuid, Path, description = "The row"), ("If-Match" = String, Header, description = "Its `ETag`, or `*`")),
+    params(("kind" = inline(RowKind), Path), ("id" = Uuid, Path, description = "The row"), ("If-Match" = String, Header, description = "Its `ETag`, or `*`")),
     responses((status = 204, description = "Gone"))
 )]
 pub(super) async fn delete(

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::routing::post;
-use runtime::{Allow, Role};
+use runtime::{Allow, Role, SecretKeys};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use store::DEFAULT_TENANT;
@@ -297,4 +297,15 @@ async fn what_is_no_delivery_or_no_query_is_said() {
         Request::post("/v1/webhook-secret/rotate").header("authorization", bearer(&viewer));
     let refused = house.call(request.body(Body::empty()).unwrap()).await;
     assert_eq!(refused.problem(), (403, "C174".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_house_without_a_key_says_so_where_a_secret_is_to_be_sealed() {
+    let house = House::open_with(BUNDLE, |options| {
+        options.secret_keys = SecretKeys::default()
+    })
+    .await;
+    let path = "/v1/webhook-secret/rotate";
+    let refused = ask(&house, Method::POST, path, &Value::Null).await;
+    assert_eq!(refused.problem(), (409, "S147".to_owned()));
 }
