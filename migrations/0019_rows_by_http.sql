@@ -26,13 +26,17 @@ grant select on row_index to modelrow_api, modelrow_worker;
 
 -- A tenant reads the cases of the system's profiles, and writes those of its own.
 drop policy of_its_profile on profile_cases;
-create policy of_its_profile on profile_cases to modelrow_api
-    using (profile_id in (select id from model_api_profiles))
-    with check (profile_id in (select id from model_api_profiles where tenant_id = (select
-        nullif(current_setting('modelrow.tenant', true), '')::uuid)));
-create policy of_own_profile on profile_cases as restrictive for delete to modelrow_api
-    using (profile_id in (select id from model_api_profiles where tenant_id = (select
-        nullif(current_setting('modelrow.tenant', true), '')::uuid)));
+create policy of_its_profile on profile_cases for select to modelrow_api
+    using (profile_id in (select id from model_api_profiles));
+create policy of_own_profile_new on profile_cases for insert to modelrow_api
+    with check (profile_id in (select id from model_api_profiles
+        where tenant_id = (select nullif(current_setting('modelrow.tenant', true), '')::uuid)));
+create policy of_own_profile_changed on profile_cases for update to modelrow_api
+    using (profile_id in (select id from model_api_profiles
+        where tenant_id = (select nullif(current_setting('modelrow.tenant', true), '')::uuid)));
+create policy of_own_profile_gone on profile_cases for delete to modelrow_api
+    using (profile_id in (select id from model_api_profiles
+        where tenant_id = (select nullif(current_setting('modelrow.tenant', true), '')::uuid)));
 
 -- An address may carry a name and a password, or a key behind its `?`.
 create or replace function without_userinfo(shown jsonb) returns jsonb language plpgsql immutable as $$

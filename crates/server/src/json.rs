@@ -200,7 +200,13 @@ impl<'t> Scan<'t> {
         if has_nul(quoted) {
             let message = "a text holds the character U+0000";
             let violation = Violation::new(Code::C154, message, "leave it out: it cannot be kept");
-            self.found.push(violation.at(level.child().pointer));
+            // A name has no place of its own: its object's.
+            let is_name = level.keys.is_some() && level.key.is_none();
+            let place = match is_name {
+                true => level.place.pointer.clone(),
+                false => level.child().pointer,
+            };
+            self.found.push(violation.at(place));
         }
         let Some(keys) = level.keys.as_mut().filter(|_| level.key.is_none()) else {
             return;
