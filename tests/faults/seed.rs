@@ -297,6 +297,8 @@ impl<'a> Seed<'a> {
                 // Whoever was struck may have something left to say.
                 Some(at) => at.elapsed() < AFTERMATH,
             };
+            // Each attempt whose outcome is unknown ages once: one that is sent again may be lost again.
+            aged &= stand.state == "submit_unknown";
             if stand.state == "submit_unknown"
                 && self.ages(since)
                 && !std::mem::replace(&mut aged, true)
