@@ -332,6 +332,10 @@ impl Scenario {
         self.job == Job::Anothers
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: what each scenario's provider does"
+    )]
     fn rules(&self) -> Vec<Rule> {
         let on = Rule::on;
         let job = |patch: JobPatch| on(Operation::Create, Action::Job(patch)).always();

@@ -425,17 +425,16 @@ impl<'a> Seed<'a> {
             reason: "the suite brakes".into(),
             by: "suite".into(),
         };
-        match self.braked_at {
-            None if stand.state == "submitting" => {
-                if caller.pause(&PauseScope::All, &because).await.is_ok() {
-                    self.braked_at = Some(Instant::now());
-                }
+        let Some(at) = self.braked_at else {
+            let may = stand.state == "submitting";
+            if may && caller.pause(&PauseScope::All, &because).await.is_ok() {
+                self.braked_at = Some(Instant::now());
             }
-            Some(at) if at.elapsed() > Duration::from_secs(4) => {
-                // Asked until the database has answered; a second time changes nothing.
-                let _again = caller.resume(&PauseScope::All, "suite").await;
-            }
-            _ => {}
+            return;
+        };
+        if at.elapsed() > Duration::from_secs(4) {
+            // Asked until the database has answered; a second time changes nothing.
+            let _again = caller.resume(&PauseScope::All, "suite").await;
         }
     }
 

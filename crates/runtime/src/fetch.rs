@@ -32,7 +32,7 @@ pub(crate) struct Came {
     pub(crate) last: Option<Last>,
 }
 
-/// A stored file whose fact memory alone holds. It is written by [`write`], or with the run's end.
+/// A stored file whose fact memory alone holds. It is written by [`write()`], or with the run's end.
 pub(crate) struct Last {
     pub(crate) fact: Fact,
     told: ArtifactFacts,

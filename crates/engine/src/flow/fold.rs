@@ -37,7 +37,7 @@ enum Waits {
     Whole,
 }
 
-/// A run that waits for its next poll. There are a hundred thousand of them: [`SIZE_MAX`].
+/// A run that waits for its next poll. There are a hundred thousand of them: `SIZE_MAX`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folded {
     /// `run_states.captured` as text, and behind it the call, where that is kept: one allocation for both.

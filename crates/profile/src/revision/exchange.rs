@@ -46,7 +46,7 @@ pub struct Exchange {
     pub max_bytes: u64,
     /// Statuses beside 2xx that are no failure.
     pub ok_status: Vec<u16>,
-    /// Another auth profile of the provider ([`Revision::step_auths`]); absent: the profile's own.
+    /// Another auth profile of the provider ([`super::Revision::step_auths`]); absent: the profile's own.
     pub auth: Option<String>,
 }
 
