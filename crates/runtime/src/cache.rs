@@ -32,6 +32,12 @@ pub struct CacheView {
     pub hits_this_month: i64,
 }
 
+/// Whether the call may be served from the cache, and its result serve others: as it says, else as its tenant has chosen.
+pub(crate) fn is_wanted(request: &RunRequest, understood: &Understood) -> bool {
+    let tenants = &understood.snapshot.caching;
+    request.cache.unwrap_or(tenants.contains(&request.tenant))
+}
+
 /// What the call has in common with those that its result may serve; absent: the cache is not wanted.
 pub(crate) fn key(
     core: &Core,
@@ -39,8 +45,7 @@ pub(crate) fn key(
     understood: &Understood,
     endpoint: Option<String>,
 ) -> Option<Vec<u8>> {
-    let tenants = &understood.snapshot.caching;
-    if !request.cache.unwrap_or(tenants.contains(&request.tenant)) {
+    if !is_wanted(request, understood) {
         return None;
     }
     let revision = &understood.revision;

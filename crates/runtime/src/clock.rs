@@ -2,6 +2,7 @@
 //! every time of record.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// Milliseconds of a clock that goes on while the machine sleeps, and is never set.
 #[must_use]
@@ -30,6 +31,12 @@ impl DbClock {
     /// Milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
         boot_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// From now to a moment, milliseconds since 1970; nothing, once that is over.
+    pub(crate) fn until(&self, at_ms: i64) -> Duration {
+        let ms = at_ms.saturating_sub(self.now_ms());
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
     }
 
     /// Takes a reading: the boot clock before and after it, and what the database said between.

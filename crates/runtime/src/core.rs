@@ -164,14 +164,15 @@ impl Core {
             .contains(&shard)
     }
 
+    /// Where callers and providers reach us, without a slash at its end; empty: nobody has said.
+    pub(crate) fn public_base(&self) -> &str {
+        let url = self.options.public_url.as_deref().unwrap_or_default();
+        url.trim_end_matches('/')
+    }
+
     /// Where callers get a file.
     pub(crate) fn artifact_url(&self, run: Uuid, name: &str, idx: i64) -> String {
-        let base = self
-            .options
-            .public_url
-            .as_deref()
-            .unwrap_or_default()
-            .trim_end_matches('/');
+        let base = self.public_base();
         format!("{base}/v1/runs/{run}/artifacts/{name}/{idx}")
     }
 }

@@ -134,13 +134,12 @@ impl Signer {
     }
 
     async fn now(core: &Core) -> Result<Self, StoreError> {
-        let base = core.options.public_url.as_deref().unwrap_or_default();
         let key = core.store.link_key_now().await?;
         let key = key.ok_or_else(|| StoreError::NoSuchRow {
             table: "link_keys",
             key: "any".to_owned(),
         })?;
-        Ok(Self::new(base, &key))
+        Ok(Self::new(core.public_base(), &key))
     }
 
     fn url(&self, to: &LinkTo, expires: Option<i64>) -> String {
@@ -182,10 +181,10 @@ pub(crate) async fn for_providers(core: &Core) -> Result<Option<Signer>, StoreEr
 
 /// The media of a call that is not made yet, with what stands for their links: no run, no link.
 pub(crate) fn masked(core: &Core, mut media: Media) -> Media {
-    let Some(base) = core.options.public_url.as_deref() else {
+    if core.options.public_url.is_none() {
         return media;
-    };
-    let link = format!("{}/files/inputs/{}", base.trim_end_matches('/'), mask());
+    }
+    let link = format!("{}/files/inputs/{}", core.public_base(), mask());
     let unlinked =
         |medium: &&mut engine::media::Medium| medium.url.is_none() && medium.bytes.is_some();
     for medium in media.0.values_mut().flatten().filter(unlinked) {

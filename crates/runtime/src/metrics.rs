@@ -164,17 +164,17 @@ impl Metrics {
 
     /// The outcome of a submit.
     pub(crate) fn submitted(&self, revision: &Revision, verdict: &Verdict) {
-        let (outcome, fault) = match verdict {
-            Verdict::Accepted(_) | Verdict::Answered => ("accepted", None),
-            Verdict::Refused { fault, .. } => ("refused", Some(fault)),
-            Verdict::NotSent { fault, .. } => ("not_sent", Some(fault)),
-            Verdict::Unknown { fault, .. } | Verdict::Failed(fault) => ("unknown", Some(fault)),
-            _ => ("unknown", None),
+        let fault = match verdict {
+            Verdict::Refused { fault, .. }
+            | Verdict::NotSent { fault, .. }
+            | Verdict::Unknown { fault, .. }
+            | Verdict::Failed(fault) => Some(fault),
+            _ => None,
         };
         let labels = Submit {
             provider: revision.provider.clone(),
             profile: revision.profile_key.clone(),
-            outcome,
+            outcome: outcome(verdict),
         };
         self.submits.get_or_create(&labels).inc();
         if let Some(fault) = fault {
@@ -213,6 +213,16 @@ impl Metrics {
     pub(crate) fn stored(&self, bytes: u64) {
         self.artifacts.inc();
         self.artifact_bytes.inc_by(bytes);
+    }
+}
+
+/// What a submit came to, in the words of `submit_attempts.outcome`.
+pub(crate) fn outcome(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accepted(_) | Verdict::Answered => "accepted",
+        Verdict::Refused { .. } => "refused",
+        Verdict::NotSent { .. } => "not_sent",
+        _ => "unknown",
     }
 }
 

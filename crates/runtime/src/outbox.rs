@@ -20,6 +20,8 @@ const HOLD: Duration = Duration::from_secs(300);
 const AGAIN: Duration = Duration::from_secs(30);
 /// Tries before it is given up.
 const TRIES: i32 = 10;
+/// A wait that is longer than this is left to another look.
+const PATIENCE: Duration = Duration::from_secs(60);
 const AT_ONCE: i64 = 16;
 
 /// Takes what is due and does it on tasks of their own.
@@ -127,11 +129,8 @@ async fn drive(core: &Core, mut flow: Flow, asker: Asker, only: Phase) {
             Action::Token { auth } => {
                 drop(tokens::supplied(core, &mut flow, auth.as_deref()).await);
             }
-            Action::Wait { until_ms, .. }
-                if until_ms.saturating_sub(core.clock.now_ms()) < 60_000 =>
-            {
-                let ms = u64::try_from(until_ms.saturating_sub(core.clock.now_ms())).unwrap_or(0);
-                tokio::time::sleep(Duration::from_millis(ms)).await;
+            Action::Wait { until_ms, .. } if core.clock.until(until_ms) < PATIENCE => {
+                tokio::time::sleep(core.clock.until(until_ms)).await;
             }
             _ => return,
         }

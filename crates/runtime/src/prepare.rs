@@ -205,8 +205,7 @@ async fn rendered(
                     .await
             }
             Action::Wait { until_ms, .. } => {
-                let ms = u64::try_from(until_ms.saturating_sub(core.clock.now_ms())).unwrap_or(0);
-                tokio::time::sleep(Duration::from_millis(ms))
+                tokio::time::sleep(core.clock.until(until_ms))
                     .at("prepare.wait.retry")
                     .await;
                 Verdict::Continue

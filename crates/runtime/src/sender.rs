@@ -160,9 +160,7 @@ impl Written<'_> {
 
     /// The provider has the job.
     pub(crate) async fn accepted(&self, live: &mut Live, job: &Job) -> Result<bool, StoreError> {
-        let now = self.core.clock.now_ms();
-        let from_now =
-            |at: i64| Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0));
+        let clock = &self.core.clock;
         let fact = Accepted {
             run_id: live.run,
             n: live.n,
@@ -172,8 +170,8 @@ impl Written<'_> {
                 .await?,
             endpoint: self.endpoint.to_owned(),
             captured: Some(live.flow.captured()),
-            deadline: Some(from_now(job.deadline_at_ms)),
-            give_up: from_now(job.give_up_at_ms),
+            deadline: Some(clock.until(job.deadline_at_ms)),
+            give_up: clock.until(job.give_up_at_ms),
             http_status: self.http_status,
             adopted: job.found,
         };

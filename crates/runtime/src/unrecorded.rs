@@ -10,6 +10,7 @@ use crate::error::RunError;
 use crate::exchange::once;
 use crate::handle::RunHandle;
 use crate::intake::{self, Understood};
+use crate::metrics;
 use crate::options::Work;
 use crate::places::Place;
 use crate::quota::{Asker, urgency_of};
@@ -64,7 +65,7 @@ pub(crate) async fn admitted(
     }
     let row = intake::credential(core, &understood.snapshot, revision, request.tenant);
     let row = row.map_err(RunError::Refused)?;
-    let (Some(credential), false) = (row.id, needs_record(core, request, understood, row)) else {
+    let (Some(credential), false) = (row.id, needs_record(request, understood, row)) else {
         return Ok(None);
     };
     let asker = Asker {
@@ -102,19 +103,14 @@ fn gives_up_its_record(revision: &Revision) -> bool {
 }
 
 /// Whether something of the call, or of its credential, lives in the record. Slots are counted there.
-fn needs_record(
-    core: &Core,
-    request: &RunRequest,
-    understood: &Understood,
-    row: &CredentialRow,
-) -> bool {
+fn needs_record(request: &RunRequest, understood: &Understood, row: &CredentialRow) -> bool {
     request.idempotency_key.is_some()
         || request.callback.is_some()
         || request.start_by.is_some()
         || request.again.is_some()
         || understood.fallback.is_some()
         || row.max_concurrent_jobs.is_some()
-        || cache::key(core, request, understood, row.endpoint_url.clone()).is_some()
+        || cache::is_wanted(request, understood)
 }
 
 /// Sends it, and shows how it ended. It goes on when its caller goes away.
@@ -245,7 +241,7 @@ impl<'a> Unrecorded<'a> {
         let verdict = self.heard(event);
         self.core.metrics.submitted(self.revision, &verdict);
         let now = self.core.now();
-        let outcome = outcome_of(&verdict);
+        let outcome = metrics::outcome(&verdict);
         if outcome == "accepted" {
             self.accepted_at = Some(now);
         }
@@ -305,7 +301,7 @@ impl<'a> Unrecorded<'a> {
         if !retry.pauses_credential {
             return;
         }
-        let wait = until(self.core, retry.not_before_ms);
+        let wait = self.core.clock.until(retry.not_before_ms);
         let store = &self.core.store;
         let paused = store.credential_pause(self.asker.credential, wait, fault.class_word());
         if let Err(error) = paused.await {
@@ -323,7 +319,7 @@ impl<'a> Unrecorded<'a> {
     }
 
     async fn wait(&self, until_ms: i64) -> Result<(), Fault> {
-        let wait = until(self.core, until_ms);
+        let wait = self.core.clock.until(until_ms);
         self.patient(wait)?;
         tokio::time::sleep(wait).await;
         Ok(())
@@ -402,20 +398,5 @@ impl<'a> Unrecorded<'a> {
             deadline_at: None,
             ended_at: Some(self.core.now()),
         }
-    }
-}
-
-fn until(core: &Core, at_ms: i64) -> Duration {
-    let ms = at_ms.saturating_sub(core.clock.now_ms());
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
-}
-
-/// The word of `submit_attempts.outcome`.
-fn outcome_of(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Answered | Verdict::Accepted(_) => "accepted",
-        Verdict::Refused { .. } => "refused",
-        Verdict::NotSent { .. } => "not_sent",
-        _ => "unknown",
     }
 }

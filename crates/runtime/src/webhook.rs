@@ -141,6 +141,13 @@ pub(crate) fn opened(
     keys.open(owner(tenant, secret.id), &secret.sealed)
 }
 
+/// Those that sign a tenant's callbacks now.
+pub(crate) async fn secrets(core: &Core, tenant: Uuid) -> Result<Vec<Secret>, RunError> {
+    let rows = core.store.webhook_secrets(tenant).await?;
+    let opened: Result<_, SealError> = rows.iter().map(|row| opened(core, tenant, row)).collect();
+    Ok(opened?)
+}
+
 /// Seals every secret anew that is not sealed under the first key; counted with what was sealed before.
 pub(crate) async fn reseal(core: &Core, mut rotated: Rotated) -> Result<Rotated, RunError> {
     let keys = &core.options.secret_keys;

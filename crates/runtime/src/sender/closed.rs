@@ -19,14 +19,10 @@ impl Written<'_> {
         fault: &Fault,
         retry: Option<Retry>,
     ) -> Result<bool, StoreError> {
-        let now = self.core.clock.now_ms();
         self.core
             .drift
             .fault(&live.revision, "submit", fault, live.run);
-        let wait = retry.map(|retry| {
-            let ms = u64::try_from(retry.not_before_ms.saturating_sub(now));
-            Duration::from_millis(ms.unwrap_or(0))
-        });
+        let wait = retry.map(|retry| self.core.clock.until(retry.not_before_ms));
         let fallback = self.instead(live, fault, retry).await?;
         tracing::info!(run.id = %live.run, attempt = live.n, class = fault.class_word(), again = retry.is_some(), fallback = fallback.is_some(), "not accepted");
         self.pause(live, fault, retry.zip(wait), fallback.as_ref())
