@@ -12,11 +12,13 @@
     reason = "a test may stop at what it did not expect, and reads how long it may take"
 )]
 
-use sha2::{Digest as _, Sha256};
+#[path = "shared/tools.rs"]
+mod tools;
+
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use store::Store;
 use store::embedded::testing::server;
@@ -25,7 +27,6 @@ const SECONDS: &str = "45";
 /// The same calls every time, unless it is said otherwise.
 const SEED: &str = "20261130";
 const LIMIT: Duration = Duration::from_secs(60);
-const REQUIREMENTS: &str = include_str!("fuzz/requirements.txt");
 
 fn top() -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -47,43 +48,10 @@ impl Drop for Process {
     }
 }
 
-fn done(command: &mut Command, help: &str) -> Output {
-    let out = command.output();
-    let out = out.unwrap_or_else(|error| panic!("{command:?}: {error}; {help}"));
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{command:?}: {said}\n{help}");
-    out
-}
-
-/// The fuzzer, installed below `target/` once for each list of requirements.
+/// The fuzzer, at its program.
 fn schemathesis() -> PathBuf {
-    let help = "install Python 3.10 or newer with `venv` (Debian: python3-venv), and let `pip` reach PyPI or a mirror of it";
-    let digest = hex::encode(Sha256::digest(REQUIREMENTS));
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let venv = target.join(format!("fuzz-{}", digest.get(..12).unwrap()));
-    let program = venv.join("bin/schemathesis");
-    let whole = venv.join("whole");
-    if !whole.exists() {
-        done(
-            Command::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&venv),
-            help,
-        );
-        let mut pip = Command::new(venv.join("bin/python"));
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--require-hashes",
-            "-r",
-        ]);
-        done(pip.arg(top().join("tests/fuzz/requirements.txt")), help);
-        fs::write(whole, "").unwrap();
-    }
-    program
+    let requirements = top().join("tests/fuzz/requirements.txt");
+    tools::python("fuzz", &requirements).join("bin/schemathesis")
 }
 
 fn free_port() -> String {
@@ -154,11 +122,11 @@ fn no_call_that_a_fuzzer_makes_up_of_the_document_is_answered_with_a_5xx_or_with
         &endpoint,
         "--allow-private",
     ];
-    done(&mut house.program(&apply), "");
+    tools::done("profile apply", house.program(&apply).output(), "");
     let create = [
         "key", "create", "--role", "admin", "--tenant", "system", "--json",
     ];
-    let made = done(&mut house.program(&create), "");
+    let made = tools::done("key create", house.program(&create).output(), "");
     let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
     let key = made["key"].as_str().unwrap();
     let _service = house.start(&["serve", "--listen", &listen, "--key-rate", "0"], &listen);

@@ -26,6 +26,9 @@ mod purpose_clients;
 mod purposes;
 mod refusals;
 mod rows;
+mod street;
+#[path = "../../../../tests/shared/tools.rs"]
+mod tools;
 mod unrecorded;
 mod uploads;
 mod usage;

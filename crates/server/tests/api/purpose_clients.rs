@@ -1,17 +1,14 @@
 //! Chats, responses, pictures, speech, transcriptions and embeddings through the official clients (`clients.rs`, `tests/openai`).
 
-use crate::clients::{CUT, Client, node, proxy, python, tenant, told};
-use crate::fixture::{House, LIMIT, key};
+use crate::clients::{node, python};
+use crate::fixture::{House, LIMIT};
 use crate::purposes::{VOICES, said, words};
+use crate::street::{CUT, Street};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use runtime::{OverLimit, Role, RunFilter, RunSummary, Status, TenantLimits};
+use runtime::{RunSummary, Status};
 use serde_json::json;
-use server::{Access, serve};
 use simulator::{Action, Operation, Rule, Scripted};
-use std::net::SocketAddr;
-use std::process::Command;
-use tokio::net::TcpListener;
 use uuid::Uuid;
 
 /// Sentences of each script.
@@ -21,23 +18,19 @@ const SENTENCES: usize = 9;
 async fn official_clients_chat_and_make_what_profiles_of_other_purposes_make_and_a_stream_that_they_leave_cancels_its_run()
  {
     let clients = tokio::task::spawn_blocking(|| (python(), node()));
-    let street = Street::open().await;
+    let house = House::open_with(VOICES, |_| {}).await;
+    house.provider.script(provider());
+    let street = Street::in_front_of(house).await;
     let (python, node) = clients.await.unwrap();
     for (language, client, script) in [
         ("python", python, "purposes.py"),
         ("node", node, "purposes.cjs"),
     ] {
-        let tenant = street.script(language, client, script).await;
-        street.made_once(language, tenant).await;
-        street.canceled(language, tenant).await;
+        let client = (client, script);
+        let tenant = street.script(language, client, &[], SENTENCES).await;
+        made_once(&street, language, tenant).await;
+        canceled(&street, language, tenant).await;
     }
-}
-
-/// A server on a socket, and a proxy in front that breaks connections.
-struct Street {
-    house: House,
-    proxy: SocketAddr,
-    limited: String,
 }
 
 /// What the provider says of each model; a profile sends its name as the tag of its run.
@@ -101,108 +94,45 @@ fn provider() -> Vec<Rule> {
     rules
 }
 
-impl Street {
-    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
-    async fn open() -> Self {
-        let house = House::open_with(VOICES, |_| {}).await;
-        house.provider.script(provider());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = listener.local_addr().unwrap();
-        let serving = serve(
-            house.modelrow.clone(),
-            listener,
-            Access::Keys,
-            std::future::pending(),
-        );
-        drop(tokio::spawn(serving));
-        let poor = tenant(&house, "poor").await;
-        let none = TenantLimits {
-            max_in_flight: None,
-            max_queued: None,
-            runs_per_day: Some(0),
-            spend_per_month: None,
-            currency: "USD".into(),
-            over_limit: OverLimit::Refuse,
-        };
-        house
-            .modelrow
-            .set_limits(poor, Some(&none), "the test")
+/// Runs whose text has these words.
+async fn runs(street: &Street, tenant: Uuid, words: &str) -> Vec<RunSummary> {
+    let modelrow = &street.house.modelrow;
+    let mut found = Vec::new();
+    for run in street.runs(tenant).await {
+        let call = modelrow
+            .asked(tenant, &run.purpose, run.id)
             .await
-            .unwrap();
-        Self {
-            limited: key(&house.modelrow, poor, Role::Caller).await,
-            proxy: proxy(server).await,
-            house,
+            .unwrap()
+            .call;
+        if json!([call.prompt, call.messages])
+            .to_string()
+            .contains(words)
+        {
+            found.push(run);
         }
     }
+    found
+}
 
-    /// Runs a script of `tests/openai` for a tenant of its own.
-    async fn script(&self, language: &str, client: Client, script: &'static str) -> Uuid {
-        let tenant = tenant(&self.house, language).await;
-        let mut command: Command = client.command(script);
-        command
-            .env("MODELROW_URL", format!("http://{}/openai/v1", self.proxy))
-            .env(
-                "MODELROW_KEY",
-                key(&self.house.modelrow, tenant, Role::Caller).await,
-            )
-            .env("MODELROW_LIMITED_KEY", &self.limited);
-        let ran = tokio::task::spawn_blocking(move || command.output());
-        let ran = ran.await.unwrap().unwrap();
-        assert!(ran.status.success(), "{language}: {}", told(&ran));
-        assert_eq!(
-            told(&ran).matches("ok ").count(),
-            SENTENCES,
-            "{language}: {}",
-            told(&ran)
-        );
-        tenant
-    }
+/// Each text whose answer was cut made one run.
+async fn made_once(street: &Street, language: &str, tenant: Uuid) {
+    let cut = runs(street, tenant, &format!("{CUT}{language}")).await;
+    assert_eq!(cut.len(), 3, "{cut:?}");
+}
 
-    /// Runs whose text has these words.
-    async fn runs(&self, tenant: Uuid, words: &str) -> Vec<RunSummary> {
-        let modelrow = &self.house.modelrow;
-        let all = RunFilter {
-            limit: Some(500),
-            ..RunFilter::default()
-        };
-        let mut found = Vec::new();
-        for run in modelrow.runs(tenant, &all).await.unwrap().runs {
-            let call = modelrow
-                .asked(tenant, &run.purpose, run.id)
-                .await
-                .unwrap()
-                .call;
-            if json!([call.prompt, call.messages])
-                .to_string()
-                .contains(words)
-            {
-                found.push(run);
-            }
-        }
-        found
-    }
-
-    /// Each text whose answer was cut made one run.
-    async fn made_once(&self, language: &str, tenant: Uuid) {
-        let cut = self.runs(tenant, &format!("{CUT}{language}")).await;
-        assert_eq!(cut.len(), 3, "{cut:?}");
-    }
-
-    /// The stream that was left is one of a run that its client wants no more.
-    async fn canceled(&self, language: &str, tenant: Uuid) {
-        let left = self.runs(tenant, &format!("left, {language}")).await;
-        assert_eq!(left.len(), 1, "{left:?}");
-        let run = self
-            .house
-            .modelrow
-            .wait(tenant, left[0].id, LIMIT)
-            .await
-            .unwrap();
-        assert_eq!(
-            (run.status, run.cancel_requested),
-            (Status::Canceled, true),
-            "{run:#?}"
-        );
-    }
+/// The stream that was left is one of a run that its client wants no more.
+async fn canceled(street: &Street, language: &str, tenant: Uuid) {
+    let left = runs(street, tenant, &format!("left, {language}")).await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    let run = street
+        .house
+        .modelrow
+        .wait(tenant, left[0].id, LIMIT)
+        .await
+        .unwrap();
+    assert_eq!(
+        (run.status, run.cancel_requested),
+        (Status::Canceled, true),
+        "{run:#?}"
+    );
 }
