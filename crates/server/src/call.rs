@@ -5,7 +5,7 @@ mod inputs;
 
 use crate::problem::Violation;
 use diag::{Code, Place};
-pub(crate) use fields::{Fields, wrong_type};
+pub(crate) use fields::{Fields, read_body, read_optional_body, wrong_type};
 pub(crate) use inputs::LoneInputs;
 use profile::call::Message;
 use runtime::{OverLimit, Retry, RunRequest};

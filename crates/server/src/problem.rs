@@ -247,6 +247,13 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What is wrong with a body that could be read.
+impl From<Vec<Violation>> for Problem {
+    fn from(found: Vec<Violation>) -> Self {
+        Self::all(StatusCode::UNPROCESSABLE_ENTITY, found)
+    }
+}
+
 impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
         let away = is_away(&error);

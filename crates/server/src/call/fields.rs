@@ -6,6 +6,40 @@ use serde_json::{Map, Number, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// Reads the members of a body: `read` takes them, and what is none of `known` is refused. `None` of it goes with a mistake that was
+/// filed.
+///
+/// # Errors
+///
+/// Everything that is wrong with the body.
+pub(crate) fn read_body<T>(
+    body: Value,
+    known: &[&str],
+    read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+) -> Result<T, Vec<Violation>> {
+    let mut found = Vec::new();
+    let read = Fields::open(body, Place::default(), &mut found).and_then(|mut fields| {
+        let read = read(&mut fields);
+        fields.close(known);
+        read
+    });
+    read.filter(|_| found.is_empty()).ok_or(found)
+}
+
+/// The same for a body that may be left out: it has no members then.
+///
+/// # Errors
+///
+/// As [`read_body`].
+pub(crate) fn read_optional_body<T>(
+    body: Option<Value>,
+    known: &[&str],
+    read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+) -> Result<T, Vec<Violation>> {
+    let nothing = || Value::Object(Map::new());
+    read_body(body.unwrap_or_else(nothing), known, read)
+}
+
 /// An object being read. `null` counts as absent.
 pub(crate) struct Fields<'f> {
     place: Place,

@@ -78,7 +78,7 @@ impl Asked {
 }
 
 /// Takes a member that is an object.
-pub(super) fn object(call: &mut Call, name: &str) -> Option<Map<String, Value>> {
+fn object(call: &mut Call, name: &str) -> Option<Map<String, Value>> {
     match call.take(name)? {
         Value::Object(members) => Some(members),
         other => {

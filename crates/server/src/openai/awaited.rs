@@ -1,54 +1,41 @@
 //! A run that is awaited by its call: how long, and what is said when it did not end well.
 
-use super::Refusal;
+use super::asked::Asked;
+use super::{Refusal, begin};
+use crate::caller::Caller;
 use crate::prefer;
 use crate::routes::House;
 use axum::http::{HeaderMap, StatusCode};
-use runtime::{Begun, RunHandle, RunView, Status};
+use runtime::{Begun, RunView, Status};
 use std::time::Duration;
 use uuid::Uuid;
 
 /// An answer is held so long: the official clients give up, and send the call again, after 600 s.
 const LONGEST: Duration = Duration::from_secs(570);
 
-/// How long the answer to a call is held: `Prefer: wait=…` shortens it.
-pub(super) fn limit(headers: &HeaderMap) -> Duration {
-    prefer::wait(headers).unwrap_or(LONGEST)
-}
-
-/// The run, once it has ended well.
+/// Makes the run of a call, which is answered once it has ended well. A profile may give up the record of such runs.
 ///
 /// Cancel safety: a look reads, and may be dropped at any point: a client that leaves does not cancel the run.
 ///
 /// # Errors
 ///
-/// It ended badly, or has not ended in time.
-pub(super) async fn ended(
+/// No run was made, or it ended badly, or has not ended in time: `Prefer: wait=…` shortens that.
+pub(super) async fn run(
     house: &House,
-    run: &RunHandle,
-    limit: Duration,
+    caller: &Caller,
+    headers: &HeaderMap,
+    asked: Asked,
 ) -> Result<RunView, Refusal> {
+    let limit = prefer::wait(headers).unwrap_or(LONGEST);
+    let run = match begin(house, caller, headers, asked).await? {
+        Begun::Recorded(run) => run,
+        Begun::Ended(view) => return judged(house, *view),
+    };
     let view = tokio::select! {
         view = house.modelrow.wait(run.scope(), run.id(), limit) => view?,
         () = house.stopping.cancelled() => run.view().await?,
     };
     judged(house, view)
-}
-
-/// The same for a run that may have no record: it has ended, then.
-///
-/// # Errors
-///
-/// As [`ended`].
-pub(super) async fn ended_or_begun(
-    house: &House,
-    begun: Begun,
-    limit: Duration,
-) -> Result<RunView, Refusal> {
-    match begun {
-        Begun::Recorded(run) => ended(house, &run, limit).await,
-        Begun::Ended(view) => judged(house, *view),
-    }
 }
 
 fn judged(house: &House, view: RunView) -> Result<RunView, Refusal> {

@@ -5,8 +5,35 @@
     reason = "described, and never made: bodies are read member by member"
 )]
 
+use super::ErrorBody;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+/// Headers of a call that waits for the end of its run.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct AwaitedHeaders {
+    /// The same key and body give the same run, for 30 days; another body is a 409
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// `wait=30`, at most 60: the answer is held no longer
+    #[param(rename = "Prefer")]
+    prefer: Option<String>,
+}
+
+/// What such a call is refused with, beside what every call may be.
+#[derive(IntoResponses)]
+pub(super) enum AwaitedErrors {
+    /// The key was used for another body, or the run was canceled
+    #[response(status = 409)]
+    Conflict(ErrorBody),
+    /// The provider failed
+    #[response(status = 502)]
+    Failed(ErrorBody),
+    /// The run goes on; its id is told
+    #[response(status = 504)]
+    GoesOn(ErrorBody),
+}
 
 /// A conversation to be answered.
 #[derive(ToSchema)]

@@ -2,6 +2,7 @@
 
 use super::hints::says_nothing;
 use super::{form, media};
+use crate::call::{Fields, wrong_type};
 use crate::json;
 use crate::problem::{Problem, Violation};
 use axum::body::Body;
@@ -56,7 +57,7 @@ impl Call {
             }),
             other => Err(Problem::new(
                 StatusCode::BAD_REQUEST,
-                crate::call::wrong_type(&Place::default(), "an object", &other),
+                wrong_type(&Place::default(), "an object", &other),
             )),
         }
     }
@@ -122,6 +123,12 @@ impl Call {
         }
     }
 
+    /// A text where the member may be a list of them, too; absent: it is no text, and left.
+    pub(super) fn lone_text(&mut self, name: &str) -> Option<String> {
+        let is_text = self.shown(name).is_some_and(Value::is_string);
+        is_text.then(|| self.text(name)).flatten()
+    }
+
     /// A text that must be there, and not be empty.
     pub(crate) fn required_text(&mut self, name: &str) -> Option<String> {
         let empty = self.members.get(name).and_then(Value::as_str) == Some("");
@@ -152,6 +159,42 @@ impl Call {
         number.or_else(|| self.wrong(name, "a whole number from 0", &value))
     }
 
+    /// The members of one that is an object, to be taken and closed.
+    pub(super) fn object(&mut self, name: &str) -> Option<Fields<'_>> {
+        let value = self.take(name)?;
+        Fields::open(value, Place::default().child(name), &mut self.found)
+    }
+
+    /// The items of a list that must be there and have some; else what is missing, and what to add.
+    pub(super) fn items(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        (missing, help): (&str, &str),
+    ) -> Vec<Value> {
+        match self.take(name) {
+            Some(Value::Array(items)) if !items.is_empty() => return items,
+            None | Some(Value::Array(_)) => self.refuse(name, Code::C155, missing, help),
+            Some(other) => drop(self.wrong::<()>(name, wanted, &other)),
+        }
+        Vec::new()
+    }
+
+    /// One of two words, the first of them where none is given.
+    pub(super) fn word<T>(&mut self, name: &str, words: [(&str, T); 2], help: &str) -> T {
+        let [(first, usual), (second, other)] = words;
+        match self.text(name).as_deref() {
+            None => usual,
+            Some(word) if word == first => usual,
+            Some(word) if word == second => other,
+            Some(word) => {
+                let message = format!("`{word}` is neither `{first}` nor `{second}`");
+                self.refuse(name, Code::C154, message, help);
+                usual
+            }
+        }
+    }
+
     /// Files a mistake of a member.
     pub(crate) fn refuse(
         &mut self,
@@ -176,8 +219,7 @@ impl Call {
 
     fn wrong<T>(&mut self, name: &str, wanted: &str, given: &Value) -> Option<T> {
         let place = Place::default().child(name);
-        self.found
-            .push(crate::call::wrong_type(&place, wanted, given));
+        self.found.push(wrong_type(&place, wanted, given));
         None
     }
 

@@ -4,10 +4,10 @@ mod answer;
 mod chunks;
 mod request;
 
-use super::bodies::NewChatCompletion;
-use super::serving::{answered, serving, streaming};
+use super::bodies::{AwaitedErrors, AwaitedHeaders, NewChatCompletion};
+use super::serving::{answered, chatting};
 use super::target::Target;
-use super::{Call, ErrorBody, Refusal, awaited, begin, make, stream};
+use super::{Call, Refusal, awaited, make, stream};
 use crate::caller::Caller;
 use crate::openapi::bodies::ServerSentEvent;
 use crate::routes::House;
@@ -22,12 +22,10 @@ use chunks::Chunks;
 /// The call is a run like any other; its answer is held until the run has ended, for nine and a half minutes at most, or it is a stream.
 #[utoipa::path(
     post, path = "/openai/v1/chat/completions", tag = "openai", operation_id = "openaiCreateChatCompletion", request_body = NewChatCompletion,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
+    params(AwaitedHeaders),
     responses(
         (status = 200, description = "The answer; of a stream its chunks, and behind them `[DONE]`", headers(("x-run-id" = String, description = "The run that answered")), content((serde_json::Value = "application/json"), (ServerSentEvent = "text/event-stream"))),
-        (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
-        (status = 502, description = "The provider failed", body = ErrorBody),
-        (status = 504, description = "The run goes on; its id is told", body = ErrorBody),
+        AwaitedErrors,
     )
 )]
 pub(crate) async fn create(
@@ -37,10 +35,7 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Refusal> {
     let call = Call::read(&headers, body).await?;
-    let revision = match stream::is_wanted(&call) {
-        true => streaming(&house, &caller, "chat", &call)?,
-        false => serving(&house, &caller, "chat", &call)?,
-    };
+    let revision = chatting(&house, &caller, &call)?;
     let structured = revision.response.schema.is_some();
     let wanted = request::read(call, Target(&revision));
     let (stream, include_usage) = (wanted.stream, wanted.include_usage);
@@ -51,7 +46,6 @@ pub(crate) async fn create(
         let chunks = Chunks::new(&run.view().await?, include_usage);
         return stream::tell(&house, &run, (chunks, structured), listening).await;
     }
-    let begun = begin(&house, &caller, &headers, asked).await?;
-    let view = awaited::ended_or_begun(&house, begun, awaited::limit(&headers)).await?;
+    let view = awaited::run(&house, &caller, &headers, asked).await?;
     Ok(answered(&view, answer::completion(&view, structured)))
 }

@@ -1,6 +1,7 @@
 //! A conversation as the API has it, and as a call of ours has it: messages of text, and a prompt with media.
 
 use super::asked::Asked;
+use super::media;
 use super::target::Target;
 use crate::call::{Fields, wrong_type};
 use crate::problem::Violation;
@@ -136,7 +137,7 @@ fn image(mut fields: Fields<'_>) -> Option<(Place, InputMedium)> {
     };
     fields.close(&["type", "image_url", "detail"]);
     let url = url?;
-    Some((at, medium(url)))
+    Some((at, media::at(url)))
 }
 
 /// How closely the image is looked at is not a profile's to choose.
@@ -145,15 +146,6 @@ fn detail(fields: &mut Fields<'_>) {
     if given.is_some_and(|detail| detail != "auto") {
         let message = "the model does not take `detail`";
         fields.refuse("detail", Code::C101, message, "leave it out, or say `auto`");
-    }
-}
-
-fn medium(url: String) -> InputMedium {
-    let scheme = url.get(..5).unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("data:") {
-        InputMedium::DataUrl(url)
-    } else {
-        InputMedium::Url(url)
     }
 }
 

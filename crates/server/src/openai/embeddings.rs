@@ -1,11 +1,11 @@
 //! `/openai/v1/embeddings`: vectors in front of any profile that embeds.
 
 use super::asked::Asked;
-use super::bodies::NewEmbeddings;
+use super::bodies::{AwaitedErrors, AwaitedHeaders, NewEmbeddings};
 use super::ended::{self, Usage};
 use super::serving::{answered, serving};
 use super::target::Target;
-use super::{Call, ErrorBody, Refusal, awaited, begin};
+use super::{Call, Refusal, awaited};
 use crate::call::wrong_type;
 use crate::caller::Caller;
 use crate::problem::Violation;
@@ -26,12 +26,10 @@ use serde_json::{Value, json};
 /// The call is a run like any other; its answer is held until the run has ended, for nine and a half minutes at most.
 #[utoipa::path(
     post, path = "/openai/v1/embeddings", tag = "openai", operation_id = "openaiCreateEmbeddings", request_body = NewEmbeddings,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
+    params(AwaitedHeaders),
     responses(
         (status = 200, description = "The vectors, in the order of the texts", body = Value, headers(("x-run-id" = String, description = "The run that answered"))),
-        (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
-        (status = 502, description = "The provider failed", body = ErrorBody),
-        (status = 504, description = "The run goes on; its id is told", body = ErrorBody),
+        AwaitedErrors,
     )
 )]
 pub(crate) async fn create(
@@ -43,8 +41,7 @@ pub(crate) async fn create(
     let call = Call::read(&headers, body).await?;
     let revision = serving(&house, &caller, "embedding", &call)?;
     let EmbeddingsAsked { asked, encoding } = read(call, Target(&revision));
-    let begun = begin(&house, &caller, &headers, asked).await?;
-    let view = awaited::ended_or_begun(&house, begun, awaited::limit(&headers)).await?;
+    let view = awaited::run(&house, &caller, &headers, asked).await?;
     let answer = answer(&view, encoding).ok_or_else(|| awaited::gone(view.id, "vectors"))?;
     Ok(answered(&view, answer))
 }
@@ -76,34 +73,20 @@ pub(crate) fn read(call: Call, target: Target<'_>) -> EmbeddingsAsked {
 }
 
 fn encoding(call: &mut Call) -> Encoding {
-    match call.text("encoding_format").as_deref() {
-        None | Some("float") => Encoding::Float,
-        Some("base64") => Encoding::Base64,
-        Some(other) => {
-            let message = format!("`{other}` is neither `float` nor `base64`");
-            let help = "write `float` or `base64`";
-            call.refuse("encoding_format", Code::C154, message, help);
-            Encoding::Float
-        }
-    }
+    let words = [("float", Encoding::Float), ("base64", Encoding::Base64)];
+    call.word("encoding_format", words, "write `float` or `base64`")
 }
 
 fn texts(call: &mut Call) -> Vec<String> {
-    let place = Place::pointer("/input");
-    match call.take("input") {
-        Some(Value::String(text)) => vec![text],
-        Some(Value::Array(items)) if !items.is_empty() => list(items, &place, call.found()),
-        Some(Value::Array(_)) | None => {
-            let help = "add `input`: a text, or a list of texts";
-            call.refuse("input", Code::C155, "there is no `input`", help);
-            Vec::new()
-        }
-        Some(other) => {
-            let wrong = wrong_type(&place, "a text or a list of texts", &other);
-            call.found().push(wrong);
-            Vec::new()
-        }
+    if let Some(text) = call.lone_text("input") {
+        return vec![text];
     }
+    let missing = (
+        "there is no `input`",
+        "add `input`: a text, or a list of texts",
+    );
+    let items = call.items("input", "a text or a list of texts", missing);
+    list(items, &Place::pointer("/input"), call.found())
 }
 
 fn list(items: Vec<Value>, place: &Place, found: &mut Vec<Violation>) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! `/openai/v1/images/generations`: pictures in front of any profile that makes images.
 
 use super::asked::Asked;
-use super::bodies::NewImages;
+use super::bodies::{AwaitedErrors, AwaitedHeaders, NewImages};
 use super::serving::{answered, serving};
 use super::target::Target;
-use super::{Call, ErrorBody, Refusal, awaited, ended, make};
+use super::{Call, Refusal, awaited, ended};
 use crate::caller::Caller;
 use crate::routes::House;
 use axum::body::Body;
@@ -14,7 +14,6 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use diag::Code;
 use futures_util::TryStreamExt as _;
 use runtime::{ArtifactView, LINK_LONGEST, RunError, RunView};
 use serde_json::{Map, Value, json};
@@ -27,12 +26,10 @@ const MOST_BYTES: u64 = 96 * 1024 * 1024;
 /// The call is a run like any other; its answer is held until the run has ended, for nine and a half minutes at most.
 #[utoipa::path(
     post, path = "/openai/v1/images/generations", tag = "openai", operation_id = "openaiCreateImages", request_body = NewImages,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
+    params(AwaitedHeaders),
     responses(
         (status = 200, description = "The pictures", body = Value, headers(("x-run-id" = String, description = "The run that answered"))),
-        (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
-        (status = 502, description = "The provider failed", body = ErrorBody),
-        (status = 504, description = "The run goes on; its id is told", body = ErrorBody),
+        AwaitedErrors,
     )
 )]
 pub(crate) async fn create(
@@ -44,8 +41,7 @@ pub(crate) async fn create(
     let call = Call::read(&headers, body).await?;
     let revision = serving(&house, &caller, "image", &call)?;
     let ImagesAsked { asked, form } = read(call, Target(&revision));
-    let run = make(&house, &caller, &headers, asked.call, asked.request).await?;
-    let view = awaited::ended(&house, &run, awaited::limit(&headers)).await?;
+    let view = awaited::run(&house, &caller, &headers, asked).await?;
     let files = pictures(&view);
     let total: u64 = files.iter().map(|file| file.bytes).sum();
     if form == Form::Base64 && total > MOST_BYTES {
@@ -146,16 +142,12 @@ pub(crate) fn read(call: Call, target: Target<'_>) -> ImagesAsked {
 }
 
 fn form(call: &mut Call) -> Form {
-    match call.text("response_format").as_deref() {
-        None | Some("b64_json") => Form::Base64,
-        Some("url") => Form::Url,
-        Some(other) => {
-            let message = format!("`{other}` is neither `b64_json` nor `url`");
-            let help = "write `b64_json`, or `url` for a link";
-            call.refuse("response_format", Code::C154, message, help);
-            Form::Base64
-        }
-    }
+    let words = [("b64_json", Form::Base64), ("url", Form::Url)];
+    call.word(
+        "response_format",
+        words,
+        "write `b64_json`, or `url` for a link",
+    )
 }
 
 /// The pictures of a run, in their order; a run that delivered something else has all its files.

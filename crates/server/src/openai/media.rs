@@ -38,8 +38,10 @@ fn one(value: Value, place: &Place, found: &mut Vec<Violation>) -> Option<InputM
     }
 }
 
-fn at(address: String) -> InputMedium {
-    match address.starts_with("data:") {
+/// A medium by its address; the names of schemes know no case (RFC 3986, section 3.1).
+pub(super) fn at(address: String) -> InputMedium {
+    let scheme = address.get(..5).unwrap_or_default();
+    match scheme.eq_ignore_ascii_case("data:") {
         true => InputMedium::DataUrl(address),
         false => InputMedium::Url(address),
     }

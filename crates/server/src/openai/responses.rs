@@ -4,10 +4,10 @@ mod answer;
 mod events;
 mod request;
 
-use super::bodies::NewResponse;
-use super::serving::{answered, serving, streaming};
+use super::bodies::{AwaitedErrors, AwaitedHeaders, NewResponse};
+use super::serving::{answered, chatting};
 use super::target::Target;
-use super::{Call, ErrorBody, Refusal, awaited, begin, make, stream};
+use super::{Call, Refusal, awaited, make, stream};
 use crate::caller::Caller;
 use crate::openapi::bodies::ServerSentEvent;
 use crate::routes::House;
@@ -23,12 +23,10 @@ use events::Events;
 /// Nothing is kept for a next call: send the whole conversation.
 #[utoipa::path(
     post, path = "/openai/v1/responses", tag = "openai", operation_id = "openaiCreateResponse", request_body = NewResponse,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
+    params(AwaitedHeaders),
     responses(
         (status = 200, description = "The response; of a stream its events, and behind them `[DONE]`", headers(("x-run-id" = String, description = "The run that answered")), content((serde_json::Value = "application/json"), (ServerSentEvent = "text/event-stream"))),
-        (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
-        (status = 502, description = "The provider failed", body = ErrorBody),
-        (status = 504, description = "The run goes on; its id is told", body = ErrorBody),
+        AwaitedErrors,
     )
 )]
 pub(crate) async fn create(
@@ -38,10 +36,7 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Refusal> {
     let call = Call::read(&headers, body).await?;
-    let revision = match stream::is_wanted(&call) {
-        true => streaming(&house, &caller, "chat", &call)?,
-        false => serving(&house, &caller, "chat", &call)?,
-    };
+    let revision = chatting(&house, &caller, &call)?;
     let structured = revision.response.schema.is_some();
     let wanted = request::read(call, Target(&revision));
     let (stream, echo) = (wanted.stream, wanted.echo);
@@ -52,7 +47,6 @@ pub(crate) async fn create(
         let events = Events::new(run.view().await?, echo);
         return stream::tell(&house, &run, (events, structured), listening).await;
     }
-    let begun = begin(&house, &caller, &headers, asked).await?;
-    let view = awaited::ended_or_begun(&house, begun, awaited::limit(&headers)).await?;
+    let view = awaited::run(&house, &caller, &headers, asked).await?;
     Ok(answered(&view, answer::response(&view, &echo, structured)))
 }

@@ -1,6 +1,6 @@
 //! Which profile serves a call that is yet to be read, and the answer to one that was awaited.
 
-use super::{Call, RUN_ID};
+use super::{Call, RUN_ID, stream};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::routes::House;
@@ -31,19 +31,20 @@ pub(super) fn serving(
     Ok(house.modelrow.serving(&request)?)
 }
 
-/// The same for a stream: a profile of the same model that tells its text as it comes goes before one that tells it at its end.
+/// The profile that answers a conversation: of a stream one of the same model that tells its text as it comes goes before one that
+/// tells it at its end.
 ///
 /// # Errors
 ///
 /// None serves the call.
-pub(super) fn streaming(
+pub(super) fn chatting(
     house: &House,
     caller: &Caller,
-    purpose: &str,
     call: &Call,
 ) -> Result<Arc<Revision>, Problem> {
-    let chosen = serving(house, caller, purpose, call)?;
-    if chosen.response.stream.is_some() || call.shown("model").is_none() {
+    let chosen = serving(house, caller, "chat", call)?;
+    let is_live = chosen.response.stream.is_some();
+    if !stream::is_wanted(call) || is_live || call.shown("model").is_none() {
         return Ok(chosen);
     }
     let live = live(&house.modelrow.catalogue(), caller.tenant(), &chosen);
@@ -81,10 +82,15 @@ fn live(compiled: &Compiled, tenant: Uuid, chosen: &Revision) -> Option<Arc<Revi
 
 /// An answer, with the run that gave it.
 pub(super) fn answered(run: &RunView, body: Value) -> Response {
+    told_by(run, Json(body).into_response())
+}
+
+/// The same of an answer that is no JSON.
+pub(super) fn told_by(run: &RunView, response: Response) -> Response {
     match run.recorded {
-        true => with_run(run.id, Json(body).into_response()),
+        true => with_run(run.id, response),
         // Nobody can look it up.
-        false => Json(body).into_response(),
+        false => response,
     }
 }
 

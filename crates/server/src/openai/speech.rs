@@ -1,18 +1,16 @@
 //! `/openai/v1/audio/speech`: speech in front of any profile that makes audio.
 
 use super::asked::Asked;
-use super::bodies::NewSpeech;
+use super::bodies::{AwaitedErrors, AwaitedHeaders, NewSpeech};
 use super::images::of_kind;
-use super::serving::with_run;
-use super::{Call, ErrorBody, Refusal, awaited, make};
-use crate::call::Fields;
+use super::serving::told_by;
+use super::{Call, Refusal, awaited};
 use crate::caller::Caller;
 use crate::routes::{House, served};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use diag::Place;
 use runtime::{ArtifactView, RunView};
 use serde_json::Value;
 
@@ -21,12 +19,10 @@ use serde_json::Value;
 /// The call is a run like any other; its answer is held until the run has ended, for nine and a half minutes at most.
 #[utoipa::path(
     post, path = "/openai/v1/audio/speech", tag = "openai", operation_id = "openaiCreateSpeech", request_body = NewSpeech,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
+    params(AwaitedHeaders),
     responses(
         (status = 200, description = "The file, of its own type", body = Vec<u8>, content_type = "*/*", headers(("x-run-id" = String, description = "The run that answered"))),
-        (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
-        (status = 502, description = "The provider failed", body = ErrorBody),
-        (status = 504, description = "The run goes on; its id is told", body = ErrorBody),
+        AwaitedErrors,
     )
 )]
 pub(crate) async fn create(
@@ -36,8 +32,7 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Refusal> {
     let asked = read(Call::read(&headers, body).await?);
-    let run = make(&house, &caller, &headers, asked.call, asked.request).await?;
-    let view = awaited::ended(&house, &run, awaited::limit(&headers)).await?;
+    let view = awaited::run(&house, &caller, &headers, asked).await?;
     let gone = || awaited::gone(view.id, "audio");
     let file = file(&view).ok_or_else(gone)?;
     let stored = house
@@ -46,7 +41,7 @@ pub(crate) async fn create(
     let stored = stored.await?.ok_or_else(gone)?;
     // The call's own headers ask for no part of a file.
     let response = served(&house.modelrow, stored, &Method::GET, &HeaderMap::new()).await?;
-    Ok(with_run(view.id, response))
+    Ok(told_by(&view, response))
 }
 
 /// Reads it, for the model that serves it.
@@ -62,9 +57,7 @@ pub(crate) fn read(call: Call) -> Asked {
 
 /// `{"id"}` in place of a name.
 fn voice(call: &mut Call) {
-    let place = Place::pointer("/voice");
-    let members = call.take("voice").unwrap_or_default();
-    let id = Fields::open(members, place, call.found()).and_then(|mut inner| {
+    let id = call.object("voice").and_then(|mut inner| {
         let id = inner.required_text("id");
         inner.close(&["id"]);
         id

@@ -1,12 +1,12 @@
 //! `/openai/v1/audio/transcriptions`: text of speech in front of any profile that transcribes.
 
 use super::asked::Asked;
-use super::bodies::NewTranscription;
+use super::bodies::{AwaitedErrors, AwaitedHeaders, NewTranscription};
 use super::ended::{self, Usage};
-use super::serving::{answered, serving, with_run};
+use super::serving::{answered, serving, told_by};
 use super::subtitles;
 use super::target::Target;
-use super::{Call, ErrorBody, Refusal, awaited, make};
+use super::{Call, Refusal, awaited};
 use crate::caller::Caller;
 use crate::routes::House;
 use axum::body::Body;
@@ -23,12 +23,10 @@ use serde_json::{Map, Value, json};
 #[utoipa::path(
     post, path = "/openai/v1/audio/transcriptions", tag = "openai", operation_id = "openaiCreateTranscription",
     request_body(content = NewTranscription, content_type = "multipart/form-data"),
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, for 30 days; another body is a 409"), ("Prefer" = Option<String>, Header, description = "`wait=30`, at most 60: the answer is held no longer")),
+    params(AwaitedHeaders),
     responses(
         (status = 200, description = "The text, in the form that was asked for", headers(("x-run-id" = String, description = "The run that answered")), content((Value = "application/json"), (String = "text/plain"))),
-        (status = 409, description = "The key was used for another body, or the run was canceled", body = ErrorBody),
-        (status = 502, description = "The provider failed", body = ErrorBody),
-        (status = 504, description = "The run goes on; its id is told", body = ErrorBody),
+        AwaitedErrors,
     )
 )]
 pub(crate) async fn create(
@@ -40,11 +38,10 @@ pub(crate) async fn create(
     let call = Call::read(&headers, body).await?;
     let revision = serving(&house, &caller, "transcription", &call)?;
     let TranscriptionAsked { asked, format } = read(call, Target(&revision));
-    let run = make(&house, &caller, &headers, asked.call, asked.request).await?;
-    let view = awaited::ended(&house, &run, awaited::limit(&headers)).await?;
+    let view = awaited::run(&house, &caller, &headers, asked).await?;
     match answer(&view, format) {
         // A text, whatever its format, is a text to the official clients.
-        Some(Value::String(text)) => Ok(with_run(view.id, text.into_response())),
+        Some(Value::String(text)) => Ok(told_by(&view, text.into_response())),
         Some(answer) => Ok(answered(&view, answer)),
         None => Err(awaited::gone(view.id, "segments")),
     }

@@ -4,7 +4,7 @@ use super::House;
 use super::list::{self, Asked};
 use super::operate::{own, tenant_of};
 use super::path::TenantPath;
-use crate::call::Fields;
+use crate::call::{Fields, read_body};
 use crate::caller::Caller;
 use crate::json;
 use crate::openapi::bodies::{CacheChoice, NewLimits};
@@ -13,7 +13,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use diag::{Code, Place};
+use diag::Code;
 use runtime::{CacheView, LimitsView, OverLimit, TenantLimits, UsageView, over_limit};
 use serde::Serialize;
 use serde_json::Value;
@@ -49,12 +49,7 @@ pub(super) async fn usage(
     caller: Caller,
     query: Asked,
 ) -> Result<Json<UsagePage>, Problem> {
-    let mut named = None;
-    let page = list::page(query, "tenant, limit, after", |name, value| {
-        let known = name == "tenant";
-        named = known.then_some(value).or(named.take());
-        known
-    })?;
+    let (named, page) = list::page_of_tenant(query)?;
     let (scope, modelrow) = (caller.admin_scope(), &house.modelrow);
     let (tenants, next) = if named.is_some() || own(scope).is_some() {
         (
@@ -103,8 +98,7 @@ pub(super) async fn set_limits(
 ) -> Result<Json<LimitsView>, Problem> {
     caller.must_be_operator()?;
     let tenant = tenant_of(&house, &caller, Some(&named)).await?;
-    let limits = read(json::read(&headers, body).await?)
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let limits = read(json::read(&headers, body).await?)?;
     let set = house
         .modelrow
         .set_limits(tenant, Some(&limits), caller.actor());
@@ -132,23 +126,16 @@ pub(super) async fn no_limits(
 }
 
 fn read(body: Value) -> Result<TenantLimits, Vec<Violation>> {
-    let mut found = Vec::new();
-    let Some(mut fields) = Fields::open(body, Place::default(), &mut found) else {
-        return Err(found);
-    };
-    let limits = TenantLimits {
-        max_in_flight: count(&mut fields, "runs_in_flight"),
-        max_queued: count(&mut fields, "runs_queued"),
-        runs_per_day: count(&mut fields, "runs_per_day"),
-        spend_per_month: money(&mut fields),
-        currency: currency(&mut fields),
-        over_limit: over(&mut fields),
-    };
-    fields.close(LIMITS);
-    match found.is_empty() {
-        true => Ok(limits),
-        false => Err(found),
-    }
+    read_body(body, LIMITS, |fields| {
+        Some(TenantLimits {
+            max_in_flight: count(fields, "runs_in_flight"),
+            max_queued: count(fields, "runs_queued"),
+            runs_per_day: count(fields, "runs_per_day"),
+            spend_per_month: money(fields),
+            currency: currency(fields),
+            over_limit: over(fields),
+        })
+    })
 }
 
 fn count(fields: &mut Fields<'_>, name: &str) -> Option<i32> {
@@ -234,23 +221,19 @@ pub(super) async fn set_cache(
     body: Body,
 ) -> Result<Json<CacheView>, Problem> {
     let tenant = tenant_of(&house, &caller, Some(&named)).await?;
-    let on = choice(json::read(&headers, body).await?)
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let on = choice(json::read(&headers, body).await?)?;
     house.modelrow.set_cache(tenant, on, caller.actor()).await?;
     Ok(Json(house.modelrow.cache(tenant).await?))
 }
 
 fn choice(body: Value) -> Result<bool, Vec<Violation>> {
-    let mut found = Vec::new();
-    let on = Fields::open(body, Place::default(), &mut found).and_then(|mut fields| {
+    read_body(body, &["on"], |fields| {
         let on = fields.flag("on");
         if on.is_none() && fields.found().is_empty() {
             fields.refuse("on", Code::C155, "`on` is missing", "give true or false");
         }
-        fields.close(&["on"]);
         on
-    });
-    on.filter(|_| found.is_empty()).ok_or(found)
+    })
 }
 
 /// Forgets the cached results of a tenant: the next calls are sent; runs and files stay

@@ -2,16 +2,16 @@
 
 use super::House;
 use super::operate::{because, own};
-use crate::call::Fields;
+use crate::call::{Fields, read_body};
 use crate::caller::Caller;
 use crate::json;
 use crate::openapi::bodies::{NewPause, PausedPart};
-use crate::problem::Problem;
+use crate::problem::{Problem, Violation};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use diag::{Code, Place};
+use axum::http::HeaderMap;
+use diag::Code;
 use runtime::{Because, PauseScope, Pauses};
 use serde::Serialize;
 use serde_json::Value;
@@ -115,18 +115,14 @@ struct Wanted {
 }
 
 /// With `by` a reason is asked for.
-fn read(body: Value, by: Option<&Caller>) -> Result<Wanted, Problem> {
-    let mut found = Vec::new();
-    let wanted = Fields::open(body, Place::default(), &mut found).and_then(|mut fields| {
-        let scope = scope(&mut fields);
-        let because = by.and_then(|by| because(&mut fields, by));
-        fields.close(if by.is_some() { PAUSE } else { RESUME });
+fn read(body: Value, by: Option<&Caller>) -> Result<Wanted, Vec<Violation>> {
+    let known = if by.is_some() { PAUSE } else { RESUME };
+    read_body(body, known, |fields| {
+        let scope = scope(fields);
+        let because = by.and_then(|by| because(fields, by));
         let scope = scope?;
         Some(Wanted { scope, because })
-    });
-    wanted
-        .filter(|_| found.is_empty())
-        .ok_or_else(|| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))
+    })
 }
 
 fn scope(fields: &mut Fields<'_>) -> Option<PauseScope> {
@@ -177,7 +173,7 @@ mod tests {
         ];
         for (body, want) in cases {
             let read = read(body.clone(), None).map(|wanted| wanted.scope);
-            let read = read.map_err(|problem| problem.into_response().status().as_u16());
+            let read = read.map_err(|found| Problem::from(found).into_response().status().as_u16());
             assert_eq!(read, want.ok_or(422), "{body}");
         }
     }

@@ -3,7 +3,7 @@
 use super::House;
 use super::list::{self, Asked};
 use super::path::DeliveryPath;
-use crate::call::Fields;
+use crate::call::{read_body, read_optional_body};
 use crate::caller::Caller;
 use crate::json;
 use crate::openapi::bodies::{Problem as ProblemBody, RotateSecret, TestWebhook};
@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use diag::{Code, ExposeSecret as _, Place};
+use diag::{Code, ExposeSecret as _};
 use runtime::{
     DeliveriesFilter, DeliveryDetail, DeliveryPage, DeliveryStatus, DeliveryView,
     WebhookSecretFacts, WebhookTested,
@@ -114,8 +114,7 @@ pub(super) async fn rotate(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let overlap = overlap(json::read_optional(&headers, body).await?)
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let overlap = overlap(json::read_optional(&headers, body).await?)?;
     let rotated = house
         .modelrow
         .webhook_secret_rotate(caller.tenant(), overlap);
@@ -137,23 +136,15 @@ pub(super) struct SecretShown {
 }
 
 fn overlap(body: Option<Value>) -> Result<Duration, Vec<Violation>> {
-    let mut found = Vec::new();
-    let mut overlap = OVERLAP;
-    if let Some(mut fields) = body.and_then(|body| Fields::open(body, Place::default(), &mut found))
-    {
-        if let Some(ms) = fields.integer::<u64>("overlap_ms") {
-            overlap = Duration::from_millis(ms);
-        }
+    read_optional_body(body, ROTATE, |fields| {
+        let ms = fields.integer::<u64>("overlap_ms");
+        let overlap = ms.map_or(OVERLAP, Duration::from_millis);
         if overlap > LONGEST_OVERLAP {
             let help = "give at most 2592000000, which is 30 days, or leave it out: a day";
             fields.refuse("overlap_ms", Code::C154, "`overlap_ms` is too long", help);
         }
-        fields.close(ROTATE);
-    }
-    match found.is_empty() {
-        true => Ok(overlap),
-        false => Err(found),
-    }
+        Some(overlap)
+    })
 }
 
 /// Sends a signed message to an address, and says what it answered
@@ -170,15 +161,7 @@ pub(super) async fn test(
     body: Body,
 ) -> Result<Json<WebhookTested>, Problem> {
     let body = json::read(&headers, body).await?;
-    let mut found = Vec::new();
-    let url = Fields::open(body, Place::default(), &mut found).map(|mut fields| {
-        let url = fields.required_text("url");
-        fields.close(TEST);
-        url.unwrap_or_default()
-    });
-    let (Some(url), true) = (url, found.is_empty()) else {
-        return Err(Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found));
-    };
+    let url = read_body(body, TEST, |fields| fields.required_text("url"))?;
     Ok(Json(
         house.modelrow.webhook_test(caller.tenant(), &url).await?,
     ))

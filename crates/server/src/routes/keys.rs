@@ -3,7 +3,7 @@
 use super::House;
 use super::list::{self, Asked};
 use super::path::KeyPath;
-use crate::call::Fields;
+use crate::call::read_body;
 use crate::caller::Caller;
 use crate::json;
 use crate::openapi::bodies::NewKey as NewKeyBody;
@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use diag::{Code, ExposeSecret as _, Place};
+use diag::{Code, ExposeSecret as _};
 use runtime::{ApiKeyView, KeyPage, NewKey, Role, RunError};
 use serde::Serialize;
 use serde_json::Value;
@@ -37,12 +37,7 @@ pub(super) async fn list(
     caller: Caller,
     query: Asked,
 ) -> Result<Json<KeyPage>, Problem> {
-    let mut named = None;
-    let page = list::page(query, "tenant, limit, after", |name, value| {
-        let known = name == "tenant";
-        named = known.then_some(value).or(named.take());
-        known
-    })?;
+    let (named, page) = list::page_of_tenant(query)?;
     let scope = caller.admin_scope();
     let tenant = match named {
         Some(named) => Some(house.modelrow.tenant_seen(scope, &named).await?),
@@ -62,8 +57,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked = read(json::read(&headers, body).await?)
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let asked = read(json::read(&headers, body).await?)?;
     let scope = caller.admin_scope();
     let tenant: Uuid = match &asked.tenant {
         Some(named) => {
@@ -133,29 +127,22 @@ struct Wanted {
 }
 
 fn read(body: Value) -> Result<Wanted, Vec<Violation>> {
-    let mut found = Vec::new();
-    let Some(mut fields) = Fields::open(body, Place::default(), &mut found) else {
-        return Err(found);
-    };
-    let word = fields.required_text("role");
-    let role = word.as_deref().and_then(Role::parse);
-    if word.is_some() && role.is_none() {
-        let help = "give `admin`, `caller` or `viewer`";
-        fields.refuse("role", Code::C154, "`role` is no role", help);
-    }
-    let name = fields.text("name").unwrap_or_default();
-    let tenant = fields.text("tenant");
-    let expires_at = fields.time("expires_at");
-    fields.close(KNOWN);
-    match role.filter(|_| found.is_empty()) {
-        Some(role) => Ok(Wanted {
-            role,
-            name,
+    read_body(body, KNOWN, |fields| {
+        let word = fields.required_text("role");
+        let role = word.as_deref().and_then(Role::parse);
+        if word.is_some() && role.is_none() {
+            let help = "give `admin`, `caller` or `viewer`";
+            fields.refuse("role", Code::C154, "`role` is no role", help);
+        }
+        let (name, tenant) = (fields.text("name"), fields.text("tenant"));
+        let expires_at = fields.time("expires_at");
+        Some(Wanted {
+            role: role?,
+            name: name.unwrap_or_default(),
             tenant,
             expires_at,
-        }),
-        None => Err(found),
-    }
+        })
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::House;
 use super::artifacts::{missing, served};
 use super::path::ArtifactPath;
-use crate::call::Fields;
+use crate::call::read_optional_body;
 use crate::caller::Caller;
 use crate::json;
 use crate::openapi::bodies::NewLink;
@@ -14,7 +14,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
-use diag::{Code, Place};
+use diag::Code;
 use runtime::{LINK_LONGEST, Link, LinkRefused, LinkTo, RunError, ShownLink};
 use serde_json::Value;
 use std::time::Duration;
@@ -65,8 +65,7 @@ async fn made(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Json<Link>, Problem> {
-    let within = within(json::read_optional(headers, body).await?)
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let within = within(json::read_optional(headers, body).await?)?;
     let (tenant, modelrow) = (caller.tenant(), &house.modelrow);
     let made = match path.idx {
         Some(idx) => {
@@ -84,24 +83,16 @@ async fn made(
 
 /// How long the link is to be good: an hour unless the body says less.
 fn within(body: Option<Value>) -> Result<Duration, Vec<Violation>> {
-    let mut found = Vec::new();
-    let mut within = LINK_LONGEST;
-    if let Some(mut fields) = body.and_then(|body| Fields::open(body, Place::default(), &mut found))
-    {
-        if let Some(ms) = fields.integer::<u64>("expires_in_ms") {
-            within = Duration::from_millis(ms);
-        }
+    read_optional_body(body, KNOWN, |fields| {
+        let ms = fields.integer::<u64>("expires_in_ms");
+        let within = ms.map_or(LINK_LONGEST, Duration::from_millis);
         if within < Duration::from_secs(1) || within > LINK_LONGEST {
             let message = "`expires_in_ms` is not between a second and an hour";
             let help = "give 1000 to 3600000, or leave it out: an hour";
             fields.refuse("expires_in_ms", Code::C154, message, help);
         }
-        fields.close(KNOWN);
-    }
-    match found.is_empty() {
-        true => Ok(within),
-        false => Err(found),
-    }
+        Some(within)
+    })
 }
 
 /// Streams the file of a run that a link leads to

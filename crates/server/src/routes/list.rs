@@ -80,6 +80,17 @@ pub(super) fn page(
     }
 }
 
+/// The same of a list whose one parameter is a tenant, by its id or slug.
+pub(super) fn page_of_tenant(query: Asked) -> Result<(Option<String>, PageOf), Problem> {
+    let mut named = None;
+    let page = page(query, "tenant, limit, after", |name, value| {
+        let known = name == "tenant";
+        named = known.then_some(value).or(named.take());
+        known
+    })?;
+    Ok((named, page))
+}
+
 /// The one parameter that a call may have.
 pub(super) fn only(query: Asked, name: &str) -> Result<Option<String>, Problem> {
     let (mut found, mut value) = (Vec::new(), None);

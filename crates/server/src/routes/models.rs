@@ -60,8 +60,7 @@ pub(super) async fn plan(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let body = json::read(&headers, body).await?;
-    let call = call::read(body, Ok(None))
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let call = call::read(body, Ok(None))?;
     let request = call.request.tenant(caller.tenant());
     let planned = house.modelrow.plan(&request).await;
     let planned = planned.map_err(|error| Problem::from(call.lone_inputs.point(error)))?;

@@ -3,7 +3,7 @@
 use super::House;
 use super::list::{self, Asked};
 use super::path::RunPath;
-use crate::call::Fields;
+use crate::call::{Fields, read_body};
 use crate::caller::Caller;
 use crate::json;
 use crate::openapi::bodies::{Reason, ResolveRun};
@@ -11,8 +11,8 @@ use crate::problem::{Problem, Violation};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use diag::{Code, Place};
+use axum::http::HeaderMap;
+use diag::Code;
 use runtime::{Because, Released, Resolution, RunPage, RunView, Scope, Status};
 use serde::Serialize;
 use serde_json::Value;
@@ -92,36 +92,31 @@ pub(super) async fn resolve(
 ) -> Result<Json<RunView>, Problem> {
     let (scope, modelrow) = (caller.admin_scope(), &house.modelrow);
     modelrow.run(scope, id).await?;
-    let (resolution, because) = resolution(json::read(&headers, body).await?, &caller)
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let (resolution, because) = resolution(json::read(&headers, body).await?, &caller)?;
     modelrow.resolve(id, &resolution, &because).await?;
     Ok(Json(modelrow.run(scope, id).await?))
 }
 
 fn resolution(body: Value, caller: &Caller) -> Result<(Resolution, Because), Vec<Violation>> {
-    let mut found = Vec::new();
-    let Some(mut fields) = Fields::open(body, Place::default(), &mut found) else {
-        return Err(found);
-    };
-    let word = fields.required_text("as");
-    let resolution = match word.as_deref() {
-        Some("accepted") => fields
-            .required_text("provider_job_id")
-            .map(|provider_job_id| Resolution::Accepted { provider_job_id }),
-        Some("not_accepted") => Some(Resolution::NotAccepted),
-        Some("failed") => Some(Resolution::Failed),
-        Some(_) => {
+    read_body(body, RESOLVE, |fields| {
+        let (resolution, because) = (outcome(fields), because(fields, caller));
+        resolution.zip(because)
+    })
+}
+
+fn outcome(fields: &mut Fields<'_>) -> Option<Resolution> {
+    match fields.required_text("as")?.as_str() {
+        "accepted" => {
+            let provider_job_id = fields.required_text("provider_job_id")?;
+            Some(Resolution::Accepted { provider_job_id })
+        }
+        "not_accepted" => Some(Resolution::NotAccepted),
+        "failed" => Some(Resolution::Failed),
+        _ => {
             let help = "give `accepted` with `provider_job_id`, `not_accepted` or `failed`";
             fields.refuse("as", Code::C154, "`as` is no outcome", help);
             None
         }
-        None => None,
-    };
-    let because = because(&mut fields, caller);
-    fields.close(RESOLVE);
-    match (resolution, because) {
-        (Some(resolution), Some(because)) if found.is_empty() => Ok((resolution, because)),
-        _ => Err(found),
     }
 }
 
@@ -181,16 +176,8 @@ pub(super) struct ReleasedRuns {
     released: Vec<Released>,
 }
 
-fn reason(body: Value, caller: &Caller) -> Result<Because, Problem> {
-    let mut found = Vec::new();
-    let because = Fields::open(body, Place::default(), &mut found).and_then(|mut fields| {
-        let because = because(&mut fields, caller);
-        fields.close(REASON);
-        because
-    });
-    because
-        .filter(|_| found.is_empty())
-        .ok_or_else(|| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))
+fn reason(body: Value, caller: &Caller) -> Result<Because, Vec<Violation>> {
+    read_body(body, REASON, |fields| because(fields, caller))
 }
 
 /// What an admin may touch of a tenant that is named; the scope's own without a name.

@@ -29,16 +29,9 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = read(parts, state).await?;
-        let text = part(&path, "id").unwrap_or_default();
-        Uuid::try_parse(text).map(Self).map_err(|_| {
-            let message = format!("`{text}` is no id of an API key");
-            let help = "use an `id` that `GET /admin/v1/keys` lists";
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                Violation::new(Code::R190, message, help),
-            )
-        })
+        let help = "use an `id` that `GET /admin/v1/keys` lists";
+        let id = id(&read(parts, state).await?, (Code::R190, "an API key", help));
+        id.map(Self)
     }
 }
 
@@ -133,15 +126,8 @@ fn kind(path: &RawPathParams) -> Result<Kind, Problem> {
 }
 
 fn row_id(path: &RawPathParams) -> Result<Uuid, Problem> {
-    let text = part(path, "id").unwrap_or_default();
-    Uuid::try_parse(text).map_err(|_| {
-        let message = format!("`{text}` is no id of a row");
-        let help = "use an `id` of the list: `GET /admin/v1/{kind}`";
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            Violation::new(Code::R200, message, help),
-        )
-    })
+    let help = "use an `id` of the list: `GET /admin/v1/{kind}`";
+    id(path, (Code::R200, "a row", help))
 }
 
 /// An address for callbacks.
@@ -206,15 +192,8 @@ fn part<'p>(path: &'p RawPathParams, name: &str) -> Option<&'p str> {
 }
 
 fn run_id(path: &RawPathParams) -> Result<Uuid, Problem> {
-    let text = part(path, "id").unwrap_or_default();
-    Uuid::try_parse(text).map_err(|_| {
-        let message = format!("`{text}` is no id of a run");
-        let help = "use the `id` that `POST /v1/runs` answered with";
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            Violation::new(Code::C160, message, help),
-        )
-    })
+    let help = "use the `id` that `POST /v1/runs` answered with";
+    id(path, (Code::C160, "a run", help))
 }
 
 /// One spelling for one file: digits only, no leading zero.

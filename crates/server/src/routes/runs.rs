@@ -44,8 +44,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let body = json::read(&headers, body).await?;
-    let call = call::read(body, headers::idempotency_key(&headers))
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let call = call::read(body, headers::idempotency_key(&headers))?;
     let mut request = call.request.tenant(caller.tenant());
     request.api_key_id = caller.api_key_id();
     let begun = house.modelrow.call(request).await;
@@ -145,8 +144,7 @@ pub(super) async fn retry(
     body: Body,
 ) -> Result<Response, Problem> {
     let key = headers::idempotency_key(&headers);
-    let mut how = call::retry(json::read_optional(&headers, body).await?, key)
-        .map_err(|found| Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found))?;
+    let mut how = call::retry(json::read_optional(&headers, body).await?, key)?;
     how.api_key_id = caller.api_key_id();
     let run = house.modelrow.retry(caller.tenant(), id, how).await?;
     made_run(&house, &caller, &run, prefer::wait(&headers)).await

@@ -2,7 +2,7 @@
 
 use super::House;
 use super::list::{self, Asked};
-use crate::call::Fields;
+use crate::call::read_body;
 use crate::caller::Caller;
 use crate::json;
 use crate::openapi::bodies::NewTenant;
@@ -11,7 +11,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use diag::Place;
 use runtime::{TenantPage, TenantView};
 
 /// Lists tenants: an operator's
@@ -43,15 +42,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<TenantView>), Problem> {
     caller.must_be_operator()?;
     let body = json::read(&headers, body).await?;
-    let mut found = Vec::new();
-    let slug = Fields::open(body, Place::default(), &mut found).map(|mut fields| {
-        let slug = fields.required_text("slug");
-        fields.close(&["slug"]);
-        slug.unwrap_or_default()
-    });
-    let (Some(slug), true) = (slug, found.is_empty()) else {
-        return Err(Problem::all(StatusCode::UNPROCESSABLE_ENTITY, found));
-    };
+    let slug = read_body(body, &["slug"], |fields| fields.required_text("slug"))?;
     let made = house.modelrow.tenant_create(&slug, caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }

@@ -1,10 +1,10 @@
 //! The body of a chat completion, as a call of ours.
 
 use super::super::Call;
-use super::super::asked::{Asked, object};
+use super::super::asked::Asked;
 use super::super::conversation::{self, Turn};
 use super::super::target::Target;
-use crate::call::{Fields, wrong_type};
+use crate::call::Fields;
 use crate::problem::Violation;
 use diag::{Code, Place};
 use serde_json::Value;
@@ -37,22 +37,11 @@ pub(crate) fn read(call: Call, target: Target<'_>) -> ChatAsked {
 
 fn messages(call: &mut Call) -> Vec<Turn> {
     let place = Place::pointer("/messages");
-    match call.take("messages") {
-        Some(Value::Array(items)) if !items.is_empty() => {
-            let read = |(i, item)| turn(item, place.child(i), call.found());
-            items.into_iter().enumerate().filter_map(read).collect()
-        }
-        None | Some(Value::Array(_)) => {
-            let help = "add `messages`: `[{\"role\": \"user\", \"content\": \"…\"}]`";
-            call.refuse("messages", Code::C155, "there are no `messages`", help);
-            Vec::new()
-        }
-        Some(other) => {
-            let wrong = wrong_type(&place, "a list of messages", &other);
-            call.found().push(wrong);
-            Vec::new()
-        }
-    }
+    let help = "add `messages`: `[{\"role\": \"user\", \"content\": \"…\"}]`";
+    let missing = ("there are no `messages`", help);
+    let items = call.items("messages", "a list of messages", missing);
+    let read = |(i, item)| turn(item, place.child(i), call.found());
+    items.into_iter().enumerate().filter_map(read).collect()
 }
 
 fn turn(item: Value, place: Place, found: &mut Vec<Violation>) -> Option<Turn> {
@@ -84,7 +73,7 @@ fn calls_of_tools(fields: &mut Fields<'_>) {
 }
 
 fn stream_options(call: &mut Call, stream: bool) -> bool {
-    let Some(options) = object(call, "stream_options") else {
+    let Some(mut fields) = call.object("stream_options") else {
         return false;
     };
     if !stream {
@@ -93,10 +82,6 @@ fn stream_options(call: &mut Call, stream: bool) -> bool {
         call.refuse("stream_options", Code::C154, message, help);
         return false;
     }
-    let place = Place::pointer("/stream_options");
-    let Some(mut fields) = Fields::open(Value::Object(options), place, call.found()) else {
-        return false;
-    };
     let usage = fields.flag("include_usage").unwrap_or_default();
     // Padding against an observer of lengths: a gateway of our own has none.
     fields.flag("include_obfuscation");

@@ -1,10 +1,10 @@
 //! The body of a response, as a call of ours.
 
 use super::super::Call;
-use super::super::asked::{Asked, object};
+use super::super::asked::Asked;
 use super::super::conversation::{self, Turn};
 use super::super::target::Target;
-use crate::call::{Fields, wrong_type};
+use crate::call::Fields;
 use crate::problem::Violation;
 use diag::{Code, Place};
 use serde_json::{Map, Value};
@@ -78,23 +78,14 @@ fn instructions(call: &mut Call) -> Option<Turn> {
 
 fn input(call: &mut Call) -> Vec<Turn> {
     let place = Place::pointer("/input");
-    match call.take("input") {
-        Some(Value::String(text)) => vec![Turn::of_text("user", text, place)],
-        Some(Value::Array(items)) if !items.is_empty() => {
-            let read = |(i, item)| turn(item, place.child(i), call.found());
-            items.into_iter().enumerate().filter_map(read).collect()
-        }
-        Some(Value::Array(_)) | None => {
-            let help = "add `input`: a text, or a list of messages";
-            call.refuse("input", Code::C155, "there is no `input`", help);
-            Vec::new()
-        }
-        Some(other) => {
-            let wrong = wrong_type(&place, "a text or a list of messages", &other);
-            call.found().push(wrong);
-            Vec::new()
-        }
+    if let Some(text) = call.lone_text("input") {
+        return vec![Turn::of_text("user", text, place)];
     }
+    let help = "add `input`: a text, or a list of messages";
+    let missing = ("there is no `input`", help);
+    let items = call.items("input", "a text or a list of messages", missing);
+    let read = |(i, item)| turn(item, place.child(i), call.found());
+    items.into_iter().enumerate().filter_map(read).collect()
 }
 
 /// A message; an answer of before that is sent back is one, too.
@@ -121,14 +112,10 @@ fn turn(item: Value, place: Place, found: &mut Vec<Violation>) -> Option<Turn> {
 
 /// Members of an object that are parameters of their own, by these names.
 fn flatten(call: &mut Call, name: &str, known: &[(&str, &str)], target: Target<'_>) {
-    let place = Place::default().child(name);
-    let Some(members) = object(call, name) else {
+    let Some(mut inner) = call.object(name) else {
         return;
     };
-    let object = Value::Object(members);
-    let Some(mut inner) = Fields::open(object, place.clone(), call.found()) else {
-        return;
-    };
+    let place = inner.place().clone();
     let taken = known.iter().filter_map(|(member, parameter)| {
         let value = inner.take(member)?;
         Some((*parameter, value, place.child(*member).pointer))
@@ -145,10 +132,7 @@ fn flatten(call: &mut Call, name: &str, known: &[(&str, &str)], target: Target<'
 }
 
 fn stream_options(call: &mut Call) {
-    let place = Place::pointer("/stream_options");
-    if let Some(options) = object(call, "stream_options")
-        && let Some(mut inner) = Fields::open(Value::Object(options), place, call.found())
-    {
+    if let Some(mut inner) = call.object("stream_options") {
         // Padding against an observer of lengths: a gateway of our own has none.
         inner.flag("include_obfuscation");
         inner.close(&["include_obfuscation"]);
