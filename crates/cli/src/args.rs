@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod pause;
 mod runs;
+mod traces;
 
 pub(crate) use cache::*;
 pub(crate) use call::*;
@@ -23,6 +24,7 @@ pub(crate) use keys::*;
 pub(crate) use limits::*;
 pub(crate) use pause::*;
 pub(crate) use runs::*;
+pub(crate) use traces::*;
 
 /// Calls any AI provider from rows of JSON.
 #[derive(Debug, Parser)]
@@ -273,6 +275,8 @@ pub(crate) struct ServeArgs {
     pub(crate) public: PublicArgs,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -283,6 +287,8 @@ pub(crate) struct WorkArgs {
     pub(crate) public: PublicArgs,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 }
 
 /// How a worker lives beside others, and how it uses the database.

@@ -130,6 +130,7 @@ fn value_of(
         toml::Value::Boolean(on) if is_switch(arg) => return Ok(on.then(|| "true".to_owned())),
         toml::Value::String(text) if !is_switch(arg) => text.clone(),
         toml::Value::Integer(number) if !is_switch(arg) => number.to_string(),
+        toml::Value::Float(number) if !is_switch(arg) => number.to_string(),
         other => {
             let wanted = if is_switch(arg) {
                 "true or false"

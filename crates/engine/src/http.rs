@@ -23,8 +23,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod post;
 mod tap;
 
+pub use post::{PostError, Poster};
 pub use tap::{Heard, HeardAnswer, Tap};
 
 /// Until the connection and TLS stand.

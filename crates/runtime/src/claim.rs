@@ -14,6 +14,7 @@ use crate::sender::{self, Sending};
 use crate::setting::{Recorded, Unready};
 use crate::tasks::Until;
 use crate::tokens;
+use crate::traces::{self, End};
 use diag::Code;
 use engine::request::{Drawn, Request};
 use engine::{Action, Ending, Fault};
@@ -22,12 +23,15 @@ use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::claim::{Claim, Intent, Picked};
+use store::runs::Cancel;
 use store::work::WorkRow;
 use store::{State, StoreError};
 use uuid::Uuid;
 
 /// Runs claimed in one transaction: it holds the credential's lock.
 const BATCH: usize = 16;
+/// A run whose `start_by` has passed.
+const NOT_STARTED: &str = "not_started";
 /// A commit in doubt may land so long afterwards.
 const DOUBT: Duration = Duration::from_secs(60);
 
@@ -227,6 +231,8 @@ struct Batch {
     send: Vec<Ready>,
     prepare: Vec<Uuid>,
     cancel: Vec<(Uuid, Uuid)>,
+    /// Ended by the claim, with why in a word.
+    refused: Vec<(Uuid, &'static str)>,
     left: usize,
 }
 
@@ -259,16 +265,18 @@ async fn sort(core: &Core, claim: &mut Claim, picked: &[Picked]) -> Result<Batch
                 .refuse(pick.run_id, &not_started())
                 .at("claim.refuse.late")
                 .await?;
+            batch.refused.push((pick.run_id, NOT_STARTED));
         } else {
             match ready(core, row).await {
                 Sorted::Send(ready) => batch.send.push(*ready),
                 Sorted::Prepare => batch.prepare.push(pick.run_id),
-                Sorted::Refuse(fault) => drop(
+                Sorted::Refuse(fault) => {
                     claim
                         .refuse(pick.run_id, &fault.to_json())
                         .at("claim.refuse")
-                        .await?,
-                ),
+                        .await?;
+                    batch.refused.push((pick.run_id, fault.class_word()));
+                }
                 Sorted::Leave => batch.left += 1,
             }
         }
@@ -391,6 +399,13 @@ async fn settle(
         sending.iter().for_each(|ready| doubt(core, ready));
         return Err(error);
     }
+    for (run, word) in batch.refused {
+        let end = End {
+            error: Some(word),
+            ..State::Failed.into()
+        };
+        traces::ended(core, run, None, &end);
+    }
     let mut places = places.into_iter();
     for (ready, place) in sending.into_iter().zip(&mut places) {
         start(core, ready, worker, place);
@@ -399,10 +414,14 @@ async fn settle(
         prepare::start(core, one.run_id, worker, place);
     }
     for (tenant, run) in batch.cancel {
-        core.store
+        let canceled = core
+            .store
             .run_cancel(tenant, run)
             .at("claim.run_cancel")
             .await?;
+        if matches!(canceled, Some(Cancel::Canceled)) {
+            traces::ended(core, run, None, &State::Canceled.into());
+        }
         core.watches.state(run, State::Canceled.as_str());
     }
     Ok(())
@@ -439,7 +458,7 @@ pub(crate) fn start(core: &Arc<Core>, ready: Ready, worker: Uuid, permit: Place)
 
 fn not_started() -> Value {
     json!({
-        "code": "not_started", "diagnostic": Code::R163.as_str(), "class": "not_started",
+        "code": NOT_STARTED, "diagnostic": Code::R163.as_str(), "class": NOT_STARTED,
         "message": "the run was not started before its `start_by`",
         "help": "start a new run, with a later `start_by` if it may wait",
     })

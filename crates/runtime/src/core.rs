@@ -17,6 +17,7 @@ use crate::quota::Quotas;
 use crate::setting::Unready;
 use crate::tasks::Tasks;
 use crate::tokens::Tokens;
+use crate::traces::{self, End};
 use crate::vitals::Vitals;
 use crate::watches::Watches;
 use engine::http::Http;
@@ -24,7 +25,7 @@ use engine::request::Drawn;
 use profile::revision::Revision;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{State, Store, StoreError};
+use store::{Store, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -85,8 +86,10 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    /// A run ended, by our hand.
-    pub(crate) fn ended(&self, run: Uuid, state: State) {
+    /// A run ended, by our hand, or was let go.
+    pub(crate) fn ended(&self, run: Uuid, revision: &Revision, end: &End<'_>) {
+        let state = end.state;
+        traces::ended(self, run, Some(revision), end);
         self.vitals.ended(state);
         self.metrics.ended(state);
         if state.is_ended() {

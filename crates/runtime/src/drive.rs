@@ -10,6 +10,7 @@ use crate::lease::millis;
 use crate::live::Live;
 use crate::quota::urgency_of;
 use crate::sender::Written;
+use crate::traces::{Before, judged};
 use crate::{setting, tokens};
 use end::{canceled, ended, failed, gone, keep_last};
 use engine::flow::{FileTask, Pending, Phase};
@@ -127,6 +128,7 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 if let (Phase::Poll, Some(due)) = (phase, due_ms.take()) {
                     core.polled(due);
                 }
+                let traced = Before::new(core, &live.flow, (phase, &request));
                 let outcome = tokens::sent(core, &mut live.flow, &request, &mut renewed)
                     .at("drive.exchange")
                     .await;
@@ -135,8 +137,7 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                     core.drift
                         .answer(&live.revision, &request.step, &received.body, live.run);
                 }
-                live.flow
-                    .on(outcome.into(), core.clock.now_ms(), rand::random())
+                judged(core, &mut live.flow, outcome, traced)
             }
             Action::Token { auth } => Box::pin(supplied(core, live, auth.as_deref())).await,
             Action::Fetch { files, .. } => {
@@ -413,7 +414,7 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
             .run_gave_up(live.run, live.ver, Some(Duration::ZERO))
             .at("drive.run_gave_up")
             .await?;
-        return Ok(gone(core, live, State::Failed, written));
+        return Ok(gone(core, live, (State::Failed, fault), written));
     }
     if !matches!(live.state, State::Polling | State::Fetching) {
         return failed(core, live, fault).await;
@@ -443,5 +444,6 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
     if let (State::Queued, Some(to)) = (state, &failed.fallback) {
         fallback::tell(core, live.run, to);
     }
-    Ok(gone(core, live, state, moved.map(|moved| moved.ver)))
+    let moved = moved.map(|moved| moved.ver);
+    Ok(gone(core, live, (state, fault), moved))
 }

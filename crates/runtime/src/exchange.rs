@@ -2,8 +2,10 @@
 
 use crate::clock::DbClock;
 use crate::core::Core;
+use crate::traces::Before;
 use crate::watches::Speech;
 use crate::{metrics, vitals};
+use engine::flow::Phase;
 use engine::http::Ear;
 use engine::request::Request;
 use engine::{Event, Fault, Flow, Kind};
@@ -11,7 +13,7 @@ use profile::revision::Class;
 use std::ops::ControlFlow;
 use tokio::time::Instant;
 
-/// Sends a submit once: what came of it, and the status of its answer. What a stream says is passed on while it says it.
+/// Sends a submit once: what came of it, the status of its answer, and its span, where it is traced, to be judged. What a stream says is passed on while it says it.
 ///
 /// Cancel safety: as [`engine::http::Http::send`].
 pub(crate) async fn once(
@@ -19,7 +21,8 @@ pub(crate) async fn once(
     flow: &mut Flow,
     request: &Request,
     speech: Option<&Speech<'_>>,
-) -> (Event, Option<i16>) {
+) -> (Event, Option<i16>, Option<Box<Before>>) {
+    let mut traced = Before::new(core, flow, (Phase::Submit, request));
     vitals::count(&core.vitals.submits, 1);
     let begun = Instant::now();
     let (event, http_status) = if flow.streams() {
@@ -44,7 +47,13 @@ pub(crate) async fn once(
     let word = metrics::heard(&event, http_status);
     core.metrics
         .exchanged(flow.provider(), &request.step, word, begun.elapsed());
-    (event, http_status)
+    if let Some(traced) = &mut traced {
+        traced.heard(
+            http_status.and_then(|status| u16::try_from(status).ok()),
+            word,
+        );
+    }
+    (event, http_status, traced)
 }
 
 /// Returns once the caller has canceled the run.

@@ -8,10 +8,11 @@ use crate::faults::At as _;
 use crate::faults::{Broken, broken};
 use crate::live::Live;
 use crate::metrics;
+use crate::traces::Before;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::download::{FetchError, Fetched};
-use engine::flow::{ArtifactFacts, FetchFault, FileSource, FileTask};
+use engine::flow::{ArtifactFacts, FetchFault, FileSource, FileTask, Phase};
 use engine::{Event, Fault, Kind};
 use profile::revision::Class;
 use std::sync::Arc;
@@ -151,12 +152,19 @@ async fn one(core: &Core, live: &Live, file: &FileTask) -> Result<Last, FetchFau
     };
     let key = format!("{}/{}.{}/{ver}", live.run, file.artifact, file.idx);
     let mut upload = core.objects.upload(key.clone());
+    let traced = match &file.source {
+        FileSource::Request(request) => Before::new(core, &live.flow, (Phase::Download, request)),
+        FileSource::Bytes(_) => None,
+    };
     let begun = Instant::now();
     let fetched = core.http.fetch(file, &mut upload).at("fetch.fetch").await;
     if let FileSource::Request(request) = &file.source {
         let (provider, word) = (&live.revision.provider, metrics::fetched(&fetched));
         core.metrics
             .exchanged(provider, &request.step, word, begun.elapsed());
+    }
+    if let Some(traced) = traced {
+        traced.fetched(core, &live.revision, &fetched);
     }
     let fetched = match fetched {
         Ok(fetched) => fetched,

@@ -11,6 +11,7 @@ use crate::options::Work;
 use crate::request::RunRequest;
 use crate::sealed::SealError;
 use crate::setting::Recorded;
+use crate::traces;
 use crate::view::Cost;
 use crate::webhook;
 use diag::{Code, Diagnostic, Diagnostics, Place};
@@ -22,6 +23,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
+use store::State;
 use store::budgets::{Limit, Over};
 use store::catalogue::CredentialRow;
 use store::runs::{Inserted, NewRun};
@@ -111,6 +113,7 @@ pub(crate) async fn record(
     request: RunRequest,
     mut understood: Understood,
 ) -> Result<Made, RunError> {
+    let began_ms = core.clock.now_ms();
     let row = credential(
         core,
         &understood.snapshot,
@@ -152,7 +155,9 @@ pub(crate) async fn record(
         inputs: understood.given.ids(),
         sent: request.sent,
     };
-    let inserted = match cache::served(core, &request, &new).await? {
+    let cached = cache::served(core, &request, &new).await?;
+    let was_cached = cached.is_some();
+    let inserted = match cached {
         Some(inserted) => inserted,
         None => core.store.run_insert(&new).await?,
     };
@@ -177,6 +182,11 @@ pub(crate) async fn record(
     core.queue.notify_one();
     if !made.replayed {
         core.hints.queued();
+        traces::made(core, made.run, &understood.revision, began_ms);
+        if was_cached {
+            let end = State::Succeeded.into();
+            traces::ended(core, made.run, Some(&understood.revision), &end);
+        }
     }
     tracing::info!(run.id = %made.run, profile = understood.revision.profile_key, replayed = made.replayed, "run made");
     Ok(made)

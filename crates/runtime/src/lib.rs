@@ -74,6 +74,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod traces;
 mod unrecorded;
 mod uploads;
 mod view;
@@ -129,6 +130,7 @@ pub use store::runs::{Order, Sent};
 pub use store::usage::CredentialLimits;
 pub use store::{Scope, State};
 pub use sweep::{Retention, Sweep, Swept};
+pub use traces::{CallSpan, TraceSettings, Traces, TracesError};
 pub use unrecorded::Begun;
 pub use uploads::{NewUpload, Receiving, UploadRefused, UploadView};
 pub use view::{

@@ -24,6 +24,7 @@ use crate::request::RunRequest;
 use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::{Tasks, Until};
 use crate::tokens::Tokens;
+use crate::traces;
 use crate::unrecorded::{self, Begun};
 use crate::view::{ArtifactView, RunView};
 use crate::vitals::Vitals;
@@ -203,7 +204,7 @@ impl Modelrow {
             callbacks: Notify::new(),
             callback_places: Places::new(deliveries::PLACES),
             vitals,
-            metrics: Metrics::default(),
+            metrics: Metrics::new(&options.traces),
             hooks,
             key_hash,
             swept: std::sync::Mutex::new(boot_ms()),
@@ -369,7 +370,10 @@ impl Modelrow {
         let scope = scope.into();
         match self.core.store.run_cancel(scope, run).await? {
             None => return Err(RunError::NoSuchRun { run_id: run }),
-            Some(Cancel::Canceled) => self.core.watches.state(run, "canceled"),
+            Some(Cancel::Canceled) => {
+                traces::ended(&self.core, run, None, &State::Canceled.into());
+                self.core.watches.state(run, "canceled");
+            }
             Some(Cancel::Asked(_)) => self.core.unwanted(run),
             Some(Cancel::Ended(_)) => {}
         }

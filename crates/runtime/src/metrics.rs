@@ -3,6 +3,7 @@
 
 use crate::core::Core;
 use crate::library::Modelrow;
+use crate::traces::Traces;
 use engine::download::{FetchError, Fetched};
 use engine::flow::FetchFault;
 use engine::http::Outcome;
@@ -127,6 +128,16 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// With the counts of spans, where there are any.
+    pub(crate) fn new(traces: &Traces) -> Self {
+        let mut all = Self::default();
+        if let Some(spans) = traces.counts() {
+            let help = "Spans of traces, by what became of them";
+            tell(&mut all.registry, "spans", None, help, &spans);
+        }
+        all
+    }
+
     #[rustfmt::skip]
     fn register(&mut self) {
         let it = &mut self.registry;

@@ -6,9 +6,12 @@ use crate::handle::RunHandle;
 use crate::library::Modelrow;
 use crate::request::{Again, RunRequest};
 use crate::setting::Recorded;
+use crate::traces::{self, End};
 use crate::view::RunView;
 use diag::{Diagnostic, Diagnostics, Place};
+use engine::fault::class_word;
 use futures_util::TryStreamExt as _;
+use profile::revision::Class;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -155,6 +158,13 @@ impl Modelrow {
             let row = self.unknown(run, resolution).await?;
             if let Some(ver) = said(self.core(), &row, resolution, &note).await? {
                 tracing::warn!(run.id = %run, ver, ?resolution, by = because.by, "an operator resolved the run");
+                if *resolution == Resolution::Failed {
+                    let end = End {
+                        error: Some(class_word(Class::UnknownOutcome)),
+                        ..State::Failed.into()
+                    };
+                    traces::ended(self.core(), run, None, &end);
+                }
                 return self.run(Scope::Operator, run).await;
             }
         }
@@ -270,7 +280,7 @@ async fn said(
 
 /// The failure that the caller sees, with who said so.
 fn gave_up(note: &Value) -> Value {
-    let kind = engine::Kind::Class(profile::revision::Class::UnknownOutcome);
+    let kind = engine::Kind::Class(Class::UnknownOutcome);
     let fault = engine::Fault::new(
         kind,
         "an operator gave up finding out what became of the submit",

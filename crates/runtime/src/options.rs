@@ -5,6 +5,7 @@ use crate::artifacts::Artifacts;
 use crate::sealed::SecretKeys;
 use crate::secrets::{EnvironmentSecrets, Secrets};
 use crate::sweep::Retention;
+use crate::traces::Traces;
 use diag::Secret;
 use engine::egress::Allow;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Options {
     pub failover_is_lossless: bool,
     /// Hears every exchange with providers, secrets and all: for recording a case, and nothing else.
     pub tap: Option<engine::http::Tap>,
+    /// Where spans of calls and runs go: nowhere, unless it was started. End it after the library.
+    pub traces: Traces,
     /// Version of the program, for people.
     pub build: String,
     /// Name of the machine, for people.
@@ -141,6 +144,7 @@ impl Options {
             public_url: None,
             failover_is_lossless: false,
             tap: None,
+            traces: Traces::default(),
             build: build(),
             host: rustix::system::uname()
                 .nodename()

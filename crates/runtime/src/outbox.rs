@@ -6,6 +6,7 @@ use crate::quota::{Asker, urgency_of};
 use crate::setting::{self, Unready};
 use crate::tasks::Until;
 use crate::tokens;
+use crate::traces::{Before, judged};
 use engine::flow::Phase;
 use engine::{Action, Flow, Resume, RunState};
 use std::sync::Arc;
@@ -115,9 +116,10 @@ async fn drive(core: &Core, mut flow: Flow, asker: Asker, only: Phase) {
                 if request.trusted {
                     core.quotas.wait(core, asker, urgency_of(phase)).await;
                 }
+                let traced = Before::new(core, &flow, (phase, &request));
                 let outcome = tokens::sent(core, &mut flow, &request, &mut renewed).await;
                 let Some(outcome) = outcome else { continue };
-                drop(flow.on(outcome.into(), core.clock.now_ms(), rand::random()));
+                drop(judged(core, &mut flow, outcome, traced));
                 if let Some(fault) = flow.take_warning() {
                     tracing::warn!(
                         step = request.step,

@@ -11,6 +11,7 @@ use crate::places::Place;
 use crate::setting::Unready;
 use crate::tasks::Until;
 use crate::tokens;
+use crate::traces::{self, Before, judged};
 use engine::{Action, Ending, Fault, Verdict};
 use profile::revision::Revision;
 use std::sync::Arc;
@@ -140,6 +141,7 @@ async fn read(core: &Core, run: Uuid) -> Result<Option<(Live, i64)>, StoreError>
                 .run_not_sent(run, &fault.to_json(), None)
                 .at("prepare.refused.unreadable")
                 .await?;
+            traces::ended(core, run, None, &(State::Failed, &fault).into());
             core.watches.state(run, State::Failed.as_str());
             Ok(None)
         }
@@ -187,15 +189,13 @@ async fn rendered(
                 let n = live.n;
                 return Ok(Some(intended(live, n, request, drawn)));
             }
-            Action::Exchange { request, .. } => {
+            Action::Exchange { phase, request } => {
+                let traced = Before::new(core, &live.flow, (phase, &request));
                 match tokens::sent(core, &mut live.flow, &request, &mut renewed)
                     .at("prepare.exchange")
                     .await
                 {
-                    Some(outcome) => {
-                        live.flow
-                            .on(outcome.into(), core.clock.now_ms(), rand::random())
-                    }
+                    Some(outcome) => judged(core, &mut live.flow, outcome, traced),
                     None => Verdict::Continue,
                 }
             }
@@ -244,6 +244,7 @@ async fn refused(
         if let (State::Queued, Some(to)) = (moved.state, &fallback) {
             fallback::tell(core, run, to);
         }
+        traces::ended(core, run, Some(revision), &(moved.state, fault).into());
         core.watches.state(run, moved.state.as_str());
     }
     Ok(None)

@@ -11,6 +11,7 @@ use crate::live::Live;
 use crate::places::Place;
 use crate::setting::{StoredAnswer, answer_key};
 use crate::tokens;
+use crate::traces::{self, Before};
 use crate::watches::Speech;
 use engine::flow::{Accepted as Job, Then as Next};
 use engine::request::Request;
@@ -58,9 +59,10 @@ impl Sending {
             tracing::warn!(run.id = %run, "the lease is not proved; nothing is sent");
             return self.not_ours().await;
         }
-        let (event, http_status) = once(&core, &mut self.live.flow, &self.request, speech.as_ref())
-            .at("sender.send")
-            .await;
+        let (event, http_status, traced) =
+            once(&core, &mut self.live.flow, &self.request, speech.as_ref())
+                .at("sender.send")
+                .await;
         drop(self.permit);
         #[cfg(feature = "faults")]
         if broken(Broken::StaleAnswersDropped) && !self.core.lease.proves(self.worker) {
@@ -84,7 +86,10 @@ impl Sending {
             http_status,
             unwanted: speech.as_ref().is_some_and(Speech::is_unwanted),
         };
-        let follows = sent.event(&mut self.live, event).at("sender.event").await;
+        let follows = sent
+            .event(&mut self.live, event, traced)
+            .at("sender.event")
+            .await;
         forget(&self.core, run);
         match follows {
             Ok(true) => {
@@ -134,10 +139,18 @@ pub(crate) struct Written<'a> {
 
 impl Written<'_> {
     /// Judges what came of the submit and writes it. `true`: the run is to be followed.
-    async fn event(&self, live: &mut Live, event: Event) -> Result<bool, StoreError> {
+    async fn event(
+        &self,
+        live: &mut Live,
+        event: Event,
+        traced: Option<Box<Before>>,
+    ) -> Result<bool, StoreError> {
         let now = self.core.clock.now_ms();
         let verdict = live.flow.on(event, now, rand::random());
         self.core.metrics.submitted(&live.revision, &verdict);
+        if let Some(traced) = traced {
+            traced.submitted(self.core, &live.revision, (live.n, &verdict));
+        }
         match verdict {
             Verdict::Accepted(job) => self.accepted(live, &job).await,
             Verdict::Answered => self.answered(live).await,
@@ -229,12 +242,19 @@ impl Written<'_> {
         }
         tracing::error!(run.id = %live.run, job = fact.job, "another run follows this job");
         let message = format!("another run follows the job `{}`", fact.job);
-        let failure = Fault::new(Kind::DuplicateJob, message).to_json();
+        let fault = Fault::new(Kind::DuplicateJob, message);
+        let failure = fault.to_json();
         written("duplicate", || {
             store.duplicate_job(live.run, live.n, &fact.job, &failure)
         })
         .at("sender.duplicate")
         .await?;
+        traces::ended(
+            self.core,
+            live.run,
+            Some(&live.revision),
+            &(State::Failed, &fault).into(),
+        );
         Ok(Acceptance::JobTaken)
     }
 
@@ -342,7 +362,8 @@ impl Written<'_> {
                 };
                 let gone = self.core.store.run_ended(&end);
                 if gone.at("sender.canceled").await?.is_some() {
-                    self.core.ended(live.run, State::Canceled);
+                    let end = State::Canceled.into();
+                    self.core.ended(live.run, &live.revision, &end);
                 }
                 Ok(false)
             }
@@ -354,7 +375,8 @@ impl Written<'_> {
                     .at("sender.settle_gave_up")
                     .await?;
                 if gone.is_some() {
-                    self.core.ended(live.run, State::Failed);
+                    let end = (State::Failed, fault).into();
+                    self.core.ended(live.run, &live.revision, &end);
                 }
                 Ok(false)
             }

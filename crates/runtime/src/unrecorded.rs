@@ -18,6 +18,7 @@ use crate::read::status_of;
 use crate::request::RunRequest;
 use crate::tasks::Until;
 use crate::tokens;
+use crate::traces::{self, Before, End, Usage, judged};
 use crate::view::{AttemptView, ModelView, RunView};
 use engine::flow::{Retry, Then};
 use engine::request::Request;
@@ -122,6 +123,7 @@ pub(crate) async fn run(
 ) -> Result<RunView, RunError> {
     let (tell, told) = oneshot::channel();
     let run = admitted.run;
+    traces::made(core, run, &understood.revision, core.clock.now_ms());
     let own = Arc::clone(core);
     let work = async move {
         let view = Unrecorded::new(&own, &understood.revision, admitted)
@@ -167,11 +169,16 @@ impl<'a> Unrecorded<'a> {
 
     async fn shown(mut self, request: &RunRequest, understood: &Understood) -> RunView {
         let ending = self.drive().await;
-        let state = match &ending {
-            Ending::Succeeded { .. } => State::Succeeded,
-            Ending::Failed(_) => State::Failed,
-            Ending::Canceled => State::Canceled,
+        let end: End<'_> = match &ending {
+            Ending::Succeeded { output, .. } => End {
+                usage: Usage::of(output),
+                ..State::Succeeded.into()
+            },
+            Ending::Failed(fault) => (State::Failed, fault).into(),
+            Ending::Canceled => State::Canceled.into(),
         };
+        traces::ended(self.core, self.run, Some(self.revision), &end);
+        let state = end.state;
         self.core.vitals.ended(state);
         self.core.metrics.ended(state);
         tracing::info!(run.id = %self.run, state = state.as_str(), profile = self.revision.profile_key, "ended without a record");
@@ -196,9 +203,10 @@ impl<'a> Unrecorded<'a> {
                     if let Err(fault) = self.its_turn(urgency_of(phase)).await {
                         return Ending::Failed(fault);
                     }
+                    let traced = Before::new(self.core, &self.flow, (phase, &request));
                     let sent = tokens::sent(self.core, &mut self.flow, &request, &mut renewed);
                     let Some(outcome) = sent.await else { continue };
-                    self.heard(outcome.into())
+                    judged(self.core, &mut self.flow, outcome, traced)
                 }
                 Action::Wait { until_ms, .. } => match self.wait(until_ms).await {
                     Ok(()) => continue,
@@ -230,7 +238,7 @@ impl<'a> Unrecorded<'a> {
             return Verdict::Failed(fault);
         }
         let sent_at = self.core.now();
-        let (event, http_status) = once(self.core, &mut self.flow, request, None).await;
+        let (event, http_status, traced) = once(self.core, &mut self.flow, request, None).await;
         if let Event::Answered(received) = &event {
             if received.status == 401 {
                 tokens::renew(self.core, &mut self.flow, &request.proof).await;
@@ -240,13 +248,17 @@ impl<'a> Unrecorded<'a> {
         }
         let verdict = self.heard(event);
         self.core.metrics.submitted(self.revision, &verdict);
+        let n = i32::try_from(self.attempts.len() + 1).unwrap_or(i32::MAX);
+        if let Some(traced) = traced {
+            traced.submitted(self.core, self.revision, (n, &verdict));
+        }
         let now = self.core.now();
         let outcome = metrics::outcome(&verdict);
         if outcome == "accepted" {
             self.accepted_at = Some(now);
         }
         self.attempts.push(AttemptView {
-            n: i32::try_from(self.attempts.len() + 1).unwrap_or(i32::MAX),
+            n,
             model: self.revision.model.clone(),
             outcome: outcome.to_owned(),
             http_status,

@@ -33,6 +33,7 @@ mod request_id;
 mod routes;
 mod serve;
 mod settings;
+mod spans;
 
 pub use openapi::document as openapi;
 pub use routes::router;

@@ -31,7 +31,7 @@ use crate::gate::Gate;
 use crate::key_rate::KeyRate;
 use crate::problem::{Problem, Violation};
 use crate::settings::{Access, Settings};
-use crate::{answers, gate, hosts, openai, request_id};
+use crate::{answers, gate, hosts, openai, request_id, spans};
 use about::About;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
@@ -73,6 +73,7 @@ pub(crate) fn guarded(
         access: settings.access,
         rate: Arc::new(KeyRate::new(settings.calls_per_second)),
     };
+    let traced = modelrow.clone();
     let (keyed, mut api) = keyed().split_for_parts();
     let (open, more) = open().split_for_parts();
     let (hooks, most) = hooks().split_for_parts();
@@ -97,7 +98,10 @@ pub(crate) fn guarded(
     let all = all.method_not_allowed_fallback(no_such_method);
     // Around all that answers, or a preflight would be a 405.
     let all = answers::for_pages(all.with_state(house), &settings.cors_origins);
-    answers::guarded(all.layer(from_fn(openai::translate))).layer(from_fn(request_id::assign))
+    let all = all
+        .layer(from_fn(openai::translate))
+        .layer(from_fn_with_state(traced, spans::trace));
+    answers::guarded(all).layer(from_fn(request_id::assign))
 }
 
 /// Every route with what its handler says of itself.

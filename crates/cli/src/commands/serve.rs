@@ -1,12 +1,12 @@
 //! `modelrow serve` and `modelrow work`: until they are told to stop.
 
-use crate::args::{HouseArgs, OpsArgs, PaceArgs, PublicArgs, ServeArgs, WorkArgs};
-use crate::exit::Stop;
+use crate::args::{HouseArgs, OpsArgs, PaceArgs, PublicArgs, ServeArgs, TraceArgs, WorkArgs};
+use crate::exit::{Stop, chain};
 use crate::house::{House, Purpose, run_stop};
 use crate::ui;
 use anstream::eprintln;
 use diag::{Code, ExposeSecret as _};
-use runtime::{LeaseTimes, Modelrow};
+use runtime::{LeaseTimes, Modelrow, Traces};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -16,6 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How long exchanges in flight are awaited. What is cut is settled by the next worker.
 const GRACE: Duration = Duration::from_secs(600);
+/// How long the collector of traces may take for the last spans.
+const FLUSH: Duration = Duration::from_secs(5);
 
 pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Stop> {
     let listener = listen(serve.listen, "--listen").await?;
@@ -27,7 +29,8 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
     } else {
         Purpose::Work
     };
-    let modelrow = start(&house, purpose, (&serve.public, &serve.pace)).await?;
+    let traces = begun(&serve.traces)?;
+    let modelrow = start(&house, purpose, (&serve.public, &serve.pace), &traces).await?;
     let access = match serve.no_auth {
         true => server::Access::Local,
         false => server::Access::Keys,
@@ -52,6 +55,7 @@ pub(crate) async fn serve(args: &HouseArgs, serve: &ServeArgs) -> Result<(), Sto
         (served, told)
     };
     let (served, told) = ops.beside(&modelrow, work).await;
+    traces.end(FLUSH).await;
     served.map_err(|error| {
         Stop::house(
             Code::X104,
@@ -129,12 +133,30 @@ async fn for_good(modelrow: Modelrow, listener: TcpListener) -> Infallible {
     std::future::pending().await
 }
 
+/// Traces, where a collector is configured.
+fn begun(args: &TraceArgs) -> Result<Traces, Stop> {
+    let stop = |why| {
+        let help =
+            "correct `--otlp-headers` or `OTEL_EXPORTER_OTLP_HEADERS`: `name=value,name=value`";
+        Stop::house(Code::X108, why, help)
+    };
+    let Some(settings) = args.settings().map_err(stop)? else {
+        return Ok(Traces::default());
+    };
+    Traces::start(settings).map_err(|error| {
+        let help = "correct the settings that begin with `otlp_`, or do without them";
+        Stop::house(Code::X108, chain(&error), help)
+    })
+}
+
 async fn start(
     house: &House,
     purpose: Purpose,
     (public, pace): (&PublicArgs, &PaceArgs),
+    traces: &Traces,
 ) -> Result<Modelrow, Stop> {
     let mut options = house.options(purpose);
+    options.traces = traces.clone();
     options.public_url.clone_from(&public.public_url);
     options.lease = LeaseTimes::lasting(Duration::from_millis(pace.lease_ms));
     options.tick = Duration::from_millis(pace.tick_ms);
@@ -146,14 +168,17 @@ async fn start(
 pub(crate) async fn work(args: &HouseArgs, work: &WorkArgs) -> Result<(), Stop> {
     let ops = Ops::listen(&work.ops).await?;
     let house = House::open(args).await?;
-    let modelrow = start(&house, Purpose::Work, (&work.public, &work.pace)).await?;
+    let traces = begun(&work.traces)?;
+    let modelrow = start(&house, Purpose::Work, (&work.public, &work.pace), &traces).await?;
     ui::done("working; SIGTERM or Ctrl-C hands everything over and stops");
     let until_told = async {
         let told = told_to_stop(&house).await;
         modelrow.clone().shutdown(GRACE).await;
         told
     };
-    ops.beside(&modelrow, until_told).await?;
+    let told = ops.beside(&modelrow, until_told).await;
+    traces.end(FLUSH).await;
+    told?;
     house.close().await
 }
 

@@ -379,6 +379,12 @@ impl Flow {
             .filter(|_| self.record.answer_is_large())
     }
 
+    /// The run.
+    #[must_use]
+    pub fn run_id(&self) -> Uuid {
+        self.setting.identity.run_id
+    }
+
     /// The slug of the provider whose revision it runs.
     #[must_use]
     pub fn provider(&self) -> &str {
@@ -424,7 +430,7 @@ impl Flow {
             .request(exchange, None)
     }
 
-    pub(super) fn revision(&self) -> Arc<Revision> {
+    pub fn revision(&self) -> Arc<Revision> {
         Arc::clone(&self.setting.revision)
     }
 

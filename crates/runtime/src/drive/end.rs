@@ -9,6 +9,7 @@ use crate::fetch;
 use crate::live::Live;
 use crate::objects::ObjectsError;
 use crate::read::{OUTPUT, OUTPUT_OBJECT, WARNINGS};
+use crate::traces::{End, Usage};
 use engine::{Action, Ending, Fault};
 use serde_json::{Value, json};
 use store::State;
@@ -29,7 +30,7 @@ pub(super) async fn failed(core: &Core, live: &Live, fault: &Fault) -> Result<St
         .run_ended(&end(live, State::Failed, None, Some(fault.to_json())))
         .at("drive.end.failed")
         .await?;
-    Ok(gone(core, live, State::Failed, written))
+    Ok(gone(core, live, (State::Failed, fault), written))
 }
 
 pub(super) async fn canceled(core: &Core, live: &Live) -> Result<Step, Trouble> {
@@ -52,13 +53,14 @@ pub(super) async fn ended(core: &Core, live: &mut Live, ending: Ending) -> Resul
         }
         Ending::Failed(fault) => failed(core, live, &fault).await,
         Ending::Succeeded { output, warnings } => {
+            let end_of = succeeded(&output);
             let captured = with_output(core, live, output, &warnings).await?;
             let written = core
                 .store
                 .run_ended(&end(live, State::Succeeded, Some(captured), None))
                 .at("drive.end.succeeded")
                 .await?;
-            Ok(gone(core, live, State::Succeeded, written))
+            Ok(gone(core, live, end_of, written))
         }
     }
 }
@@ -75,6 +77,7 @@ pub(super) async fn keep_last(
         live.flow.next(drawn.unix_ms, drawn)
         && is_small(&output)
     {
+        let end_of = succeeded(&output);
         let captured = with_member(live, (OUTPUT, output), &warnings);
         let end = Ended {
             file: Some(last.fact.clone()),
@@ -84,7 +87,7 @@ pub(super) async fn keep_last(
             .at("drive.end.fetched")
             .await
         {
-            Ok(Some(ver)) => return Ok(gone(core, live, State::Succeeded, Some(ver))),
+            Ok(Some(ver)) => return Ok(gone(core, live, end_of, Some(ver))),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(run.id = %live.run, %error, "a file is kept without its run's end")
@@ -127,6 +130,13 @@ fn with_member(live: &Live, (name, value): (&str, Value), warnings: &[String]) -
     captured
 }
 
+fn succeeded(output: &Value) -> End<'static> {
+    End {
+        usage: Usage::of(output),
+        ..State::Succeeded.into()
+    }
+}
+
 fn is_small(output: &Value) -> bool {
     output.to_string().len() <= OUTPUT_MAX
 }
@@ -163,12 +173,19 @@ fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) 
 }
 
 /// After the statement that ended it, or queued it again: no row means that somebody else was first.
-pub(super) fn gone(core: &Core, live: &Live, to: State, written: Option<i64>) -> Step {
+pub(super) fn gone<'a>(
+    core: &Core,
+    live: &Live,
+    end: impl Into<End<'a>>,
+    written: Option<i64>,
+) -> Step {
+    let end = end.into();
+    let to = end.state;
     if written.is_none() {
         return Step::Leave(Driven::Stale);
     }
     tracing::info!(run.id = %live.run, state = to.as_str(), "let go");
-    core.ended(live.run, to);
+    core.ended(live.run, &live.revision, &end);
     // Only these leave something to do at the provider.
     if to == State::Canceled || !live.revision.workflow.cleanup.is_empty() {
         core.outbox.notify_one();

@@ -10,6 +10,8 @@ use crate::live::Live;
 use crate::metrics;
 use crate::setting::stored_answer;
 use crate::tokens;
+use crate::traces::Before;
+use engine::flow::Phase;
 use engine::http::Outcome;
 use engine::{Event, Fault, Kind, Verdict};
 use profile::revision::{Class, Settle};
@@ -155,10 +157,13 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
         .ok()
         .and_then(|drawn| live.flow.render_submit(drawn).ok());
     let same = rendered.filter(|request| request.sha256().as_slice() == replay.request_sha256);
+    let mut traced = None;
     let event = match same {
         Some(request) => {
+            traced = Before::new(core, &live.flow, (Phase::Submit, &request));
             let begun = Instant::now();
             let outcome = core.http.send(&request).at("settle.send").await;
+            traced = traced.map(|traced| traced.came(&outcome));
             let provider = &live.revision.provider;
             core.metrics
                 .exchanged(provider, "replay", metrics::word(&outcome), begun.elapsed());
@@ -178,11 +183,11 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
             ))
         }
     };
-    Ok(Some(live.flow.on(
-        event,
-        core.clock.now_ms(),
-        rand::random(),
-    )))
+    let verdict = live.flow.on(event, core.clock.now_ms(), rand::random());
+    if let Some(traced) = traced {
+        traced.submitted(core, &live.revision, (live.n, &verdict));
+    }
+    Ok(Some(verdict))
 }
 
 pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
@@ -197,7 +202,7 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
             return Ok(gone(
                 core,
                 live,
-                State::Failed,
+                (State::Failed, fault),
                 written.map(|moved| moved.ver),
             ));
         }
@@ -224,5 +229,5 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
         .settle_gave_up(live.run, live.ver, &fault.to_json())
         .at("settle.settle_gave_up")
         .await?;
-    Ok(gone(core, live, State::Failed, written))
+    Ok(gone(core, live, (State::Failed, fault), written))
 }

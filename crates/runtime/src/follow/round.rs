@@ -6,6 +6,7 @@ use crate::drive::told;
 use crate::lease::millis;
 use crate::live::{Asleep, Live, Waiting};
 use crate::tokens;
+use crate::traces::Asked;
 use engine::Verdict;
 use engine::flow::Round;
 use engine::http::Outcome;
@@ -110,7 +111,10 @@ pub(super) async fn ask(core: Arc<Core>, waiting: Vec<Waiting>) {
     for live in all {
         let run = live.run;
         let back = match &came {
-            Came::Said(round) => heard(&core, live, round, &mut refused).await,
+            Came::Said(round, traced) => {
+                let traced = traced.as_deref();
+                heard(&core, live, (round, traced), &mut refused).await
+            }
             Came::NotTogether => by_itself(&core, live).await,
             Came::Wait(until_ms) => Back::Wait(Box::new(live.fold(&core).await), *until_ms),
         };
@@ -119,7 +123,7 @@ pub(super) async fn ask(core: Arc<Core>, waiting: Vec<Waiting>) {
 }
 
 enum Came {
-    Said(Round),
+    Said(Round, Option<Box<Asked>>),
     /// They cannot be asked about together.
     NotTogether,
     /// The credential's limit lets nothing pass before then, milliseconds since 1970.
@@ -161,21 +165,34 @@ async fn asked(core: &Core, all: &mut [Live]) -> Came {
             return Came::Wait(now.saturating_add(millis(wait)));
         }
         due.iter().for_each(|due| core.polled(*due));
+        let mut traced = Asked::new(core, &request);
         let came = tokens::sent(core, &mut first.flow, &request, &mut renewed).await;
         let Some(came) = came else { continue };
+        if let Some(traced) = &mut traced {
+            traced.came(&came);
+        }
         if let Outcome::Answered(received) = &came {
             core.drift
                 .answer(&first.revision, &request.step, &received.body, first.run);
         }
-        return Came::Said(Round::of(&request, &came));
+        return Came::Said(Round::of(&request, &came), traced);
     }
     Came::NotTogether
 }
 
 /// What the answer says of one of them.
-async fn heard(core: &Core, mut live: Live, round: &Round, refused: &mut bool) -> Back {
+async fn heard(
+    core: &Core,
+    mut live: Live,
+    (round, traced): (&Round, Option<&Asked>),
+    refused: &mut bool,
+) -> Back {
     let now = core.clock.now_ms();
-    match live.flow.on_round(round, now, rand::random()) {
+    let verdict = live.flow.on_round(round, now, rand::random());
+    if let (Some(traced), Some(verdict)) = (traced, &verdict) {
+        traced.judged(core, &live.flow, verdict);
+    }
+    match verdict {
         None => return by_itself(core, live).await,
         Some(Verdict::Pending(pending)) => told(core, &mut live, &pending),
         Some(Verdict::Continue) => {}

@@ -61,7 +61,8 @@ impl Written<'_> {
             if let (Then::Fallback { to, .. }, State::Queued) = (&fact.then, moved.state) {
                 fallback::tell(self.core, live.run, to);
             }
-            self.core.ended(live.run, moved.state);
+            let end = (moved.state, fault).into();
+            self.core.ended(live.run, &live.revision, &end);
         }
         Ok(false)
     }

@@ -10,6 +10,7 @@ mod access;
 mod bounds;
 mod cache;
 mod clients;
+mod collector;
 mod deliveries;
 mod events;
 mod fixture;
@@ -29,6 +30,7 @@ mod rows;
 mod street;
 #[path = "../../../../tests/shared/tools.rs"]
 mod tools;
+mod traces;
 mod unrecorded;
 mod uploads;
 mod usage;
