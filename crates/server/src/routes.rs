@@ -34,7 +34,7 @@ use crate::settings::{Access, Settings};
 use crate::{answers, gate, hosts, openai, request_id, spans};
 use about::About;
 use axum::Router;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use diag::Code;
 use runtime::Modelrow;
@@ -90,7 +90,10 @@ pub(crate) fn guarded(
     let keyed = keyed.route_layer(from_fn_with_state(gate, gate::admit));
     let calls = keyed.merge(open).fallback(no_such_call);
     let calls = match settings.access {
-        Access::Local => calls.layer(from_fn(hosts::only_local)),
+        Access::Local => {
+            let pages: Arc<[HeaderValue]> = settings.cors_origins.clone().into();
+            calls.layer(from_fn_with_state(pages, hosts::only_local))
+        }
         Access::Keys => calls,
     };
     // Providers call us by our public name, whoever may call the rest.

@@ -49,6 +49,22 @@ async fn without_keys_only_names_of_this_machine_are_served() {
             "{foreign}"
         );
         assert!(foreign.contains("x-request-id: "), "{foreign}");
+        // A page in a browser of this machine, as the Fetch standard has it call.
+        let page = |origin: &str| format!("Origin: {origin}\r\n");
+        for (origin, status) in [
+            ("http://localhost:8080", "200"),
+            ("https://attacker.example", "403"),
+            ("http://localhost:3000", "403"),
+            ("null", "403"),
+        ] {
+            let asked = send(address, "localhost:8080", "/v1/runs", &page(origin)).await;
+            let told = answer(asked).await;
+            assert!(
+                told.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{origin}: {told}"
+            );
+            assert_eq!(told.contains("C176"), status == "403", "{origin}: {told}");
+        }
         stop.send(()).unwrap();
     };
     let (served, ()) = tokio::join!(serving, asking);
