@@ -299,3 +299,54 @@ fn every_named_point_is_reached_by_a_scenario_of_the_fault_suite_or_said_not_to_
     let both: Vec<_> = reached.intersection(&unreached).collect();
     assert!(both.is_empty(), "reached after all: {both:?}");
 }
+
+/// Files of the runtime in which every line of the log is about one run.
+const OF_A_RUN: [&str; 17] = [
+    "cache.rs",
+    "callbacks.rs",
+    "drive.rs",
+    "drive/end.rs",
+    "drive/settle.rs",
+    "exchange.rs",
+    "facts.rs",
+    "fetch.rs",
+    "follow/round.rs",
+    "handle.rs",
+    "intake.rs",
+    "outbox.rs",
+    "prepare.rs",
+    "sender.rs",
+    "sender/closed.rs",
+    "tokens.rs",
+    "unrecorded.rs",
+];
+
+const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
+
+#[test]
+fn what_is_logged_where_a_run_is_at_hand_says_which() {
+    let mut found = 0;
+    let mut wrong = Vec::new();
+    for name in OF_A_RUN {
+        let text = fs::read_to_string(top().join("crates/runtime/src").join(name)).unwrap();
+        for (at, _) in text.match_indices("tracing::") {
+            let rest = text.get(at..).unwrap_or_default();
+            if !LEVELS
+                .iter()
+                .any(|level| rest.starts_with(&format!("tracing::{level}!(")))
+            {
+                continue;
+            }
+            found += 1;
+            let end = rest.find(");").unwrap_or(rest.len());
+            // The last arm of a match has no semicolon.
+            let said = rest.get(..end.min(600)).unwrap_or(rest);
+            if !said.contains("run.id = ") {
+                let line = text.get(..at).unwrap_or_default().lines().count();
+                wrong.push(format!("{name}:{line}"));
+            }
+        }
+    }
+    assert!(found > 40, "the search found only {found} lines of the log");
+    assert_eq!(wrong, Vec::<String>::new(), "lines without `run.id`");
+}

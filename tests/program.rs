@@ -12,6 +12,8 @@
     reason = "a test may stop at what it did not expect"
 )]
 
+mod logs;
+
 use serde::Deserialize;
 use serde_json::Value;
 use simulator::{Config, Simulator};
@@ -21,7 +23,7 @@ use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use store::Store;
 use store::embedded::{Embedded, Options};
@@ -321,16 +323,23 @@ async fn every_story_ends_as_its_file_says() {
 /// `modelrow serve` on a port of its own.
 struct Served {
     process: Child,
-    /// Every line of standard error so far.
+    /// Every line of standard error until it listened.
     told: Vec<String>,
+    /// Those that came later.
+    logged: Arc<Mutex<Vec<String>>>,
     address: String,
 }
 
 impl Served {
     /// Waits for the line that names the address.
     fn start(folder: &Path, database: &str, options: &[&str]) -> Self {
+        Self::start_with(folder, database, &[&["--no-work"], options].concat())
+    }
+
+    /// The same, at work.
+    fn start_with(folder: &Path, database: &str, options: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_modelrow"))
-            .args(["serve", "--no-work", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .args(options)
             .current_dir(folder)
             .env_clear()
@@ -338,6 +347,7 @@ impl Served {
             .env("MODELROW_DATA", folder.join("data"))
             .env("MODELROW_LOG", "trace")
             .env("DATABASE_URL", database)
+            .env("ACME_KEY", "sk-hidden")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -354,10 +364,17 @@ impl Served {
             }
         };
         // Whatever else it logs must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        let logged: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&logged);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                kept.lock().unwrap().push(line);
+            }
+        });
         Self {
             process,
             told,
+            logged,
             address,
         }
     }

@@ -127,6 +127,22 @@ pub(crate) struct HouseArgs {
         value_name = "FILTER"
     )]
     pub(crate) log: String,
+    /// How it is written: `text` for people, `json` for programs, one object a line. What is of a run has its id, `run.id`
+    #[arg(
+        long,
+        global = true,
+        env = "MODELROW_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn what_shows_says_where_it_comes_from_and_masks_what_may_hold_a_secret() {
         let loaded = loaded(
-            "database_url = \"postgres://a:pass@b/c\"\nkeep_events = 30\n",
+            "database_url = \"postgres://a:pass@b/c\"\nkeep_events = 30\notlp_headers = \"api-key=sk-1\"\ntrace_ratio = 0.25\n",
             &["config", "show"],
         );
         let rows = loaded.unwrap().rows();
@@ -412,6 +412,8 @@ mod tests {
             ),
             (Some("256"), "default")
         );
+        assert_eq!(of("otlp_headers").value.as_deref(), Some("***"));
+        assert_eq!(of("trace_ratio").value.as_deref(), Some("0.25"));
         assert_eq!(of("ops_listen").value, None);
     }
 

@@ -14,7 +14,7 @@ mod progress;
 mod saved;
 mod ui;
 
-use args::{Cli, Command, ProfileCommand, RunsCommand};
+use args::{Cli, Command, LogFormat, ProfileCommand, RunsCommand};
 use exit::Stop;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         };
     }
     let cli = loaded.cli;
-    log_to_stderr(&cli.house.log);
+    log_to_stderr(&cli.house.log, cli.house.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -120,11 +120,15 @@ async fn profile(house: &args::HouseArgs, command: ProfileCommand) -> Result<(),
 }
 
 /// Logs go to standard error, with colours only on a terminal.
-fn log_to_stderr(filter: &str) {
+fn log_to_stderr(filter: &str, format: LogFormat) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }

@@ -184,6 +184,7 @@ codes! {
     C173 "API key not good",
     C174 "not of this role",
     C175 "too many calls",
+    C176 "page of another origin",
     // C18x: lists
     C180 "no cursor of this list",
     C181 "reason missing or too long",
@@ -316,6 +317,7 @@ codes! {
     X118 "run cannot be recorded",
     X120 "neither a duration nor a time",
     X121 "configuration file cannot be used",
+    X122 "traces cannot be sent so",
 }
 
 impl fmt::Display for Code {

@@ -100,20 +100,16 @@ async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
         .await?;
     let (queued, unknown): (Vec<_>, Vec<_>) =
         lost.into_iter().partition(|run| run.state == State::Queued);
+    for run in &queued {
+        tracing::warn!(run.id = %run.run_id, "its preparation came to nothing; the run is queued again");
+    }
     if !queued.is_empty() {
-        let runs = queued.len();
-        tracing::warn!(
-            runs,
-            "runs whose preparation came to nothing are queued again"
-        );
         core.queue.notify_one();
     }
+    for run in &unknown {
+        tracing::error!(run.id = %run.run_id, "the run was submitting under our id, and memory did not hold it");
+    }
     if !unknown.is_empty() {
-        let runs = unknown.len();
-        tracing::error!(
-            runs,
-            "runs were submitting under our id, and memory did not hold them"
-        );
         core.follow
             .look(unknown.into_iter().map(|run| run.run_id).collect());
     }

@@ -366,6 +366,7 @@ pub(crate) fn told(core: &Core, live: &mut Live, pending: &Pending) {
             core.drift.status(&live.revision, word, live.run);
         }
         tracing::warn!(
+            run.id = %live.run,
             profile = live.revision.profile_key,
             word = pending.provider_status,
             "the provider uses a word that the profile does not list"

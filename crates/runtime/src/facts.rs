@@ -5,6 +5,7 @@ use crate::faults::At as _;
 use std::future::Future;
 use std::time::Duration;
 use store::StoreError;
+use uuid::Uuid;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -14,7 +15,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// A statement that can never succeed: an alarm.
-pub(crate) async fn written<T, F, W>(what: &'static str, mut write: W) -> Result<T, StoreError>
+pub(crate) async fn written<T, F, W>(
+    (what, run): (&'static str, Uuid),
+    mut write: W,
+) -> Result<T, StoreError>
 where
     W: FnMut() -> F,
     F: Future<Output = Result<T, StoreError>>,
@@ -28,7 +32,7 @@ where
     loop {
         match write().at("facts.write").await {
             Err(error) if error.is_transient() => {
-                tracing::warn!(what, %error, "a fact is not written yet");
+                tracing::warn!(run.id = %run, what, %error, "a fact is not written yet");
                 tokio::time::sleep(wait).at("facts.sleep").await;
                 wait = (wait * 2).min(LONGEST_WAIT);
             }

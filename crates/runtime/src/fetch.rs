@@ -226,7 +226,7 @@ fn ours(why: String) -> FetchFault {
 /// Writes the fact by itself; the first good copy stands, whoever fetched it. `None`: the run is gone.
 pub(crate) async fn write(core: &Core, last: &Last) -> Result<Option<ArtifactRow>, StoreError> {
     let (run, key) = (last.fact.run_id, last.fact.object_key.as_str());
-    let stands = written("fetched", || core.store.fact_fetched(&last.fact))
+    let stands = written(("fetched", run), || core.store.fact_fetched(&last.fact))
         .at("fetch.fetched")
         .await?;
     if stands.as_ref().is_none_or(|row| row.object_key != key)

@@ -200,6 +200,9 @@ impl Modelrow {
     ) -> Result<Vec<Released>, RunError> {
         let note = because.checked()?.note();
         let released = self.core().store.runs_release(runs, &note).await?;
+        for (run, state) in &released {
+            tracing::info!(run.id = %run, state = state.as_str(), by = because.by, "the run was released");
+        }
         tracing::warn!(
             runs = released.len(),
             by = because.by,

@@ -122,6 +122,7 @@ async fn drive(core: &Core, mut flow: Flow, asker: Asker, only: Phase) {
                 drop(judged(core, &mut flow, outcome, traced));
                 if let Some(fault) = flow.take_warning() {
                     tracing::warn!(
+                        run.id = %flow.run_id(),
                         step = request.step,
                         why = fault.message,
                         "what is left at the provider was not cleaned up"

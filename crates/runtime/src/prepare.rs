@@ -117,9 +117,11 @@ async fn intend(core: &Core, ready: &Ready, worker: Uuid) -> Result<Option<i64>,
         .await?;
     if stands.is_some() {
         let (run, n, captured) = (ready.live.run, ready.live.n, ready.live.flow.captured());
-        written("captured", || core.store.captured_put(run, n, &captured))
-            .at("prepare.captured")
-            .await?;
+        written(("captured", run), || {
+            core.store.captured_put(run, n, &captured)
+        })
+        .at("prepare.captured")
+        .await?;
     }
     Ok(stands.map(|stands| stands.ver))
 }

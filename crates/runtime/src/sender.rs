@@ -116,9 +116,11 @@ impl Sending {
             answer: None,
             then: Then::Again(Duration::ZERO),
         };
-        if let Err(error) = written("not sent", || self.core.store.fact_closed(&fact))
-            .at("sender.not_sent")
-            .await
+        if let Err(error) = written(("not sent", self.live.run), || {
+            self.core.store.fact_closed(&fact)
+        })
+        .at("sender.not_sent")
+        .await
         {
             tracing::error!(run.id = %fact.run_id, %error, "that nothing was sent cannot be written");
         }
@@ -178,7 +180,7 @@ impl Written<'_> {
             run_id: live.run,
             n: live.n,
             job: job.job_id.clone(),
-            shard: written("shard", || self.core.shard_for(live.run))
+            shard: written(("shard", live.run), || self.core.shard_for(live.run))
                 .at("sender.accepted.shard")
                 .await?,
             endpoint: self.endpoint.to_owned(),
@@ -208,13 +210,13 @@ impl Written<'_> {
     /// Writes an acceptance; what does not fit into the row is left out rather than lost.
     async fn acceptance(&self, live: &Live, mut fact: Accepted) -> Result<Acceptance, StoreError> {
         let store = &self.core.store;
-        let first = match written("accepted", || store.fact_accepted(&fact))
+        let first = match written(("accepted", live.run), || store.fact_accepted(&fact))
             .at("sender.accepted")
             .await
         {
             Err(StoreError::Broken(Rule::CapturedTooLarge)) => {
                 fact.captured = None;
-                written("accepted", || store.fact_accepted(&fact))
+                written(("accepted", live.run), || store.fact_accepted(&fact))
                     .at("sender.accepted_without_record")
                     .await?
             }
@@ -224,7 +226,7 @@ impl Written<'_> {
             return Ok(first);
         }
         // The sender's own answer beats what another run had only found in a list.
-        let disowned = written("disown", || {
+        let disowned = written(("disown", live.run), || {
             store.disown_adopted(live.credential, &fact.job, live.run)
         })
         .at("sender.disown")
@@ -234,7 +236,7 @@ impl Written<'_> {
             self.core.follow.look(vec![other]);
         }
         // Also when nothing was disowned now: an answer that was lost may have said so.
-        let again = written("accepted", || store.fact_accepted(&fact))
+        let again = written(("accepted", live.run), || store.fact_accepted(&fact))
             .at("sender.accepted_after_disowning")
             .await?;
         if again != Acceptance::JobTaken {
@@ -244,7 +246,7 @@ impl Written<'_> {
         let message = format!("another run follows the job `{}`", fact.job);
         let fault = Fault::new(Kind::DuplicateJob, message);
         let failure = fault.to_json();
-        written("duplicate", || {
+        written(("duplicate", live.run), || {
             store.duplicate_job(live.run, live.n, &fact.job, &failure)
         })
         .at("sender.duplicate")
@@ -279,7 +281,7 @@ impl Written<'_> {
         let fact = Answered {
             run_id: live.run,
             n: live.n,
-            shard: written("shard", || self.core.shard_for(live.run))
+            shard: written(("shard", live.run), || self.core.shard_for(live.run))
                 .at("sender.answered.shard")
                 .await?,
             endpoint: self.endpoint.to_owned(),
@@ -287,9 +289,11 @@ impl Written<'_> {
             http_status: self.http_status,
         };
         live.shard = fact.shard;
-        let ver = written("answered", || self.core.store.fact_answered(&fact))
-            .at("sender.answered")
-            .await?;
+        let ver = written(("answered", live.run), || {
+            self.core.store.fact_answered(&fact)
+        })
+        .at("sender.answered")
+        .await?;
         let Some(ver) = ver else {
             return Ok(false);
         };
@@ -312,7 +316,7 @@ impl Written<'_> {
         let fact = Unknown {
             run_id: live.run,
             n: live.n,
-            shard: written("shard", || self.core.shard_for(live.run))
+            shard: written(("shard", live.run), || self.core.shard_for(live.run))
                 .at("sender.unknown.shard")
                 .await?,
             http_status: fault
@@ -322,9 +326,11 @@ impl Written<'_> {
         };
         live.shard = fact.shard;
         tracing::warn!(run.id = %live.run, attempt = live.n, ?then, "the outcome of the submit is unknown");
-        let ver = written("unknown", || self.core.store.fact_unknown(&fact))
-            .at("sender.unknown")
-            .await?;
+        let ver = written(("unknown", live.run), || {
+            self.core.store.fact_unknown(&fact)
+        })
+        .at("sender.unknown")
+        .await?;
         let Some(ver) = ver else {
             // A sweep was first: its new owner reads it; we may be that.
             self.core.follow.look(vec![live.run]);
@@ -338,7 +344,7 @@ impl Written<'_> {
             Next::Settle => Ok(true),
             Next::Repeat => {
                 let captured = live.flow.captured();
-                written("captured", || {
+                written(("captured", live.run), || {
                     self.core.store.captured_put(live.run, live.n, &captured)
                 })
                 .at("sender.captured")

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// A token that replaced a refused one stays for so long, in milliseconds, even
 /// when it is refused too: then the credential is wrong, and asking does not help.
@@ -176,7 +177,7 @@ async fn had(core: &Core, flow: &mut Flow, auth: Option<&str>) -> Result<Token, 
     let metadata = core.options.metadata.as_ref();
     let made = match flow.token_source(auth, metadata, core.drawn())? {
         Source::Made(token) => Ok(token),
-        Source::Ask(request) => asked(core, &request).await,
+        Source::Ask(request) => asked(core, &request, flow.run_id()).await,
     };
     let made = match made {
         Err(fault) if fault.class() == Some(Class::Transient) && held.of == of => {
@@ -192,8 +193,8 @@ async fn had(core: &Core, flow: &mut Flow, auth: Option<&str>) -> Result<Token, 
     made
 }
 
-/// Asks a token endpoint, once.
-async fn asked(core: &Core, request: &Request) -> Result<Token, Fault> {
+/// Asks a token endpoint, once, for all who wait; the run is that of whoever asks.
+async fn asked(core: &Core, request: &Request, run: Uuid) -> Result<Token, Fault> {
     let host = request.url.host_str().unwrap_or_default();
     let token = match core.http.untapped().send(request).await {
         Outcome::Answered(received) => token::read(&received, core.clock.now_ms()),
@@ -208,8 +209,10 @@ async fn asked(core: &Core, request: &Request) -> Result<Token, Fault> {
         )),
     };
     match &token {
-        Ok(_) => tracing::info!(host, "an access token was had"),
-        Err(fault) => tracing::warn!(host, why = fault.message, "no access token was had"),
+        Ok(_) => tracing::info!(run.id = %run, host, "an access token was had"),
+        Err(fault) => {
+            tracing::warn!(run.id = %run, host, why = fault.message, "no access token was had");
+        }
     }
     token
 }
@@ -272,7 +275,7 @@ pub(crate) async fn renew(core: &Core, flow: &mut Flow, refused: &Proof) -> bool
     };
     let may = slot.held.lock().await.renew(refused, core.clock.now_ms());
     if may {
-        tracing::info!("an access token was refused; another one is had");
+        tracing::info!(run.id = %flow.run_id(), "an access token was refused; another one is had");
         flow.forget_token(auth);
     }
     may

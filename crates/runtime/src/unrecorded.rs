@@ -317,7 +317,7 @@ impl<'a> Unrecorded<'a> {
         let store = &self.core.store;
         let paused = store.credential_pause(self.asker.credential, wait, fault.class_word());
         if let Err(error) = paused.await {
-            tracing::warn!(credential = %self.asker.credential, %error, "the credential is not paused");
+            tracing::warn!(run.id = %self.run, credential = %self.asker.credential, %error, "the credential is not paused");
         }
     }
 

@@ -198,6 +198,10 @@ async fn rewound(core: &Core) -> Result<(), StoreError> {
         .at("worker.database_rewound")
         .await?
     {
+        // As many as there are: an operator who searches for one of them finds why it stands.
+        for run in &held {
+            tracing::warn!(run.id = %run, "the run is held until an operator releases it");
+        }
         tracing::error!(
             runs = held.len(),
             "the database may have gone back in time; these runs are held until an operator releases them"
@@ -264,8 +268,10 @@ async fn senders(core: &Core, worker: Uuid) -> Result<(), StoreError> {
         .senders_sweep(worker, shard, SWEEP)
         .at("worker.senders_sweep")
         .await?;
+    for run in &swept {
+        tracing::warn!(run.id = %run.run_id, "its sender is dead; the outcome of the submit is unknown");
+    }
     if !swept.is_empty() {
-        tracing::warn!(runs = swept.len(), "runs of dead senders taken over");
         core.follow
             .look(swept.into_iter().map(|run| run.run_id).collect());
     }

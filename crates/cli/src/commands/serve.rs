@@ -138,14 +138,14 @@ fn begun(args: &TraceArgs) -> Result<Traces, Stop> {
     let stop = |why| {
         let help =
             "correct `--otlp-headers` or `OTEL_EXPORTER_OTLP_HEADERS`: `name=value,name=value`";
-        Stop::house(Code::X108, why, help)
+        Stop::house(Code::X122, why, help)
     };
     let Some(settings) = args.settings().map_err(stop)? else {
         return Ok(Traces::default());
     };
     Traces::start(settings).map_err(|error| {
         let help = "correct the settings that begin with `otlp_`, or do without them";
-        Stop::house(Code::X108, chain(&error), help)
+        Stop::house(Code::X122, chain(&error), help)
     })
 }
 
@@ -197,5 +197,39 @@ async fn told_to_stop(house: &House) -> Result<(), Stop> {
         _ = term.recv() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
         stop = house.server_ended() => Err(stop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        traces: TraceArgs,
+    }
+
+    #[test]
+    fn headers_that_are_none_stop_the_start_and_are_not_repeated() {
+        let line = [
+            "serve",
+            "--otlp-endpoint=http://127.0.0.1:1",
+            "--otlp-headers=sk-hidden",
+        ];
+        let stop = begun(&Line::parse_from(line).traces).unwrap_err();
+        let Stop::House {
+            code,
+            message,
+            help,
+        } = stop
+        else {
+            panic!("not refused");
+        };
+        assert_eq!(code, Code::X122);
+        assert!(!format!("{message} {help}").contains("sk-hidden"));
+        let off = begun(&Line::parse_from(["serve", "--otlp-headers=sk-hidden"]).traces);
+        assert!(off.is_ok(), "nothing is traced");
     }
 }

@@ -83,9 +83,11 @@ pub(super) async fn keep_last(
             file: Some(last.fact.clone()),
             ..end(live, State::Succeeded, Some(captured), None)
         };
-        match written("fetched and ended", || core.store.run_ended(&end))
-            .at("drive.end.fetched")
-            .await
+        match written(("fetched and ended", live.run), || {
+            core.store.run_ended(&end)
+        })
+        .at("drive.end.fetched")
+        .await
         {
             Ok(Some(ver)) => return Ok(gone(core, live, end_of, Some(ver))),
             Ok(None) => {}

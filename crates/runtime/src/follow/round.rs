@@ -147,7 +147,7 @@ async fn asked(core: &Core, all: &mut [Live]) -> Came {
         let request = match first.flow.render_round(&ids, core.drawn()) {
             Some(Ok(request)) => request,
             Some(Err(fault)) => {
-                tracing::warn!(profile = first.revision.profile_key, why = %fault, "runs cannot be polled together");
+                tracing::warn!(run.id = %first.run, profile = first.revision.profile_key, why = %fault, "runs cannot be polled together");
                 return Came::NotTogether;
             }
             None => return Came::NotTogether,

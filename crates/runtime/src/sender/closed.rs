@@ -35,7 +35,7 @@ impl Written<'_> {
             (None, Some(wait)) => {
                 let captured = live.flow.captured();
                 let store = &self.core.store;
-                written("captured", || {
+                written(("captured", live.run), || {
                     store.captured_put(live.run, live.n, &captured)
                 })
                 .at("closed.captured")
@@ -54,7 +54,7 @@ impl Written<'_> {
             answer: Some(excerpt(fault)),
             then,
         };
-        let moved = written("closed", || self.core.store.fact_closed(&fact))
+        let moved = written(("closed", live.run), || self.core.store.fact_closed(&fact))
             .at("closed.closed")
             .await?;
         if let Some(moved) = moved {
@@ -79,9 +79,11 @@ impl Written<'_> {
             return Ok(None);
         }
         let runs = (live.run, live.revision.as_ref());
-        written("fallback", || fallback::after(self.core, runs, fault))
-            .at("closed.fallback")
-            .await
+        written(("fallback", live.run), || {
+            fallback::after(self.core, runs, fault)
+        })
+        .at("closed.fallback")
+        .await
     }
 
     /// Pauses the credential after a refusal for load, unless the fallback would wait with it.
