@@ -538,6 +538,15 @@ pub(crate) struct ApplyArgs {
     /// Remove stored cases of these profiles that are not beside the bundles
     #[arg(long)]
     pub(crate) replace_cases: bool,
+    /// Remove the rows of these providers that the bundles no longer name; credentials stay
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Show what would differ, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Who applies them, for the audit log
+    #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
+    pub(crate) by: String,
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,

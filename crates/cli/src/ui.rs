@@ -1,10 +1,10 @@
 //! What people see: colours only on a terminal (`anstream` strips them elsewhere).
 
-use crate::commands::profile::diff::rows::{Change, Changed};
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
 use diag::Diagnostic;
 use runtime::RunView;
+use runtime::difference::{Change, Changed};
 use serde_json::Value;
 use std::io::{IsTerminal as _, Write as _};
 use time::format_description::well_known::Rfc3339;

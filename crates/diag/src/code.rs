@@ -259,6 +259,11 @@ codes! {
     R202 "row changed meanwhile",
     R203 "row in use",
     R204 "another name for a row",
+    R205 "no such provider",
+    R206 "an operator's to write",
+    R207 "no such revision",
+    R208 "revision cannot serve again",
+    R209 "paused by an operator",
     // S1xx: database and configuration
     S101 "no PostgreSQL to run",
     S102 "PostgreSQL of another version",

@@ -1,6 +1,8 @@
 //! What serves now: all rows compiled in one way with bundles. The last good
 //! revision of a profile goes on when its row has become bad.
 
+mod served;
+
 use crate::gate::{self, Gate, Judged};
 use crate::rows;
 use diag::{Code, Diagnostic, Diagnostics, Place};
@@ -93,6 +95,12 @@ impl Catalogue {
         self.keep_serving(store, &rows, &mut compiled).await?;
         if let Err(error) = store.verdicts_put(&verdicts).await {
             tracing::warn!(%error, "what became of the profiles is not written down");
+        }
+        let served = served::newly(&self.now().compiled, &rows, &compiled);
+        if !served.is_empty()
+            && let Err(error) = store.served_put(&served).await
+        {
+            tracing::warn!(%error, "what serves of the profiles is not written down");
         }
         let caching = store.tenants_that_cache().await?;
         let snapshot = Snapshot {

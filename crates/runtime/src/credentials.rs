@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use store::credentials::{NewCredential, Stored};
 use store::{StoreError, catalogue as table};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Sealed secrets that are read at once.
@@ -110,7 +111,7 @@ pub struct Unopened {
 }
 
 /// How a credential was proved, or what speaks against it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Verified {
     /// `ai_providers.slug`
     pub provider: String,
@@ -119,6 +120,7 @@ pub struct Verified {
     /// The exchange that proved it, `GET https://host/path`, or the token endpoint that knows it.
     pub by: String,
     /// As a run's failure; absent: it is good.
+    #[schema(value_type = Option<Object>)]
     pub failure: Option<Value>,
 }
 
@@ -215,7 +217,10 @@ impl Modelrow {
     }
 
     /// The tenant's own row that is meant; `None`: it has none of that name, and none at all when no name is given.
-    fn named_row(&self, which: &CredentialName) -> Result<Option<table::CredentialRow>, RunError> {
+    pub(crate) fn named_row(
+        &self,
+        which: &CredentialName,
+    ) -> Result<Option<table::CredentialRow>, RunError> {
         let snapshot = self.core().catalogue.now();
         let own = Some(which.tenant).filter(|tenant| *tenant != store::SYSTEM_TENANT);
         let all = snapshot.rows.credentials.iter();
@@ -432,7 +437,7 @@ fn opens(core: &Core, row: &table::CredentialRow) -> bool {
 }
 
 /// A text that no auth profile can use is better refused now than by every run.
-fn fits(
+pub(crate) fn fits(
     core: &Core,
     which: &CredentialName,
     row: Option<&table::CredentialRow>,

@@ -203,7 +203,7 @@ pub(crate) fn differences(
 }
 
 /// The rows of the profile's provider as its tenant sees them, and as a bundle would hold them.
-fn seen_by(row: &ProfileRow, compiled: &Compiled) -> Compiled {
+pub(crate) fn seen_by(row: &ProfileRow, compiled: &Compiled) -> Compiled {
     let sees = |tenant: Option<Uuid>| tenant.is_none() || tenant == row.tenant;
     let mut entries: Vec<&Entry> = compiled
         .revisions

@@ -49,8 +49,11 @@ pub(crate) struct Made {
 }
 
 /// Chooses the profile and checks the call, all findings at once.
-pub(crate) async fn understand(core: &Core, request: &RunRequest) -> Result<Understood, RunError> {
-    let snapshot = core.catalogue.now();
+pub(crate) async fn understand(
+    core: &Core,
+    snapshot: Arc<Snapshot>,
+    request: &RunRequest,
+) -> Result<Understood, RunError> {
     let choice = choose(&snapshot.compiled, &ask(request)).map_err(RunError::Refused)?;
     let revision = choice.revision;
     let unread = revision
@@ -103,7 +106,7 @@ pub(crate) fn check(
 
 /// Makes the run, or finds the one that its idempotency key made.
 pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunError> {
-    let understood = understand(core, &request).await?;
+    let understood = understand(core, core.catalogue.now(), &request).await?;
     record(core, request, understood).await
 }
 

@@ -23,6 +23,7 @@ mod core;
 mod cost;
 mod credentials;
 mod deliveries;
+pub mod difference;
 mod doctor;
 mod drift;
 mod drive;
@@ -87,11 +88,15 @@ pub use access::{
     ApiKeyView, AuditEntry, AuditFilter, AuditPage, KeyMade, KeyPage, KeyRefused, NewKey, PageOf,
     Principal, Role, TenantPage, TenantView,
 };
-pub use admin::{Admin, RowError, RowFilter, RowFinding, RowPage, RowView, Serving};
+pub use admin::{
+    Admin, BundleHow, BundleView, CaseReport, CasesReport, CredentialPage, CredentialPut,
+    CredentialShown, CredentialStop, Difference, GivenBundle, MemberDifference, PlanRefused,
+    RevisionPage, RevisionView, RowError, RowFilter, RowFinding, RowPage, RowView, Seen, Serving,
+};
 pub use allowance::{
     CountLimit, CredentialUsageView, LimitsView, SpendLimit, SpendView, UsageView, over_limit,
 };
-pub use apply::{BundleCase, Cases, SealedSecrets};
+pub use apply::{ApplyHow, BundleApplied, BundleCase, Cases, SealedSecrets};
 pub use artifacts::{Artifacts, ArtifactsError};
 pub use asked::AskedRun;
 pub use cache::CacheView;

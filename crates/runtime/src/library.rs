@@ -260,7 +260,8 @@ impl Modelrow {
     ///
     /// As [`Modelrow::run_profile`].
     pub async fn call(&self, request: RunRequest) -> Result<Begun, RunError> {
-        let understood = intake::understand(&self.core, &request).await?;
+        let understood =
+            intake::understand(&self.core, self.core.catalogue.now(), &request).await?;
         if let Some(admitted) = unrecorded::admitted(&self.core, &request, &understood).await? {
             let ended = unrecorded::run(&self.core, request, understood, admitted);
             return Ok(Begun::Ended(Box::new(ended.await?)));

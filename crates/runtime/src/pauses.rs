@@ -1,9 +1,11 @@
 //! The brake: an operator stops new submits, for all or for a part; polls and fetches go on.
 
+use crate::RowError;
 use crate::error::RunError;
 use crate::library::Modelrow;
 use crate::operate::Because;
 use serde::{Deserialize, Serialize};
+use store::Scope;
 use store::pauses::{CredentialPause, PauseRow, Paused};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -43,6 +45,8 @@ pub struct PauseView {
     pub reason: String,
     /// Who paused it.
     pub by: String,
+    /// An operator did, and ends it.
+    pub by_operator: bool,
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
@@ -78,13 +82,25 @@ impl Modelrow {
     ///
     /// [`RunError::NothingToPause`], [`RunError::BadReason`], [`RunError::Store`]: pause again.
     pub async fn pause(&self, scope: &PauseScope, because: &Because) -> Result<(), RunError> {
-        let reason = because.checked()?.reason.trim();
+        self.pause_as(Scope::Operator, scope, because).await
+    }
+
+    /// The same as an operator or a tenant's admin, before whom an operator's pause stands as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modelrow::pause`].
+    pub async fn pause_as(
+        &self,
+        who: Scope,
+        scope: &PauseScope,
+        because: &Because,
+    ) -> Result<(), RunError> {
         let what = self.found(scope).await?;
-        if !self.core().store.pause(&what, reason, &because.by).await? {
-            return Err(nothing(scope));
+        match self.brake(who, &what, because).await? || who != Scope::Operator {
+            true => Ok(()),
+            false => Err(nothing(scope)),
         }
-        tracing::warn!(?what, by = because.by, "submits are paused");
-        Ok(())
     }
 
     /// Ends a pause, and on a credential also the one that a worker put there. `false`: it was not paused.
@@ -93,10 +109,52 @@ impl Modelrow {
     ///
     /// [`RunError::NothingToPause`], [`RunError::Store`]: resume again.
     pub async fn resume(&self, scope: &PauseScope, by: &str) -> Result<bool, RunError> {
+        self.resume_as(Scope::Operator, scope, by).await
+    }
+
+    /// The same as an operator or a tenant's admin, who ends no pause of an operator.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modelrow::resume`]; [`RowError::Braked`].
+    pub async fn resume_as(
+        &self,
+        who: Scope,
+        scope: &PauseScope,
+        by: &str,
+    ) -> Result<bool, RunError> {
         let what = self.found(scope).await?;
-        let resumed = self.core().store.resume(&what, by).await?;
+        self.release_brake(who, &what, by).await
+    }
+
+    /// `false`: there is no such thing, or an operator's pause stands.
+    pub(crate) async fn brake(
+        &self,
+        who: Scope,
+        what: &Paused,
+        because: &Because,
+    ) -> Result<bool, RunError> {
+        let why = (because.checked()?.reason.trim(), because.by.as_str());
+        let paused = self.core().store.pause(who, what, why).await?;
+        if paused {
+            tracing::warn!(?what, by = because.by, "submits are paused");
+        }
+        Ok(paused)
+    }
+
+    pub(crate) async fn release_brake(
+        &self,
+        who: Scope,
+        what: &Paused,
+        by: &str,
+    ) -> Result<bool, RunError> {
+        let resumed = self.core().store.resume(who, what, by).await?;
         self.core().queue.notify_one();
         tracing::warn!(?what, by, resumed, "submits are resumed");
+        let stands = |row: &PauseRow| row.by_operator && row.what == *what;
+        if who != Scope::Operator && self.core().store.pauses().await?.iter().any(stands) {
+            return Err(RunError::Row(RowError::Braked));
+        }
         Ok(resumed)
     }
 
@@ -168,6 +226,7 @@ fn shown(row: PauseRow) -> PauseView {
         name: row.name,
         reason: row.reason,
         by: row.by,
+        by_operator: row.by_operator,
         at: row.at,
     }
 }

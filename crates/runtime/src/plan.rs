@@ -1,5 +1,6 @@
 //! What a run would send, before it is made.
 
+use crate::catalogue::Snapshot;
 use crate::core::Core;
 use crate::cost;
 use crate::error::RunError;
@@ -35,7 +36,16 @@ impl Plan {
 
 /// Understands the call as [`intake::run`] does, and renders every step. No secret is opened.
 pub(crate) async fn plan(core: &Core, request: &RunRequest) -> Result<Plan, RunError> {
-    let understood = intake::understand(core, request).await?;
+    plan_in(core, core.catalogue.now(), request).await
+}
+
+/// The same with rows that may not be there.
+pub(crate) async fn plan_in(
+    core: &Core,
+    snapshot: Arc<Snapshot>,
+    request: &RunRequest,
+) -> Result<Plan, RunError> {
+    let understood = intake::understand(core, snapshot, request).await?;
     let credential = understood
         .snapshot
         .credential(&understood.revision, request.tenant)

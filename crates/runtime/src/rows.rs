@@ -2,10 +2,14 @@
 //! the database takes them.
 
 mod alone;
+mod restored;
+mod unnamed;
 
 pub(crate) use alone::{
     key, missing, only, put_in, seen_by, set_id, set_owner, source, table, take_out, users,
 };
+pub(crate) use restored::restored;
+pub(crate) use unnamed::{Unnamed, still_used, unnamed};
 
 use diag::Place;
 use profile::rows as language;

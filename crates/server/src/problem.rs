@@ -140,6 +140,16 @@ impl Problem {
         }
     }
 
+    /// Of a part of the body: what is wrong stands below it.
+    pub(crate) fn below(mut self, part: &str) -> Self {
+        for violation in &mut self.violations {
+            if let At::Body(pointer) = &mut violation.at {
+                pointer.insert_str(0, part);
+            }
+        }
+        self
+    }
+
     /// 401: the call shows no key.
     pub(crate) fn no_key(violation: Violation) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, violation).challenge(Challenge::NoKey)
@@ -311,8 +321,11 @@ impl From<RunError> for Problem {
 
 fn of_row(error: &RowError) -> StatusCode {
     match error {
-        RowError::NotThere { .. } => StatusCode::NOT_FOUND,
-        RowError::Taken { .. } | RowError::InUse { .. } => StatusCode::CONFLICT,
+        RowError::NotThere { .. }
+        | RowError::NoProvider { .. }
+        | RowError::NoRevision { .. }
+        | RowError::NoEarlier => StatusCode::NOT_FOUND,
+        RowError::Taken { .. } | RowError::InUse { .. } | RowError::Braked => StatusCode::CONFLICT,
         RowError::Stale => StatusCode::PRECONDITION_FAILED,
         RowError::OfSystem => StatusCode::FORBIDDEN,
         RowError::Renamed { .. } | RowError::Rule(_) => StatusCode::UNPROCESSABLE_ENTITY,

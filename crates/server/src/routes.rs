@@ -5,6 +5,8 @@ mod allowances;
 mod artifacts;
 mod audit;
 mod brake;
+mod bundles;
+mod credentials;
 mod deliveries;
 mod events;
 mod health;
@@ -16,6 +18,7 @@ mod list;
 mod models;
 mod operate;
 mod path;
+mod revisions;
 mod rows;
 mod runs;
 mod tenants;
@@ -155,6 +158,25 @@ fn keyed() -> OpenApiRouter<House> {
         .routes(routes!(audit::list))
         .routes(routes!(rows::list, rows::create))
         .routes(routes!(rows::show, rows::replace, rows::delete))
+        .routes(routes!(credentials::list, credentials::create))
+        .routes(routes!(
+            credentials::show,
+            credentials::replace,
+            credentials::delete
+        ))
+        .routes(routes!(credentials::verify))
+        .routes(routes!(credentials::pause))
+        .routes(routes!(credentials::resume))
+        .routes(routes!(bundles::export, bundles::apply))
+        .routes(routes!(bundles::test))
+        .routes(routes!(bundles::plan))
+        .routes(routes!(revisions::list))
+        .routes(routes!(revisions::show))
+        .routes(routes!(revisions::diff))
+        .routes(routes!(revisions::activate))
+        .routes(routes!(revisions::rollback))
+        .routes(routes!(bundles::test_profile))
+        .routes(routes!(bundles::plan_profile))
         .merge(openai::keyed())
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::show))

@@ -42,17 +42,26 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`].
     pub async fn cases(&self, profiles: &[Uuid]) -> Result<Vec<StoredCase>, StoreError> {
-        Ok(sqlx::query_as!(
-            StoredCase,
-            r#"
+        let mut connection = self.pool.acquire().await?;
+        of_profiles(&mut connection, profiles).await
+    }
+}
+
+/// The cases of these profiles, by profile and name.
+pub(crate) async fn of_profiles(
+    connection: &mut sqlx::PgConnection,
+    profiles: &[Uuid],
+) -> Result<Vec<StoredCase>, StoreError> {
+    Ok(sqlx::query_as!(
+        StoredCase,
+        r#"
             select profile_id as profile, name, document::text as "document!" from profile_cases
             where profile_id = any($1) order by profile_id, name
             "#,
-            profiles,
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
+        profiles,
+    )
+    .fetch_all(connection)
+    .await?)
 }
 
 /// Writes a recorded case, replacing the one of that name. `0`: it reads so already.

@@ -5,8 +5,9 @@ mod alone;
 mod apply;
 mod read;
 
+pub(crate) use alone::is_as_seen;
 pub use alone::{IndexFilter, IndexRow, Removed, Table};
-pub use apply::{Applied, Apply, When};
+pub use apply::{Applied, Apply, Changed, Keep, OfProvider, When};
 
 use crate::{Store, StoreError};
 use serde_json::Value;

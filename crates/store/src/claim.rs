@@ -65,6 +65,8 @@ pub struct Claim {
     credential: Uuid,
     /// Whose turn it was last.
     last_tenant: Option<Uuid>,
+    /// The use is written down already.
+    used_lately: bool,
 }
 
 impl Store {
@@ -80,7 +82,8 @@ impl Store {
         // older than the lock, and two workers could both take the last places.
         let locked = sqlx::query!(
             r#"
-            select c.credential_id, c.last_tenant from credential_limits c
+            select c.credential_id, c.last_tenant, coalesce(c.last_used_at > now() - interval '1 minute', false) as "used_lately!"
+            from credential_limits c
             where c.credential_id = $2 and coalesce(c.paused_until <= now(), true)
               and exists (select 1 from workers where worker_id = $1 and expires_at > now() and draining_at is null)
               and not is_paused(c.credential_id, null)
@@ -99,6 +102,7 @@ impl Store {
             worker,
             credential: locked.credential_id,
             last_tenant: locked.last_tenant,
+            used_lately: locked.used_lately,
         }))
     }
 
@@ -215,6 +219,10 @@ impl Claim {
 
     pub(crate) fn last_tenant(&self) -> Option<Uuid> {
         self.last_tenant
+    }
+
+    pub(crate) fn used_lately(&self) -> bool {
+        self.used_lately
     }
 
     /// The due runs that may be sent now, at most `free`: within the credential's limit of jobs in flight (a run that prepares
@@ -408,6 +416,7 @@ impl Store {
             worker,
             credential: Uuid::nil(),
             last_tenant: None,
+            used_lately: true,
         };
         let mine = sqlx::query_scalar!(
             r#"

@@ -1,5 +1,9 @@
 //! Where a credential's secret is, putting it there, and pausing its submits. Sealing and opening are others' work.
 
+mod admin;
+
+pub use admin::{Put, Shown};
+
 use crate::{Scope, Store, StoreError};
 use std::time::Duration;
 use uuid::Uuid;
@@ -250,7 +254,7 @@ impl Store {
         Ok(row.collect())
     }
 
-    /// Pauses the credential's submits for so long; a longer pause that stands is kept.
+    /// Pauses the credential's submits for so long, since the provider refused one; a longer pause that stands is kept.
     ///
     /// # Errors
     ///
@@ -263,8 +267,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
-            update credential_limits set paused_until = now() + make_interval(secs => $2), paused_why = $3
-            where credential_id = $1 and coalesce(paused_until < now() + make_interval(secs => $2), true)
+            update credential_limits set last_refused_at = now(), last_refused_why = $3,
+                paused_why = case when coalesce(paused_until < now() + make_interval(secs => $2), true) then $3 else paused_why end,
+                paused_until = greatest(paused_until, now() + make_interval(secs => $2))
+            where credential_id = $1
             "#,
             id,
             wait.as_secs_f64(),

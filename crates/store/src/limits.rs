@@ -162,19 +162,21 @@ impl Claim {
         lease(connection, credential, (wanted, Urgency::Send), minute).await
     }
 
-    /// Remembers whose turn it was.
+    /// Remembers whose turn it was, and to the minute that the credential was used.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: nothing is claimed.
     pub async fn served(&mut self, tenants: &[Uuid]) -> Result<(), StoreError> {
         let last = self.last_tenant();
-        let Some(now) = last_in_turn(last, tenants).filter(|now| Some(*now) != last) else {
+        let Some(now) =
+            last_in_turn(last, tenants).filter(|now| Some(*now) != last || !self.used_lately())
+        else {
             return Ok(());
         };
         let (connection, credential) = self.parts();
         sqlx::query!(
-            "update credential_limits set last_tenant = $2 where credential_id = $1",
+            "update credential_limits set last_tenant = $2, last_used_at = now() where credential_id = $1",
             credential,
             now
         )

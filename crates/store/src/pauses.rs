@@ -1,7 +1,7 @@
 //! The brake: what is paused starts no new submit, and a replay is one. Polls and fetches go on. Whoever claims asks in
 //! the statement that claims, so a pause holds for every worker from its commit on, and over restarts.
 
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -50,6 +50,8 @@ pub struct PauseRow {
     pub reason: String,
     /// Who paused it.
     pub by: String,
+    /// Whether that was an operator.
+    pub by_operator: bool,
     /// When.
     pub at: OffsetDateTime,
 }
@@ -68,25 +70,32 @@ pub struct CredentialPause {
 }
 
 impl Store {
-    /// Pauses; a pause that stands gets the new reason. `false`: there is nothing of that name.
+    /// Pauses; a pause that stands gets the new reason, an operator's from an operator alone. `false`: there is nothing of that name, or
+    /// an operator's pause stands.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: pause again.
-    pub async fn pause(&self, what: &Paused, reason: &str, by: &str) -> Result<bool, StoreError> {
+    pub async fn pause(
+        &self,
+        scope: Scope,
+        what: &Paused,
+        (reason, by): (&str, &str),
+    ) -> Result<bool, StoreError> {
         let (provider, credential, tenant) = what.columns();
         let paused = sqlx::query_scalar!(
             r#"
             with p as (
-                insert into pauses (pause_id, provider, credential_id, tenant_id, reason, paused_by)
-                select $1, $2, $3, $4, $5, $6
+                insert into pauses (pause_id, provider, credential_id, tenant_id, reason, paused_by, by_operator)
+                select $1, $2, $3, $4, $5, $6, $8
                 where ($2::text is null or exists (select 1 from ai_providers where slug = $2))
                   and ($3::uuid is null or exists (select 1 from provider_api_credentials where id = $3))
                   and ($4::uuid is null or exists (select 1 from tenants where tenant_id = $4))
-                on conflict on constraint pauses_once do update set reason = excluded.reason, paused_by = excluded.paused_by, paused_at = now()
+                on conflict on constraint pauses_once do update set reason = excluded.reason, paused_by = excluded.paused_by, paused_at = now(), by_operator = $8
+                    where $8 or not pauses.by_operator
                 returning reason, paused_by),
             au as (insert into audit_log (tenant_id, actor, action, object, after)
-                   select $4, paused_by, 'pause', $7, jsonb_build_object('reason', reason) from p)
+                   select coalesce($4, (select tenant_id from provider_api_credentials where id = $3)), paused_by, 'pause', $7, jsonb_build_object('reason', reason) from p)
             select true as "paused!" from p
             "#,
             Uuid::now_v7(),
@@ -96,28 +105,32 @@ impl Store {
             reason,
             by,
             what.name(),
+            scope == Scope::Operator,
         )
         .fetch_optional(&self.pool)
         .await?;
         Ok(paused.is_some())
     }
 
-    /// Ends a pause, and the pause that a worker put on the credential, if it is one. `false`: it was not paused.
+    /// Ends a pause, an operator's for an operator alone, and the pause that a worker put on the credential, if it is one. `false`: nothing
+    /// was ended.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: resume again.
-    pub async fn resume(&self, what: &Paused, by: &str) -> Result<bool, StoreError> {
+    pub async fn resume(&self, scope: Scope, what: &Paused, by: &str) -> Result<bool, StoreError> {
         let (provider, credential, tenant) = what.columns();
         Ok(sqlx::query_scalar!(
             r#"
             with p as (
                 delete from pauses where provider is not distinct from $1 and credential_id is not distinct from $2
-                    and tenant_id is not distinct from $3 returning reason),
+                    and tenant_id is not distinct from $3 and ($6 or not by_operator) returning reason),
             c as (update credential_limits set paused_until = null, paused_why = null
                   where credential_id = $2 and paused_until > now() returning credential_id),
             au as (insert into audit_log (tenant_id, actor, action, object, before)
-                   select $3, $4, 'resume', $5, jsonb_build_object('reason', reason) from p),
+                   select coalesce($3, (select tenant_id from provider_api_credentials where id = $2)), $4, 'resume', $5,
+                          jsonb_build_object('reason', reason)
+                   from (select reason from p union all select 'its provider refused it' from c where not exists (select from p)) e),
             hint as (select pg_notify('modelrow_queue', ''))
             select (exists (select 1 from p) or exists (select 1 from c)) as "resumed!" from hint
             "#,
@@ -126,6 +139,7 @@ impl Store {
             tenant,
             by,
             what.name(),
+            scope == Scope::Operator,
         )
         .fetch_one(&self.pool)
         .await?)
@@ -139,7 +153,7 @@ impl Store {
     pub async fn pauses(&self) -> Result<Vec<PauseRow>, StoreError> {
         let rows = sqlx::query!(
             r#"
-            select p.provider, p.credential_id, p.tenant_id, p.reason, p.paused_by, p.paused_at,
+            select p.provider, p.credential_id, p.tenant_id, p.reason, p.paused_by, p.by_operator, p.paused_at,
                    coalesce(t.slug, i.slug || '/' || k.name) as name
             from pauses p left join tenants t on t.tenant_id = p.tenant_id
             left join provider_api_credentials k on k.id = p.credential_id left join ai_providers i on i.id = k.provider_id
@@ -158,6 +172,7 @@ impl Store {
             name: row.name,
             reason: row.reason,
             by: row.paused_by,
+            by_operator: row.by_operator,
             at: row.paused_at,
         });
         Ok(shown.collect())

@@ -71,7 +71,115 @@ pub struct ProfileStatus {
     pub diagnostics: Option<Value>,
 }
 
+/// A revision that served of a profile.
+#[derive(Debug, Clone)]
+pub struct ServedRow {
+    /// SHA-256 of its content.
+    pub revision_id: Vec<u8>,
+    /// `ai_models.model_id`; empty: calls without one.
+    pub model: String,
+    /// When it served first.
+    pub first_served_at: OffsetDateTime,
+    /// When it began to serve last.
+    pub served_since: OffsetDateTime,
+}
+
 impl Store {
+    /// Remembers what serves of profiles, for models, from now on. Profiles deleted meanwhile are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn served_put(&self, served: &[(Uuid, String, Vec<u8>)]) -> Result<(), StoreError> {
+        let profiles: Vec<Uuid> = served.iter().map(|one| one.0).collect();
+        let models: Vec<String> = served.iter().map(|one| one.1.clone()).collect();
+        let revisions: Vec<Vec<u8>> = served.iter().map(|one| one.2.clone()).collect();
+        sqlx::query!(
+            r#"
+            insert into profile_revisions as r (profile_id, model, revision_id)
+            select p.id, s.model, s.revision from unnest($1::uuid[], $2::text[], $3::bytea[]) as s (profile, model, revision)
+            join model_api_profiles p on p.id = s.profile
+            on conflict (profile_id, model, revision_id) do update set served_since = clock_timestamp()
+            where exists (select from profile_revisions n where n.profile_id = r.profile_id and n.model = r.model
+                          and n.served_since > r.served_since)
+            "#,
+            &profiles,
+            &models,
+            &revisions,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// What served of a profile, the latest first. `after`: since when the last one of the page before serves, and the first 16
+    /// bytes of its id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn served(
+        &self,
+        profile: Uuid,
+        after: Option<(OffsetDateTime, Uuid)>,
+        limit: i64,
+    ) -> Result<Vec<ServedRow>, StoreError> {
+        let (after_at, after_id) = after.unzip();
+        Ok(sqlx::query_as!(
+            ServedRow,
+            r#"
+            select revision_id, model, first_served_at, served_since from profile_revisions
+            where profile_id = $1 and ($2::timestamptz is null
+                or (served_since, encode(substring(revision_id for 16), 'hex')::uuid) < ($2, $3::uuid))
+            order by served_since desc, encode(substring(revision_id for 16), 'hex')::uuid desc limit $4
+            "#,
+            profile,
+            after_at,
+            after_id,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// What served of a profile under ids that begin with these hexadecimal digits, at most two, each with its revision.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn served_like(
+        &self,
+        profile: Uuid,
+        digits: &str,
+    ) -> Result<Vec<(ServedRow, RevisionRow)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            select p.revision_id, p.model, p.first_served_at, p.served_since, r.language, r.content
+            from profile_revisions p join revisions r using (revision_id)
+            where p.profile_id = $1 and starts_with(encode(p.revision_id, 'hex'), $2) order by p.revision_id limit 2
+            "#,
+            profile,
+            digits,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let both = rows.into_iter().map(|row| {
+            let served = ServedRow {
+                revision_id: row.revision_id.clone(),
+                model: row.model,
+                first_served_at: row.first_served_at,
+                served_since: row.served_since,
+            };
+            let revision = RevisionRow {
+                revision_id: row.revision_id,
+                language: row.language,
+                content: row.content,
+            };
+            (served, revision)
+        });
+        Ok(both.collect())
+    }
+
     /// Stores revisions that are not there yet.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ impl Found {
     }
 }
 
-/// Checks a change. `source`: where its own row stands.
+/// Checks a change. `source`: where its own row stands; absent: it is a bundle, which was checked, with its cases, alone.
 pub(crate) async fn check(
     core: &Core,
     change: Change,
@@ -44,6 +44,10 @@ pub(crate) async fn check(
 ) -> Result<Found, RunError> {
     let snapshot = core.catalogue.now();
     let owner = change.owner;
+    let alone: Vec<Option<String>> = match source {
+        Some(_) => Vec::new(),
+        None => of_profiles(&change),
+    };
     let (after, compiled) = compiled(&snapshot, change).await;
     let mut found = told(&snapshot, &compiled, source.as_deref());
     let (gate, build) = core.catalogue.gate();
@@ -53,6 +57,9 @@ pub(crate) async fn check(
     let owned = after.profiles.iter().filter(|row| row.tenant == owner);
     for row in owned {
         let place = rows::profile_place(row);
+        if alone.contains(&place.source) {
+            continue;
+        }
         let is_own = place.source == source;
         let Some((id, verdict)) = row.id.and_then(|id| Some((id, judged.get(&id)?))) else {
             continue;
@@ -69,8 +76,20 @@ pub(crate) async fn check(
     Ok(found)
 }
 
+/// Where the profiles of a change will stand.
+fn of_profiles(change: &Change) -> Vec<Option<String>> {
+    let owned = |row: &ProfileRow| ProfileRow {
+        tenant: change.owner,
+        ..row.clone()
+    };
+    let profiles = change.put.profiles.iter().map(owned);
+    profiles
+        .map(|row| rows::profile_place(&row).source)
+        .collect()
+}
+
 /// What the owner sees after the change, compiled on a thread that may take its time.
-async fn compiled(snapshot: &Arc<Snapshot>, change: Change) -> (Rows, Compiled) {
+pub(crate) async fn compiled(snapshot: &Arc<Snapshot>, change: Change) -> (Rows, Compiled) {
     let snapshot = Arc::clone(snapshot);
     let compile = move || {
         let mut after = rows::seen_by(&snapshot.rows, change.owner);

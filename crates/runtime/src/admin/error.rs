@@ -16,6 +16,24 @@ pub enum RowError {
         /// What was asked for.
         id: Uuid,
     },
+    /// The tenant has no provider of that name.
+    #[error("there is no provider `{provider}`")]
+    NoProvider {
+        /// What was asked for.
+        provider: String,
+    },
+    /// No revision of that id, or several of these first digits, served of the profile.
+    #[error("there is no revision `{revision}` of the profile")]
+    NoRevision {
+        /// What was asked for.
+        revision: String,
+    },
+    /// A tenant's admin does not end it.
+    #[error("an operator's pause stands")]
+    Braked,
+    /// There is nothing to go back to.
+    #[error("no other revision served of the profile before the one that serves")]
+    NoEarlier,
     /// There is one of that name.
     #[error("there is a row `{key}` already")]
     Taken {
@@ -66,6 +84,9 @@ impl RowError {
     pub fn code(&self) -> Code {
         match self {
             Self::NotThere { .. } => Code::R200,
+            Self::NoProvider { .. } => Code::R205,
+            Self::NoRevision { .. } | Self::NoEarlier => Code::R207,
+            Self::Braked => Code::R209,
             Self::Taken { .. } => Code::R201,
             Self::Stale => Code::R202,
             Self::InUse { .. } => Code::R203,
@@ -83,7 +104,14 @@ impl RowError {
                 Some(Place::default().child(member))
             }
             Self::Rule(_) => Some(Place::default()),
-            Self::NotThere { .. } | Self::Stale | Self::InUse { .. } | Self::OfSystem => None,
+            Self::NotThere { .. }
+            | Self::NoProvider { .. }
+            | Self::NoRevision { .. }
+            | Self::NoEarlier
+            | Self::Braked
+            | Self::Stale
+            | Self::InUse { .. }
+            | Self::OfSystem => None,
         }
     }
 
@@ -92,9 +120,16 @@ impl RowError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::NotThere { .. } => "use an `id` of the list: `GET /admin/v1/{kind}`",
+            Self::NoProvider { .. } => {
+                "name a provider of the tenant: `GET /admin/v1/providers` lists them; the system's go by `tenant=system`"
+            }
+            Self::NoRevision { .. } | Self::NoEarlier => {
+                "use a `revision` of the list: `GET /admin/v1/profiles/{id}/revisions`"
+            }
             Self::Taken { .. } => {
                 "change that one (`PUT` with its `ETag`), or give this one another name"
             }
+            Self::Braked => "ask an operator, who ends it",
             Self::Stale => "read it again, and send the change with the `ETag` that it has now",
             Self::InUse { .. } => {
                 "deactivate it (`is_active`, `status`), or wait for the runs and take away the rows that name it"

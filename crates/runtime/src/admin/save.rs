@@ -2,10 +2,11 @@
 
 use super::check::{self, Change, Found};
 use super::error::RowError;
+use super::operator;
 use super::view::{RowView, with};
 use crate::error::RunError;
 use crate::{Modelrow, rows};
-use diag::{Diagnostics, Place};
+use diag::{Diagnostic, Diagnostics, Place};
 use profile::bundle::read_row;
 use profile::rows::Kind;
 use serde_json::{Value, json};
@@ -54,7 +55,9 @@ impl Modelrow {
         body: &Value,
     ) -> Result<RowView, RunError> {
         admin.may_write(tenant)?;
-        let checked = self.checked(kind, tenant, None, body).await?;
+        let checked = self
+            .checked(admin.scope, kind, (tenant, None), body)
+            .await?;
         let key = rows::key(kind, &checked.tables);
         let when = When::New {
             table: rows::table(kind),
@@ -84,7 +87,9 @@ impl Modelrow {
     ) -> Result<RowView, RunError> {
         let there = self.row(admin.scope, kind, id).await?;
         admin.may_write(there.tenant)?;
-        let checked = self.checked(kind, there.tenant, Some(id), body).await?;
+        let checked = self
+            .checked(admin.scope, kind, (there.tenant, Some(id)), body)
+            .await?;
         renamed(kind, &there.row, &checked.tables)?;
         let when = When::Unchanged {
             table: rows::table(kind),
@@ -146,9 +151,9 @@ impl Modelrow {
     /// Reads a body as a row of the tenant, and says all that is wrong with it and because of it.
     async fn checked(
         &self,
+        scope: Scope,
         kind: Kind,
-        tenant: Uuid,
-        id: Option<Uuid>,
+        (tenant, id): (Uuid, Option<Uuid>),
         body: &Value,
     ) -> Result<Checked, RunError> {
         let core = self.core();
@@ -157,6 +162,7 @@ impl Modelrow {
         let Some(read) = read else {
             return Err(RunError::Refused(found));
         };
+        found.extend(operator::refused(scope, &core.catalogue.now().rows, &read));
         let mut tables = rows::to_tables(&read);
         rows::set_id(&mut tables, id);
         rows::add_credentials(&mut tables, &core.catalogue.now().rows);
@@ -179,6 +185,15 @@ impl Modelrow {
                 warnings
             }
         };
+        // Without a profile nothing of the provider was compiled.
+        for word in operator::words(tenant, &read) {
+            let said = |one: &Diagnostic| {
+                (one.code, &one.place.pointer) == (word.code, &word.place.pointer)
+            };
+            if !found.iter().any(said) {
+                found.push(word);
+            }
+        }
         match found.has_errors() {
             true => Err(RunError::Refused(found)),
             false => Ok(Checked { tables, told }),
@@ -217,12 +232,13 @@ impl Modelrow {
     }
 }
 
-pub(super) fn owner(tenant: Uuid) -> Option<Uuid> {
+/// As rows say it: the system is nobody.
+pub(crate) fn owner(tenant: Uuid) -> Option<Uuid> {
     (tenant != SYSTEM_TENANT).then_some(tenant)
 }
 
 /// What a rule of the tables says of a row that a caller sent.
-fn of_rule(error: StoreError, kind: Kind, key: &str) -> RunError {
+pub(super) fn of_rule(error: StoreError, kind: Kind, key: &str) -> RunError {
     match error {
         StoreError::Broken(Rule::KeyTaken) => RunError::Row(RowError::Taken {
             key: key.to_owned(),
@@ -250,7 +266,7 @@ fn renamed(kind: Kind, there: &Value, tables: &Rows) -> Result<(), RunError> {
 }
 
 /// What revisions that the row was joined into contain.
-fn contents(kind: Kind, row: &Value) -> Vec<Value> {
+pub(crate) fn contents(kind: Kind, row: &Value) -> Vec<Value> {
     let text = |name: &str| row.get(name).cloned().unwrap_or_default();
     let of_provider = |more: Value| {
         let mut content = json!({ "provider": { "slug": text("provider") } });

@@ -165,7 +165,7 @@ impl Modelrow {
     }
 }
 
-fn not_there(kind: Kind, id: Uuid) -> RunError {
+pub(super) fn not_there(kind: Kind, id: Uuid) -> RunError {
     let kind = kind.as_str();
     RunError::Row(RowError::NotThere { kind, id })
 }

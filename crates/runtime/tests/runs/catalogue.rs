@@ -1,8 +1,7 @@
 //! Rows by plain SQL: used within a second, and a bad one stops nobody.
 
 use crate::house::{House, cat, ended, quick, until};
-use runtime::SealedSecrets::Stay;
-use runtime::{BundleCase, Cases, RunRequest, Status};
+use runtime::{ApplyHow, BundleCase, Cases, RunRequest, Status};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use store::{DEFAULT_TENANT, SYSTEM_TENANT};
@@ -122,6 +121,13 @@ fn cases(document: String) -> Cases {
     }
 }
 
+fn with(cases: Cases) -> ApplyHow {
+    ApplyHow {
+        cases,
+        ..ApplyHow::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bundle_with_a_failing_case_is_not_applied_and_one_that_holds_is_stored_with_it() {
     let house = House::new(quick()).await;
@@ -131,7 +137,7 @@ async fn a_bundle_with_a_failing_case_is_not_applied_and_one_that_holds_is_store
         let (modelrow, rows) = (modelrow.clone(), &bundle.rows);
         async move {
             modelrow
-                .apply_with(SYSTEM_TENANT, rows, &cases(document), Stay)
+                .apply_with(SYSTEM_TENANT, rows, &with(cases(document)))
                 .await
         }
     };
@@ -162,7 +168,7 @@ async fn a_bundle_with_a_failing_case_is_not_applied_and_one_that_holds_is_store
         ..Cases::default()
     };
     modelrow
-        .apply_with(SYSTEM_TENANT, &bundle.rows, &only, Stay)
+        .apply_with(SYSTEM_TENANT, &bundle.rows, &with(only))
         .await
         .unwrap();
     assert_eq!(house.count("select count(*) from profile_cases").await, 0);
@@ -175,7 +181,7 @@ async fn a_row_whose_stored_case_fails_is_not_used_and_its_last_good_revision_go
     let (bundle, _) = profile::bundle::check("bundle.json", &house.bundle.to_string());
     let holds = cases(refused_case("no_such_option"));
     modelrow
-        .apply_with(SYSTEM_TENANT, &bundle.rows, &holds, Stay)
+        .apply_with(SYSTEM_TENANT, &bundle.rows, &with(holds))
         .await
         .unwrap();
     let good = ended(&modelrow, cat()).await.revision;

@@ -4,6 +4,10 @@
     reason = "described, and never made: bodies are read member by member"
 )]
 
+mod rows;
+
+pub(crate) use rows::*;
+
 use runtime::{Cost, ModelCard, ModelView, Role};
 use serde::Serialize;
 use serde_json::Value;
@@ -306,26 +310,6 @@ pub(crate) struct NewTenant {
     /// Its name.
     #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     slug: String,
-}
-
-/// The kinds of rows of the profile language.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(crate) enum RowKind {
-    /// Who is called.
-    Providers,
-    /// How a call proves who calls.
-    AuthProfiles,
-    /// What an output must look like.
-    ResponseSchemas,
-    /// What is merged over a body.
-    PromptTemplates,
-    /// What may be called.
-    Models,
-    /// How it is called.
-    Profiles,
-    /// What serves a call that names no model.
-    RoutingRules,
 }
 
 /// What went wrong (RFC 9457), with our codes: all mistakes of a call at once.

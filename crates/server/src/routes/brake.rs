@@ -63,8 +63,9 @@ pub(super) async fn pause(
 ) -> Result<Json<Pauses>, Problem> {
     let asked = read(json::read(&headers, body).await?, Some(&caller))?;
     let scope = allowed(&house, &caller, asked.scope).await?;
+    let who = caller.admin_scope();
     if let Some(because) = asked.because {
-        house.modelrow.pause(&scope, &because).await?;
+        house.modelrow.pause_as(who, &scope, &because).await?;
     }
     Ok(Json(seen(&house, &caller).await?))
 }
@@ -72,7 +73,8 @@ pub(super) async fn pause(
 /// Ends a pause; on a credential also the wait that a provider's answer brought
 #[utoipa::path(
     post, path = "/admin/v1/resume", tag = "operators", operation_id = "resume", request_body = PausedPart,
-    responses((status = 200, description = "Whether it was paused, and what still is", body = Resumed))
+    responses((status = 200, description = "Whether it was paused, and what still is", body = Resumed),
+        (status = 409, description = "An operator's pause stands", body = Object, content_type = "application/problem+json"))
 )]
 pub(super) async fn resume(
     State(house): State<House>,
@@ -82,7 +84,10 @@ pub(super) async fn resume(
 ) -> Result<Json<Resumed>, Problem> {
     let asked = read(json::read(&headers, body).await?, None)?;
     let scope = allowed(&house, &caller, asked.scope).await?;
-    let resumed = house.modelrow.resume(&scope, caller.actor()).await?;
+    let resumed = house
+        .modelrow
+        .resume_as(caller.admin_scope(), &scope, caller.actor())
+        .await?;
     let paused = seen(&house, &caller).await?;
     Ok(Json(Resumed { resumed, paused }))
 }

@@ -91,21 +91,49 @@ pub(super) fn page_of_tenant(query: Asked) -> Result<(Option<String>, PageOf), P
     Ok((named, page))
 }
 
-/// The one parameter that a call may have.
-pub(super) fn only(query: Asked, name: &str) -> Result<Option<String>, Problem> {
-    let (mut found, mut value) = (Vec::new(), None);
-    for (given, text) in pairs(query)? {
-        match given == name {
-            true => value = Some(text),
-            false => found.push(wrong(
-                format!("there is no parameter `{given}`"),
-                &format!("known is {name}"),
-            )),
+/// The parameters of a call that is no list.
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// # Errors
+    ///
+    /// 400 for each that is not known.
+    pub(super) fn read(query: Asked, known: &[&str]) -> Result<Self, Problem> {
+        let pairs = pairs(query)?;
+        let unknown = pairs
+            .iter()
+            .filter(|(name, _)| !known.contains(&name.as_str()));
+        let found: Vec<Violation> = unknown
+            .map(|(name, _)| {
+                let message = format!("there is no parameter `{name}`");
+                wrong(message, &format!("known are {}", known.join(", ")))
+            })
+            .collect();
+        match found.is_empty() {
+            true => Ok(Self(pairs)),
+            false => Err(refuse(found)),
         }
     }
-    match found.is_empty() {
-        true => Ok(value),
-        false => Err(refuse(found)),
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let mut given = self.0.iter().rev();
+        given
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// # Errors
+    ///
+    /// 400 for another word than `true` or `false`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => {
+                let message = format!("`{other}` is no `{name}`");
+                Err(refuse(vec![wrong(message, "give `true` or `false`")]))
+            }
+        }
     }
 }
 

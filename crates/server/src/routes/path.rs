@@ -109,6 +109,32 @@ impl<S: Send + Sync> FromRequestParts<S> for RowPath {
     }
 }
 
+/// The row that is called for, of a kind that the route names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IdPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        row_id(&read(parts, state).await?).map(Self)
+    }
+}
+
+/// The revision of a profile that is called for.
+#[derive(Debug, Clone)]
+pub(super) struct RevisionPath(pub(super) Uuid, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for RevisionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = read(parts, state).await?;
+        let revision = part(&path, "revision").unwrap_or_default().to_owned();
+        Ok(Self(row_id(&path)?, revision))
+    }
+}
+
 fn kind(path: &RawPathParams) -> Result<Kind, Problem> {
     let text = part(path, "kind").unwrap_or_default();
     Kind::parse(text).ok_or_else(|| {

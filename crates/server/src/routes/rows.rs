@@ -97,8 +97,9 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let scope = caller.admin_scope();
-    let tenant = match list::only(query, "tenant")? {
-        Some(name) => house.modelrow.tenant_seen(scope, &name).await?,
+    let asked = list::Parameters::read(query, &["tenant"])?;
+    let tenant = match asked.text("tenant") {
+        Some(name) => house.modelrow.tenant_seen(scope, name).await?,
         None => caller.tenant(),
     };
     let body = json::read(&headers, body).await?;
@@ -167,7 +168,7 @@ pub(super) fn admin(caller: &Caller) -> Admin<'_> {
 }
 
 /// The row as the caller has seen it.
-async fn seen(
+pub(super) async fn seen(
     house: &House,
     caller: &Caller,
     (kind, id): (Kind, Uuid),

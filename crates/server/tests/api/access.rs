@@ -13,15 +13,25 @@ use uuid::Uuid;
 /// No name of the reserved domain leads anywhere (RFC 2606).
 const NOBODY: &str = "https://nobody.invalid/hook";
 
-/// Method, path (`{run}`, `{key}`, `{row}`, `{delivery}` are the default tenant's), body, the role that it needs; `None`: an operator.
+/// Method, path (`{run}`, `{key}`, `{row}`, `{profile}`, `{revision}`, `{credential}`, `{delivery}` are the default tenant's), body, the role that it needs; `None`: an operator.
 pub(crate) type Call = (Method, &'static str, Value, Option<Role>);
 
 /// Every call that needs a key.
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a table: one line for each call")]
 pub(crate) fn calls() -> Vec<Call> {
     let none = Value::Null;
     let (viewer, caller, admin) = (Some(Role::Viewer), Some(Role::Caller), Some(Role::Admin));
     vec![
+        // Before any run is sent with it: it is then there for good.
+        (Method::GET,    "/admin/v1/credentials",            none.clone(),             admin),
+        (Method::POST,   "/admin/v1/credentials",            credential("new"),        admin),
+        (Method::GET,    "/admin/v1/credentials/{credential}", none.clone(),           admin),
+        (Method::PUT,    "/admin/v1/credentials/{credential}", credential("acme_key"), admin),
+        (Method::POST,   "/admin/v1/credentials/{credential}/verify", none.clone(),    admin),
+        (Method::POST,   "/admin/v1/credentials/{credential}/pause", json!({"reason": "test"}), admin),
+        (Method::POST,   "/admin/v1/credentials/{credential}/resume", none.clone(),    admin),
+        (Method::DELETE, "/admin/v1/credentials/{credential}", none.clone(),           admin),
         (Method::GET,    "/v1/runs",                         none.clone(),             viewer),
         (Method::GET,    "/v1/runs/{run}",                   none.clone(),             viewer),
         (Method::GET,    "/v1/runs/{run}/events",            none.clone(),             viewer),
@@ -83,6 +93,17 @@ pub(crate) fn calls() -> Vec<Call> {
         (Method::GET,    "/admin/v1/prompt_templates/{row}", none.clone(),             admin),
         (Method::PUT,    "/admin/v1/prompt_templates/{row}", template("street"),       admin),
         (Method::DELETE, "/admin/v1/prompt_templates/{row}", none.clone(),             admin),
+        (Method::GET,    "/admin/v1/bundles?provider=acme&tenant=system", none.clone(), admin),
+        (Method::POST,   "/admin/v1/bundles",                street(),                 admin),
+        (Method::POST,   "/admin/v1/bundles/test",           street(),                 admin),
+        (Method::POST,   "/admin/v1/bundles/plan",           json!({"bundle": street(), "call": acme("a cat")}), admin),
+        (Method::GET,    "/admin/v1/profiles/{profile}/revisions", none.clone(),       admin),
+        (Method::GET,    "/admin/v1/profiles/{profile}/revisions/{revision}", none.clone(), admin),
+        (Method::GET,    "/admin/v1/profiles/{profile}/revisions/{revision}/diff", none.clone(), admin),
+        (Method::POST,   "/admin/v1/profiles/{profile}/revisions/{revision}/activate", none.clone(), admin),
+        (Method::POST,   "/admin/v1/profiles/{profile}/rollback", none.clone(),        admin),
+        (Method::POST,   "/admin/v1/profiles/{profile}/test", none.clone(),            admin),
+        (Method::POST,   "/admin/v1/profiles/{profile}/plan", json!({"call": video("a cat")}), admin),
         (Method::GET,    "/admin/v1/tenants",                none.clone(),             None),
         (Method::POST,   "/admin/v1/tenants",                json!({"slug": "acme"}),  None),
         (Method::GET,    "/admin/v1/workers",                none.clone(),             None),
@@ -96,6 +117,19 @@ fn template(name: &str) -> Value {
     json!({"name": name, "version": 1, "body": {"prompt": "{{userPrompt}}"}})
 }
 
+fn credential(name: &str) -> Value {
+    json!({"provider": "acme", "name": name, "secret": "sk-of-the-street"})
+}
+
+/// A bundle of one row.
+fn street() -> Value {
+    json!({"language": 1, "provider": {"slug": "street", "api_base_url": "https://street.example"}})
+}
+
+fn acme(prompt: &str) -> Value {
+    json!({"purpose": "video", "provider": "acme", "prompt": prompt, "params": {"seconds": 8}})
+}
+
 /// A house with a run that has ended, a key that may be revoked, and a neighbour.
 struct Street {
     house: House,
@@ -106,6 +140,9 @@ struct Street {
     delivery: String,
     worker: String,
     row: String,
+    profile: String,
+    revision: String,
+    credential: String,
     neighbour: Uuid,
 }
 
@@ -138,6 +175,24 @@ impl Street {
         let admin = key(modelrow, DEFAULT_TENANT, Role::Admin).await;
         let (path, street) = ("/admin/v1/prompt_templates", template("street"));
         let row = house.send(&admin, (Method::POST, path), &[], &street).await;
+        let listed = house.send(
+            &admin,
+            (Method::GET, "/admin/v1/profiles"),
+            &[],
+            &Value::Null,
+        );
+        let system = listed.await.json()["rows"][0]["row"].clone();
+        let path = "/admin/v1/profiles";
+        let profile = house.send(&admin, (Method::POST, path), &[], &system).await;
+        let mut changed = system.clone();
+        changed["transport"]["timeout_ms"] = 20_000.into();
+        let at = profile.header("location");
+        let tag = [("if-match", "*")];
+        let changed = house.send(&admin, (Method::PUT, at), &tag, &changed).await;
+        let revision = changed.json()["serving"][0]["revision"].clone();
+        let path = "/admin/v1/credentials";
+        let own = credential("acme_key");
+        let credential = house.send(&admin, (Method::POST, path), &[], &own).await;
         Self {
             run: id(&made),
             video: format!("video_{}", id(&other).replace('-', "")),
@@ -145,6 +200,9 @@ impl Street {
             delivery,
             worker,
             row: id(&row),
+            profile: id(&profile),
+            revision: revision.as_str().unwrap().to_owned(),
+            credential: id(&credential),
             neighbour,
             house,
         }
@@ -158,7 +216,10 @@ impl Street {
             .replace("{delivery}", &self.delivery)
             .replace("{worker}", &self.worker)
             .replace("{tenant}", &DEFAULT_TENANT.to_string())
-            .replace("{row}", &self.row);
+            .replace("{row}", &self.row)
+            .replace("{profile}", &self.profile)
+            .replace("{revision}", &self.revision)
+            .replace("{credential}", &self.credential);
         let request = Request::builder().method(method).uri(path);
         let mut request = request.header("if-match", "*");
         if let Some(key) = key {

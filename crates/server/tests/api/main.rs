@@ -8,9 +8,11 @@
 
 mod access;
 mod bounds;
+mod bundles;
 mod cache;
 mod clients;
 mod collector;
+mod credentials;
 mod deliveries;
 mod events;
 mod fixture;
@@ -18,6 +20,7 @@ mod hooks;
 mod links;
 mod listening;
 mod lists;
+mod office;
 mod openai;
 mod openapi;
 mod operators;
@@ -26,6 +29,7 @@ mod outage;
 mod purpose_clients;
 mod purposes;
 mod refusals;
+mod revisions;
 mod rows;
 mod street;
 #[path = "../../../../tests/shared/tools.rs"]

@@ -84,7 +84,10 @@ fn every_call_that_needs_a_key_stands_in_the_table_of_roles() {
     };
     let described: BTreeSet<_> = operations().into_iter().filter(guarded).collect();
     let written = |path: &str| {
+        let path = path.split('?').next().unwrap_or_default();
         let path = path
+            .replace("{profile}", "{id}")
+            .replace("{credential}", "{id}")
             .replace("{run}", "{id}")
             .replace("{video}", "{id}")
             .replace("{key}", "{id}")

@@ -235,6 +235,27 @@ async fn under_the_brake_nothing_is_sent_until_it_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_does_not_end_an_operators_brake() {
+    let desk = Desk::open().await;
+    let tenant = parts()[3].clone();
+    let post = Method::POST;
+    let (pause, resume) = ("/admin/v1/pause", "/admin/v1/resume");
+    let body = why(tenant.clone());
+    let braked = desk.ask(&desk.operator, post.clone(), pause, &body).await;
+    assert_eq!(braked.json()["pauses"][0]["by_operator"], true);
+    let again = desk.ask(&desk.admin, post.clone(), pause, &body).await;
+    assert_eq!(
+        again.json()["pauses"][0]["by_operator"],
+        true,
+        "it stands as it is: {again:?}"
+    );
+    let kept = desk.ask(&desk.admin, post.clone(), resume, &tenant).await;
+    assert_eq!(kept.problem(), (409, "R209".to_owned()), "{kept:?}");
+    let ended = desk.ask(&desk.operator, post, resume, &tenant).await;
+    assert_eq!(ended.json()["resumed"], true, "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_may_brake_itself_alone() {
     let desk = Desk::open().await;
     let parts = parts();

@@ -1,11 +1,12 @@
 //! The rows of the language over HTTP: made, shown, changed, taken away, by who may.
 
-use crate::fixture::{Answer, House, LIMIT, key};
+use crate::fixture::{LIMIT, key};
+use crate::office::{Office, status};
 use crate::video;
 use axum::http::Method;
 use runtime::Role;
 use serde_json::{Value, json};
-use store::{DEFAULT_TENANT, SYSTEM_TENANT};
+use store::DEFAULT_TENANT;
 use tokio::join;
 
 const KINDS: [&str; 7] = [
@@ -18,70 +19,8 @@ const KINDS: [&str; 7] = [
     "routing_rules",
 ];
 
-/// A house, an operator's key, and that of an admin of the default tenant.
-struct Office {
-    house: House,
-    operator: String,
-    admin: String,
-}
-
-impl Office {
-    async fn open() -> Self {
-        let house = House::open().await;
-        let operator = key(&house.modelrow, SYSTEM_TENANT, Role::Admin).await;
-        let admin = key(&house.modelrow, DEFAULT_TENANT, Role::Admin).await;
-        Self {
-            house,
-            operator,
-            admin,
-        }
-    }
-
-    async fn get(&self, key: &str, path: &str) -> Answer {
-        self.house
-            .send(key, (Method::GET, path), &[], &Value::Null)
-            .await
-    }
-
-    async fn post(&self, key: &str, path: &str, body: &Value) -> Answer {
-        self.house.send(key, (Method::POST, path), &[], body).await
-    }
-
-    async fn put(&self, key: &str, path: &str, tag: &str, body: &Value) -> Answer {
-        let tag = [("if-match", tag)];
-        self.house.send(key, (Method::PUT, path), &tag, body).await
-    }
-
-    async fn delete(&self, key: &str, path: &str, tag: &str) -> Answer {
-        let tag = [("if-match", tag)];
-        self.house
-            .send(key, (Method::DELETE, path), &tag, &Value::Null)
-            .await
-    }
-
-    /// The first row of a kind, and where it is.
-    async fn first(&self, kind: &str) -> (String, Value) {
-        let listed = self
-            .get(&self.operator, &format!("/admin/v1/{kind}"))
-            .await
-            .json();
-        let row = listed["rows"][0].clone();
-        let path = format!("/admin/v1/{kind}/{}", row["id"].as_str().unwrap());
-        (path, row["row"].clone())
-    }
-
-    async fn log(&self) -> String {
-        let log = self.get(&self.operator, "/admin/v1/audit?limit=500").await;
-        log.json().to_string()
-    }
-}
-
 fn template(prompt: &str) -> Value {
     json!({"name": "greeting", "version": 1, "purpose": "chat", "body": {"prompt": prompt}})
-}
-
-fn status(answer: &Answer) -> u16 {
-    answer.status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,7 +105,7 @@ macro_rules! in_each {
 }
 
 /// Whether the tenant's row is as it was seen; it stays so until the transaction ends.
-pub(super) async fn is_as_seen(
+pub(crate) async fn is_as_seen(
     connection: &mut PgConnection,
     table: Table,
     tenant: Uuid,
@@ -121,6 +121,25 @@ pub(super) async fn is_as_seen(
         connection
     )?;
     Ok(found == Some(seen))
+}
+
+/// Takes a row of the tenant away.
+pub(super) async fn remove(
+    connection: &mut PgConnection,
+    table: Table,
+    tenant: Uuid,
+    id: Uuid,
+) -> Result<u64, StoreError> {
+    let gone = in_each!(
+        table,
+        query,
+        "delete from ",
+        " where id = $1 and tenant_id = $2",
+        (id, tenant),
+        execute,
+        connection
+    )?;
+    Ok(gone.rows_affected())
 }
 
 /// The tenant's row of that key.
@@ -202,21 +221,17 @@ impl Store {
         if !is_as_seen(&mut tx, table, tenant, (id, seen)).await? {
             return Ok(Removed::Stale);
         }
-        in_each!(
-            table,
-            query,
-            "delete from ",
-            " where id = $1 and tenant_id = $2",
-            (id, tenant),
-            execute,
-            &mut *tx
-        )?;
+        remove(&mut tx, table, tenant, id).await?;
         tx.commit().await?;
         Ok(Removed::Gone)
     }
 
-    /// The rows of the system are every tenant's.
-    async fn runs_of_contents(
+    /// Runs that have not ended and whose revision has one of these contents, some of them. The rows of the system are every tenant's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`].
+    pub async fn runs_of_contents(
         &self,
         tenant: Uuid,
         contents: &[Value],

@@ -20,20 +20,7 @@ impl Store {
         sqlx::query!("set transaction isolation level repeatable read, read only")
             .execute(&mut *tx)
             .await?;
-        let rows = Rows {
-            version: sqlx::query_scalar!("select v from catalogue_version")
-                .fetch_one(&mut *tx)
-                .await?,
-            providers: providers(&mut tx, tenant, None).await?,
-            credentials: credentials(&mut tx, tenant, None).await?,
-            auth_profiles: auth_profiles(&mut tx, tenant, None).await?,
-            prompt_templates: templates(&mut tx, tenant, None).await?,
-            response_schemas: schemas(&mut tx, tenant, None).await?,
-            models: models(&mut tx, tenant, None).await?,
-            profiles: profiles(&mut tx, tenant, None).await?,
-            routing_rules: routing(&mut tx, tenant, None).await?,
-            ..Rows::default()
-        };
+        let rows = all(&mut tx, tenant).await?;
         tx.commit().await?;
         Ok(rows)
     }
@@ -57,43 +44,76 @@ impl Store {
     ///
     /// [`StoreError::NoSuchRow`], [`StoreError::Unreachable`].
     pub async fn catalogue_export(&self, tenant: Uuid, provider: &str) -> Result<Rows, StoreError> {
-        let mut rows = self.catalogue(Some(tenant)).await?;
-        let own = (tenant != crate::SYSTEM_TENANT).then_some(tenant);
-        rows.providers
-            .retain(|r| r.slug == provider && r.tenant == own);
-        if rows.providers.is_empty() {
-            return Err(StoreError::NoSuchRow {
+        let mut tx = self.pool.begin().await?;
+        let rows = of_provider(&mut tx, tenant, provider).await?;
+        tx.commit().await?;
+        match rows.providers.is_empty() {
+            false => Ok(rows),
+            true => Err(StoreError::NoSuchRow {
                 table: "ai_providers",
                 key: provider.to_owned(),
-            });
+            }),
         }
-        rows.credentials
-            .retain(|r| r.provider == provider && r.tenant == own);
-        rows.auth_profiles
-            .retain(|r| r.provider.as_deref() == Some(provider) && r.tenant == own);
-        rows.models
-            .retain(|r| r.provider == provider && r.tenant == own);
-        rows.profiles
-            .retain(|r| r.provider == provider && r.tenant == own);
-        rows.routing_rules
-            .retain(|r| r.provider == provider && r.tenant == own);
-        let models = &rows.models;
-        rows.prompt_templates.retain(|t| {
-            t.tenant == own
-                && models.iter().any(|m| {
-                    m.prompt_template.as_deref() == Some(t.name.as_str())
-                        && m.prompt_template_version == Some(t.version)
-                })
-        });
-        rows.response_schemas.retain(|s| {
-            s.tenant == own
-                && models.iter().any(|m| {
-                    m.response_schema.as_deref() == Some(s.name.as_str())
-                        && m.response_schema_version == Some(s.version)
-                })
-        });
-        Ok(rows)
     }
+}
+
+/// A tenant's own rows of one provider, with the templates and schemas that its models name; none where it has no such provider.
+pub(super) async fn of_provider(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    provider: &str,
+) -> Result<Rows, StoreError> {
+    let mut rows = all(connection, Some(tenant)).await?;
+    let own = (tenant != crate::SYSTEM_TENANT).then_some(tenant);
+    rows.providers
+        .retain(|r| r.slug == provider && r.tenant == own);
+    if rows.providers.is_empty() {
+        return Ok(Rows::default());
+    }
+    rows.credentials
+        .retain(|r| r.provider == provider && r.tenant == own);
+    rows.auth_profiles
+        .retain(|r| r.provider.as_deref() == Some(provider) && r.tenant == own);
+    rows.models
+        .retain(|r| r.provider == provider && r.tenant == own);
+    rows.profiles
+        .retain(|r| r.provider == provider && r.tenant == own);
+    rows.routing_rules
+        .retain(|r| r.provider == provider && r.tenant == own);
+    let models = &rows.models;
+    rows.prompt_templates.retain(|t| {
+        t.tenant == own
+            && models.iter().any(|m| {
+                m.prompt_template.as_deref() == Some(t.name.as_str())
+                    && m.prompt_template_version == Some(t.version)
+            })
+    });
+    rows.response_schemas.retain(|s| {
+        s.tenant == own
+            && models.iter().any(|m| {
+                m.response_schema.as_deref() == Some(s.name.as_str())
+                    && m.response_schema_version == Some(s.version)
+            })
+    });
+    Ok(rows)
+}
+
+/// Every row that a tenant can see; `None`: of all tenants.
+async fn all(connection: &mut PgConnection, tenant: Option<Uuid>) -> Result<Rows, StoreError> {
+    Ok(Rows {
+        version: sqlx::query_scalar!("select v from catalogue_version")
+            .fetch_one(&mut *connection)
+            .await?,
+        providers: providers(connection, tenant, None).await?,
+        credentials: credentials(connection, tenant, None).await?,
+        auth_profiles: auth_profiles(connection, tenant, None).await?,
+        prompt_templates: templates(connection, tenant, None).await?,
+        response_schemas: schemas(connection, tenant, None).await?,
+        models: models(connection, tenant, None).await?,
+        profiles: profiles(connection, tenant, None).await?,
+        routing_rules: routing(connection, tenant, None).await?,
+        ..Rows::default()
+    })
 }
 
 async fn some(

@@ -1,10 +1,10 @@
 //! The brake.
 
 use super::house::{HOUR, House, intent};
-use crate::State;
 use crate::facts::Unknown;
 use crate::pauses::Paused;
 use crate::runs::NewRun;
+use crate::{Scope, State};
 use uuid::Uuid;
 
 const NEIGHBOUR: Uuid = Uuid::from_u128(0xb0b);
@@ -61,10 +61,29 @@ async fn the_brake_stops_the_submits_of_its_scope_and_no_others() {
         (Paused::Tenant(NEIGHBOUR), vec![11, 12]),
         (Paused::Tenant(house.tenant), vec![21, 22]),
     ] {
-        assert!(house.store.pause(&what, "why", "ann").await.unwrap());
+        assert!(
+            house
+                .store
+                .pause(Scope::Operator, &what, ("why", "ann"))
+                .await
+                .unwrap()
+        );
         assert_eq!(sendable(&house, a).await, left, "{what:?}");
-        assert!(house.store.resume(&what, "ann").await.unwrap());
-        assert!(!house.store.resume(&what, "ann").await.unwrap(), "once");
+        assert!(
+            house
+                .store
+                .resume(Scope::Operator, &what, "ann")
+                .await
+                .unwrap()
+        );
+        assert!(
+            !house
+                .store
+                .resume(Scope::Operator, &what, "ann")
+                .await
+                .unwrap(),
+            "once"
+        );
     }
     assert_eq!(sendable(&house, a).await, [11, 12, 21, 22]);
 }
@@ -78,10 +97,18 @@ async fn a_claim_that_was_asked_for_by_name_heeds_the_brake_too() {
         Paused::Provider("acme".into()),
         Paused::Credential(house.credential),
     ] {
-        house.store.pause(&what, "why", "ann").await.unwrap();
+        house
+            .store
+            .pause(Scope::Operator, &what, ("why", "ann"))
+            .await
+            .unwrap();
         let claim = house.store.claim(a, house.credential).await.unwrap();
         assert!(claim.is_none(), "{what:?}");
-        house.store.resume(&what, "ann").await.unwrap();
+        house
+            .store
+            .resume(Scope::Operator, &what, "ann")
+            .await
+            .unwrap();
     }
 }
 
@@ -90,7 +117,11 @@ async fn a_paused_tenant_hides_nobody_behind_it() {
     let house = crossroads().await;
     let (a, _lease, _) = house.worker(10).await;
     let paused = Paused::Tenant(house.tenant);
-    house.store.pause(&paused, "why", "ann").await.unwrap();
+    house
+        .store
+        .pause(Scope::Operator, &paused, ("why", "ann"))
+        .await
+        .unwrap();
     let mut claim = house.claim(a).await;
     let picked = claim.pick(1).await.unwrap();
     assert_eq!(picked[0].tenant_id, NEIGHBOUR);
@@ -114,7 +145,13 @@ async fn a_run_that_prepares_when_the_brake_is_pulled_is_queued_again_and_not_se
         assert_eq!(claim.prepare(&[run]).await.unwrap().len(), 1);
         claim.commit().await.unwrap();
         match &what {
-            Some(what) => assert!(house.store.pause(what, "why", "ann").await.unwrap()),
+            Some(what) => assert!(
+                house
+                    .store
+                    .pause(Scope::Operator, what, ("why", "ann"))
+                    .await
+                    .unwrap()
+            ),
             None => house.sql("update run_states set held = true").await,
         }
         assert!(house.store.run_is_braked(run).await.unwrap(), "{what:?}");
@@ -122,7 +159,11 @@ async fn a_run_that_prepares_when_the_brake_is_pulled_is_queued_again_and_not_se
         assert_eq!(intended.unwrap(), None, "{what:?}");
         assert_eq!(house.stands(run).await, (State::Queued, "none".into()));
         if let Some(what) = &what {
-            house.store.resume(what, "ann").await.unwrap();
+            house
+                .store
+                .resume(Scope::Operator, what, "ann")
+                .await
+                .unwrap();
         }
     }
     assert_eq!(house.one("select count(*) from submit_attempts").await, "0");
@@ -150,10 +191,18 @@ async fn nothing_is_replayed_under_the_brake() {
         (Paused::Credential(OTHER_CREDENTIAL), false),
         (Paused::Tenant(NEIGHBOUR), false),
     ] {
-        house.store.pause(&what, "why", "ann").await.unwrap();
+        house
+            .store
+            .pause(Scope::Operator, &what, ("why", "ann"))
+            .await
+            .unwrap();
         let replay = house.store.replay_intend(run, 1, HOUR).await.unwrap();
         assert_eq!(replay.is_none(), stops, "{what:?}");
-        house.store.resume(&what, "ann").await.unwrap();
+        house
+            .store
+            .resume(Scope::Operator, &what, "ann")
+            .await
+            .unwrap();
     }
 }
 
@@ -167,14 +216,29 @@ async fn pauses_are_listed_with_who_and_why_and_nothing_is_paused_by_a_typing_er
         Paused::Credential(nobody),
         Paused::Tenant(nobody),
     ] {
-        assert!(!store.pause(&what, "why", "ann").await.unwrap(), "{what:?}");
+        assert!(
+            !store
+                .pause(Scope::Operator, &what, ("why", "ann"))
+                .await
+                .unwrap(),
+            "{what:?}"
+        );
     }
     assert!(store.pauses().await.unwrap().is_empty());
     let tenant = Paused::Tenant(NEIGHBOUR);
     let credential = Paused::Credential(house.credential);
-    store.pause(&tenant, "unpaid", "ann").await.unwrap();
-    store.pause(&credential, "leaked", "bob").await.unwrap();
-    store.pause(&tenant, "still unpaid", "cid").await.unwrap();
+    store
+        .pause(Scope::Operator, &tenant, ("unpaid", "ann"))
+        .await
+        .unwrap();
+    store
+        .pause(Scope::Operator, &credential, ("leaked", "bob"))
+        .await
+        .unwrap();
+    store
+        .pause(Scope::Operator, &tenant, ("still unpaid", "cid"))
+        .await
+        .unwrap();
     let mut listed: Vec<_> = store
         .pauses()
         .await
@@ -228,7 +292,11 @@ async fn to_resume_a_credential_ends_the_wait_that_a_refused_key_made() {
     assert_eq!(sendable(&house, a).await, [12, 22]);
     assert!(
         store
-            .resume(&Paused::Credential(house.credential), "ann")
+            .resume(
+                Scope::Operator,
+                &Paused::Credential(house.credential),
+                "ann"
+            )
             .await
             .unwrap()
     );

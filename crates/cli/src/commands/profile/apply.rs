@@ -5,7 +5,7 @@ use crate::bundles::{self, CaseFile, Read};
 use crate::exit::{self, Stop};
 use crate::house::{House, Purpose, run_stop};
 use crate::ui;
-use runtime::{BundleCase, Cases, SealedSecrets};
+use runtime::{ApplyHow, BundleCase, Cases, SealedSecrets, difference};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::SYSTEM_TENANT;
@@ -53,27 +53,43 @@ async fn apply_all(house: &House, read: &[Read], args: &ApplyArgs) -> Result<Vec
     };
     let mut applied = Vec::new();
     for one in read {
-        let cases = cases_of(one, args.replace_cases)?;
+        let how = ApplyHow {
+            cases: cases_of(one, args.replace_cases)?,
+            sealed,
+            prune: args.prune,
+            dry_run: args.dry_run,
+            by: args.by.clone(),
+        };
         let changes = modelrow
-            .apply_with(SYSTEM_TENANT, &one.bundle.rows, &cases, sealed)
+            .apply_with(SYSTEM_TENANT, &one.bundle.rows, &how)
             .await
             .map_err(|error| run_stop(&error))?;
+        let done = match args.dry_run {
+            true => "would be changed",
+            false => "changed",
+        };
         ui::done(&format!(
-            "{}: {} case(s) hold, {} row(s) changed, {} as they were",
+            "{}: {} case(s) hold, {} row(s) {done}, {} removed, {} as they were",
             one.file.display(),
-            cases.given.len(),
+            how.cases.given.len(),
             changes.changed,
+            changes.removed,
             changes.unchanged
         ));
+        if args.dry_run && !args.json {
+            changes.differences.iter().for_each(ui::print_changed);
+        }
         if changes.kept_secrets > 0 {
             ui::note(&format!(
                 "{} sealed secret(s) stay in place of the bundle's references; `--unseal` takes the references",
                 changes.kept_secrets
             ));
         }
+        let differences = changes.differences.iter();
         applied.push(json!({
-            "file": one.file, "changed": changes.changed, "unchanged": changes.unchanged,
-            "kept_secrets": changes.kept_secrets,
+            "file": one.file, "changed": changes.changed, "unchanged": changes.unchanged, "removed": changes.removed,
+            "kept_secrets": changes.kept_secrets, "dry_run": args.dry_run,
+            "differences": differences.map(difference::Changed::to_json).collect::<Vec<_>>(),
         }));
     }
     modelrow.shutdown(Duration::ZERO).await;

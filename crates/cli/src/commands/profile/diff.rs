@@ -7,13 +7,11 @@ use crate::house::{House, Purpose, run_stop};
 use crate::ui;
 use diag::Code;
 use profile::catalogue::Entry;
-use runtime::Modelrow;
+use runtime::{Modelrow, difference as rows};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::SYSTEM_TENANT;
-
-pub(crate) mod rows;
 
 /// Fewest digits that name a revision.
 const DIGITS_MIN: usize = 8;
@@ -94,7 +92,7 @@ fn no_such(asked: &str, why: &str) -> Stop {
 }
 
 /// Both sides as rows of one form: of bundles by natural key, of revisions what was joined.
-fn alike(before: Side, after: Side) -> Result<(rows::Rows, rows::Rows), Stop> {
+fn alike(before: Side, after: Side) -> Result<(rows::RowsByKey, rows::RowsByKey), Stop> {
     Ok(match (before, after) {
         (Side::Bundle(before), Side::Bundle(after)) => (of_bundle(&before), of_bundle(&after)),
         (Side::Revision(before), Side::Revision(after)) => {
@@ -111,7 +109,7 @@ fn alike(before: Side, after: Side) -> Result<(rows::Rows, rows::Rows), Stop> {
     })
 }
 
-fn of_bundle(read: &Read) -> rows::Rows {
+fn of_bundle(read: &Read) -> rows::RowsByKey {
     rows::of_bundle(&profile::bundle::write(&read.bundle.rows))
 }
 

@@ -5,36 +5,43 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Rows by table and natural key: `models/a-1`.
-pub(crate) type Rows = BTreeMap<String, Value>;
+pub type RowsByKey = BTreeMap<String, Value>;
 
 /// A row that differs.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Changed {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
     /// Table and natural key.
-    pub(crate) key: String,
-    pub(crate) change: Change,
+    pub key: String,
+    /// How.
+    pub change: Change,
 }
 
-#[derive(Debug, PartialEq)]
-pub(crate) enum Change {
+/// How a row differs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// It was not there.
     Added,
+    /// It is there no more.
     Removed,
+    /// In these members.
     Members(Vec<Member>),
 }
 
 /// A value that differs.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Member {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
     /// JSON Pointer into the row.
-    pub(crate) pointer: String,
+    pub pointer: String,
     /// Absent: it was not there.
-    pub(crate) before: Option<Value>,
+    pub before: Option<Value>,
     /// Absent: it is there no more.
-    pub(crate) after: Option<Value>,
+    pub after: Option<Value>,
 }
 
 impl Changed {
-    pub(crate) fn to_json(&self) -> Value {
+    /// `{row, change, members?}`: `added`, `removed` or `changed`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
         let (word, members) = match &self.change {
             Change::Added => ("added", None),
             Change::Removed => ("removed", None),
@@ -66,8 +73,9 @@ impl Member {
 
 /// The rows of a bundle as `profile::bundle::write` writes it: defaults are said, so that a default that is
 /// written out is no difference; nor is an empty column, which says nothing.
-pub(crate) fn of_bundle(bundle: &Value) -> Rows {
-    let mut rows = Rows::new();
+#[must_use]
+pub fn of_bundle(bundle: &Value) -> RowsByKey {
+    let mut rows = RowsByKey::new();
     for (table, value) in bundle.as_object().into_iter().flatten() {
         match value {
             Value::Array(list) => {
@@ -96,7 +104,8 @@ fn said(row: &Value) -> Value {
 }
 
 /// What was joined into a revision.
-pub(crate) fn of_content(content: &Value) -> Rows {
+#[must_use]
+pub fn of_content(content: &Value) -> RowsByKey {
     content
         .as_object()
         .into_iter()
@@ -127,7 +136,8 @@ fn natural_key(table: &str, row: &Value) -> String {
 }
 
 /// What differs, by key.
-pub(crate) fn compare(before: &Rows, after: &Rows) -> Vec<Changed> {
+#[must_use]
+pub fn compare(before: &RowsByKey, after: &RowsByKey) -> Vec<Changed> {
     let mut keys: Vec<&String> = before.keys().chain(after.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -179,7 +189,7 @@ fn members(before: &Value, after: &Value) -> Vec<Member> {
 mod tests {
     use super::*;
 
-    fn bundle(change: impl FnOnce(&mut Value)) -> Rows {
+    fn bundle(change: impl FnOnce(&mut Value)) -> RowsByKey {
         let mut bundle = json!({
             "language": 1, "provider": { "slug": "acme" },
             "models": [{ "model_id": "a-1", "sizes": [1, 2, 3] }],
