@@ -3,6 +3,7 @@
 use crate::choice::{Choice, Fault};
 use crate::run_all;
 use crate::scenario::Scenario;
+use crate::stories;
 
 /// A rule that is left out, and where that shows.
 struct Case {
@@ -61,6 +62,9 @@ const CASES: [Case; 5] = [
     },
 ];
 
+/// Rules that only the restored backup shows.
+const STORY_RULES: [&str; 1] = ["memory_not_written"];
+
 /// Whether every broken build fails, and the whole one passes on the same seeds.
 pub(crate) async fn all() -> bool {
     let mut good = true;
@@ -84,6 +88,14 @@ pub(crate) async fn all() -> bool {
         println!(
             "broken on purpose, {}: {}",
             case.rule,
+            if caught { "caught" } else { "NOT CAUGHT" }
+        );
+        good &= caught;
+    }
+    for rule in STORY_RULES {
+        let caught = stories::rewound(Some(rule)).await.is_err();
+        println!(
+            "broken on purpose, {rule}: {}",
             if caught { "caught" } else { "NOT CAUGHT" }
         );
         good &= caught;

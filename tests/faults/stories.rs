@@ -46,8 +46,9 @@ impl House {
         caller(&self.url, &self.lane.folder.join("artifacts")).await
     }
 
-    async fn hire(&mut self) {
-        let told = Value::Object(serde_json::Map::new());
+    /// `broken`: the rule that its build is without.
+    async fn hire(&mut self, broken: Option<&'static str>) {
+        let told = broken.map_or_else(|| json!({}), |rule| json!({ "broken": rule }));
         self.worker = Some(self.worker("story", &told).await);
     }
 
@@ -92,6 +93,18 @@ impl House {
         ))
     }
 
+    /// The one job that was paid for under this tag.
+    fn job(&self, tag: &str) -> Result<String, String> {
+        let jobs = self.sim.accepted_jobs();
+        let mut jobs = jobs
+            .into_iter()
+            .filter(|job| job.tag.as_deref() == Some(tag));
+        match (jobs.next(), jobs.next()) {
+            (Some(job), None) => Ok(job.id),
+            (first, _) => Err(format!("not one job for {tag}: {first:?} and others")),
+        }
+    }
+
     fn jobs(&self, tag: &str) -> usize {
         self.sim
             .accepted_jobs()
@@ -104,15 +117,15 @@ impl House {
 /// Those of the small size, or all.
 pub(crate) async fn all(full: bool) -> bool {
     let mut good = told(
-        "a backup is restored: what was sent is not sent again",
-        rewound().await,
+        "a backup is restored: what was sent is not sent again, and what memory holds is written again",
+        rewound(None).await,
     );
     good &= told(
         "builds follow each other under load: nothing is lost, nothing is paid for twice, and each leaves in time",
         rolling().await,
     );
     good &= told(
-        "a standby that lags is promoted: what was sent is not sent again",
+        "a standby that lags is promoted: what was sent is not sent again, and what memory holds is written again",
         promoted().await,
     );
     if full {
@@ -133,39 +146,51 @@ fn told(what: &str, came: Result<(), String>) -> bool {
 }
 
 /// A copy from before the submit takes over, on a timeline of its own, as a standby that lags does.
-async fn rewound() -> Result<(), String> {
-    let mut house = House::new(90, 60_000).await;
-    let pause = "update credential_limits set paused_until = now() + interval '1 hour'";
-    let go_on = "update credential_limits set paused_until = null";
-    sql(&house.url, pause).await;
+pub(crate) async fn rewound(broken: Option<&'static str>) -> Result<(), String> {
+    let mut house = House::new(90, 12_000).await;
+    sql(&house.url, PAUSE).await;
     let run = house.call("before").await;
     house.lane.copy().await;
-    sql(&house.url, go_on).await;
-    house.hire().await;
-    let state = format!("select state from run_states where run_id = '{run}'");
-    house.until(&state, "polling").await?;
+    sql(&house.url, GO_ON).await;
+    house.hire(broken).await;
+    let gone = house.call("gone").await;
+    polled(&house, &[run, gone]).await?;
     house.lane.go_back().await;
     let timeline = "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
     house.until(timeline, "00000002").await?;
-    sql(&house.url, go_on).await;
-    house
-        .until(
-            &format!("select held::text from run_states where run_id = '{run}'"),
-            "true",
-        )
-        .await?;
+    remembered(&house, run, gone).await
+}
+
+const PAUSE: &str = "update credential_limits set paused_until = now() + interval '1 hour'";
+const GO_ON: &str = "update credential_limits set paused_until = null";
+
+async fn polled(house: &House, runs: &[Uuid]) -> Result<(), String> {
+    for run in runs {
+        let state = format!("select state from run_states where run_id = '{run}'");
+        house.until(&state, "polling").await?;
+    }
+    Ok(())
+}
+
+/// The database has gone back to before both submits, and to before the call of `gone`: what the worker remembers of one
+/// is written again and followed to its end, the job of the other is noted, and nothing is sent twice.
+async fn remembered(house: &House, run: Uuid, gone: Uuid) -> Result<(), String> {
+    sql(&house.url, GO_ON).await;
+    let held = format!("select held::text from run_states where run_id = '{run}'");
+    house.until(&held, "true").await?;
     // The worker works: a run of afterwards is sent.
     let other = house.call("afterwards").await;
-    house
-        .until(
-            &format!("select state from run_states where run_id = '{other}'"),
-            "polling",
-        )
-        .await?;
-    match (house.jobs("before"), house.jobs("afterwards")) {
-        (1, 1) => Ok(()),
-        jobs => Err(format!("jobs paid for: {jobs:?}")),
-    }
+    polled(house, &[other]).await?;
+    let again = format!(
+        "select outcome || ' ' || provider_job_id from submit_attempts where run_id = '{run}'"
+    );
+    let job = house.job("before")?;
+    house.until(&again, &format!("accepted {job}")).await?;
+    let noted = format!("select provider_job_id from orphaned_jobs where run_id = '{gone}'");
+    house.until(&noted, &house.job("gone")?).await?;
+    let state = format!("select state from run_states where run_id = '{run}'");
+    house.until(&state, "succeeded").await?;
+    house.job("afterwards").map(drop)
 }
 
 /// How long a worker may take to leave: the longest exchange of the suite's provider, and what is said at the end.
@@ -233,46 +258,27 @@ async fn left(mut worker: Worker) -> Result<(), String> {
 
 /// A standby that had its base backup and nothing since takes over: read-only first, then promoted.
 async fn promoted() -> Result<(), String> {
-    let mut house = House::new(93, 60_000).await;
-    let pause = "update credential_limits set paused_until = now() + interval '1 hour'";
-    let go_on = "update credential_limits set paused_until = null";
-    sql(&house.url, pause).await;
+    let mut house = House::new(93, 12_000).await;
+    sql(&house.url, PAUSE).await;
     let run = house.call("before").await;
     if !house.lane.base_backup().await {
         println!("      (no pg_basebackup on this machine: not shown)");
         return Ok(());
     }
-    sql(&house.url, go_on).await;
-    house.hire().await;
-    let state = format!("select state from run_states where run_id = '{run}'");
-    house.until(&state, "polling").await?;
+    sql(&house.url, GO_ON).await;
+    house.hire(None).await;
+    let gone = house.call("gone").await;
+    polled(&house, &[run, gone]).await?;
     house.lane.fail_over().await;
     house
         .until("select pg_is_in_recovery()::text", "false")
         .await?;
-    sql(&house.url, go_on).await;
-    house
-        .until(
-            &format!("select held::text from run_states where run_id = '{run}'"),
-            "true",
-        )
-        .await?;
-    let other = house.call("afterwards").await;
-    house
-        .until(
-            &format!("select state from run_states where run_id = '{other}'"),
-            "polling",
-        )
-        .await?;
-    match (house.jobs("before"), house.jobs("afterwards")) {
-        (1, 1) => Ok(()),
-        jobs => Err(format!("jobs paid for: {jobs:?}")),
-    }
+    remembered(&house, run, gone).await
 }
 
 async fn away() -> Result<(), String> {
     let mut house = House::new(91, 20_000).await;
-    house.hire().await;
+    house.hire(None).await;
     let run = house.call("away").await;
     let state = format!("select state from run_states where run_id = '{run}'");
     house.until(&state, "polling").await?;

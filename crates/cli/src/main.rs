@@ -94,6 +94,7 @@ async fn runs(house: &args::HouseArgs, command: RunsCommand) -> Result<(), Stop>
         RunsCommand::Retry(args) => runs::act::retry(house, &args).await,
         RunsCommand::Resolve(args) => runs::act::resolve(house, &args).await,
         RunsCommand::Release(args) => runs::act::release(house, &args).await,
+        RunsCommand::Orphans(args) => runs::orphans::orphans(house, &args).await,
         RunsCommand::Delete(args) => runs::act::delete(house, &args).await,
     }
 }

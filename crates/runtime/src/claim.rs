@@ -23,6 +23,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::claim::{Claim, Intent, Picked};
+use store::rewind::Remembered;
 use store::runs::Cancel;
 use store::work::WorkRow;
 use store::{State, StoreError};
@@ -426,7 +427,15 @@ async fn settle(
 /// Memory holds the attempt from before its commit until its fact is written.
 pub(crate) fn hold(core: &Core, ready: &Ready) {
     let mut sending = core.sending.lock().unwrap_or_else(PoisonError::into_inner);
-    sending.insert(ready.intent.run_id, ready.intent.n);
+    let live = &ready.live;
+    let attempt = Remembered {
+        intent: ready.intent.clone(),
+        tenant_id: live.tenant,
+        credential_id: live.credential,
+        revision_id: live.revision.id.0.to_vec(),
+        ver: live.ver,
+    };
+    sending.insert(live.run, attempt);
 }
 
 /// The commit was not answered: it was not sent, and is asked about for a minute.

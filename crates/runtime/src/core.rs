@@ -25,6 +25,7 @@ use engine::request::Drawn;
 use profile::revision::Revision;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use store::rewind::Remembered;
 use store::{Store, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -69,7 +70,7 @@ pub(crate) struct Core {
     /// Shards that this worker owned at the last look.
     pub(crate) shards: Mutex<Vec<i16>>,
     /// Attempts that this worker holds: intended, and not written as a fact yet.
-    pub(crate) sending: Mutex<HashMap<Uuid, i32>>,
+    pub(crate) sending: Mutex<HashMap<Uuid, Remembered>>,
     /// Runs that this worker prepares.
     pub(crate) preparing: Mutex<HashSet<Uuid>>,
     /// Claims whose commit was not answered, and until when they are asked about (boot clock).

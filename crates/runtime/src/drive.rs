@@ -41,7 +41,7 @@ const UNREADY_MS: i64 = 5_000;
 #[derive(Debug)]
 pub(crate) enum Driven {
     /// Nothing before then, milliseconds since 1970.
-    Wait(Box<Live>, i64),
+    Wait(i64),
     /// It ended, or went back to the queue.
     Gone,
     /// What we know of it is stale: to be read again.
@@ -57,11 +57,11 @@ enum Step {
 /// Drives until there is nothing to do.
 ///
 /// Cancel safety: dropped, the process is dying; what was written stands, and the next owner repeats what was not.
-pub(crate) async fn drive(core: &Core, mut live: Box<Live>) -> Driven {
-    match steps(core, &mut live).await {
+pub(crate) async fn drive(core: &Core, live: &mut Live) -> Driven {
+    match steps(core, live).await {
         Ok(Step::Leave(driven)) => driven,
         Ok(Step::Go) => Driven::Stale,
-        Err(Trouble::Wait(until_ms)) => Driven::Wait(live, until_ms),
+        Err(Trouble::Wait(until_ms)) => Driven::Wait(until_ms),
         Err(Trouble::Store(error)) => {
             tracing::warn!(run.id = %live.run, %error, "following waits for the database");
             Driven::Stale

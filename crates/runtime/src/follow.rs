@@ -23,6 +23,7 @@ use tokio_util::time::DelayQueue;
 use tokio_util::time::delay_queue::Key;
 use uuid::Uuid;
 
+mod memory;
 mod read;
 mod round;
 
@@ -32,8 +33,10 @@ const UNREADY_MS: i64 = 5_000;
 /// What is said to the task that follows.
 #[derive(Debug)]
 enum Word {
-    /// Follow this one.
+    /// Follow this one, as its row was just read.
     Adopt(Box<Waiting>, Duration),
+    /// Follow this one, of which memory may know more than its row.
+    Sent(Box<Waiting>),
     /// Read these again, unless they are being driven.
     Look(Vec<Uuid>),
     /// Could not be read: the next look at its shard tries again.
@@ -43,6 +46,10 @@ enum Word {
     Called(Uuid),
     /// Let go of all other shards.
     Own(Vec<i16>),
+    /// The lease is lost: follow nothing, and forget nothing.
+    Adrift,
+    /// There is a lease again. `true`: on a database that went back in time.
+    Landed(bool),
     /// All that these shards hold.
     Shards(Vec<i16>, Vec<ShardRun>),
     Back(Uuid, Back),
@@ -56,7 +63,8 @@ enum Back {
     /// Nothing before then, milliseconds since 1970.
     Wait(Box<Waiting>, i64),
     Gone,
-    Stale,
+    /// As memory has it: the row may have less.
+    Stale(Box<Waiting>),
 }
 
 /// Speaks to the task that follows.
@@ -81,7 +89,7 @@ impl Default for Follow {
 impl Follow {
     /// Follows a run from now on.
     pub(crate) fn adopt(&self, waiting: Waiting) {
-        self.say(Word::Adopt(Box::new(waiting), Duration::ZERO));
+        self.say(Word::Sent(Box::new(waiting)));
     }
 
     /// Its files are fetched, which takes a place of another kind.
@@ -107,6 +115,17 @@ impl Follow {
     /// What this worker owns; the rest is let go.
     pub(crate) fn own(&self, shards: Vec<i16>) {
         self.say(Word::Own(shards));
+    }
+
+    /// The lease is lost: nothing is followed, and what was is kept.
+    pub(crate) fn adrift(&self) {
+        self.say(Word::Adrift);
+    }
+
+    /// There is a lease again: what was kept is the owners' of now. With `rewound` the database may lack it, and what else
+    /// memory holds: it is compared, and written again.
+    pub(crate) fn landed(&self, rewound: bool) {
+        self.say(Word::Landed(rewound));
     }
 
     /// All that these shards hold, as just read.
@@ -157,6 +176,7 @@ pub(crate) fn start(core: &Arc<Core>) {
         rounds: Rounds::default(),
         lanes: Lanes::new(polls, share(polls)),
         unmet: Unmet::default(),
+        adrift: None,
     };
     core.tasks
         .spawn("follow", Until::Stop, Box::pin(follower.serve(heard)));
@@ -186,6 +206,8 @@ struct Follower {
     rounds: Rounds,
     lanes: Lanes,
     unmet: Unmet,
+    /// While there is no lease: what was followed under the last one.
+    adrift: Option<Vec<Waiting>>,
 }
 
 impl Follower {
@@ -213,14 +235,24 @@ impl Follower {
     fn hear(&mut self, word: Word) {
         match word {
             Word::Adopt(live, after) => self.adopt(live, after),
+            Word::Sent(waiting) => self.sent(waiting),
             Word::Look(runs) => self.look(runs),
             Word::Unread(runs) => runs.iter().for_each(|run| self.let_go(*run)),
             Word::Cancel(run) => self.cancel(run),
             Word::Called(run) => self.called(run),
             Word::Own(shards) => self.own(&shards),
+            Word::Adrift => self.drift(),
+            Word::Landed(rewound) => self.land(rewound),
             Word::Shards(shards, runs) => self.compare(&shards, &runs),
             Word::Back(run, back) => self.back(run, back),
             Word::Fetches(run) => self.free(run),
+        }
+    }
+
+    fn sent(&mut self, waiting: Box<Waiting>) {
+        match self.core.upgrade() {
+            Some(core) if !core.owns(waiting.shard) => self.leave(*waiting),
+            _ => self.adopt(waiting, Duration::ZERO),
         }
     }
 
@@ -249,13 +281,22 @@ impl Follower {
 
     /// Forgets a run that waits or is read. One that is driven comes back by itself.
     fn let_go(&mut self, run: Uuid) {
-        match self.runs.remove(&run) {
-            Some(Entry::Waits(waiting, key)) => {
+        drop(self.lift(run));
+    }
+
+    /// As [`Self::let_go`]; what waited is given back.
+    fn lift(&mut self, run: Uuid) -> Option<Box<Waiting>> {
+        match self.runs.remove(&run)? {
+            Entry::Waits(waiting, key) => {
                 self.rounds.leave(&waiting);
                 key.map(|key| self.due.try_remove(&key));
+                Some(waiting)
             }
-            Some(driven @ Entry::Driven { .. }) => drop(self.runs.insert(run, driven)),
-            Some(Entry::Read) | None => {}
+            driven @ Entry::Driven { .. } => {
+                self.runs.insert(run, driven);
+                None
+            }
+            Entry::Read => None,
         }
     }
 
@@ -339,7 +380,7 @@ impl Follower {
             return;
         };
         match back {
-            Back::Wait(waiting, _) if !core.owns(waiting.shard) => {}
+            Back::Wait(waiting, _) if !core.owns(waiting.shard) => self.leave(*waiting),
             Back::Wait(mut waiting, until_ms) => {
                 waiting.cancel = asked;
                 waiting.called |= called;
@@ -348,7 +389,7 @@ impl Follower {
                 self.wait(waiting, millis_until(until_ms, now));
             }
             Back::Gone => {}
-            Back::Stale => self.look_later(run),
+            Back::Stale(waiting) => self.look_later(waiting),
         }
     }
 
@@ -419,7 +460,8 @@ impl Follower {
         self.forget_missing(shards, found);
     }
 
-    /// What is missing from two looks has ended elsewhere; one look may be older than an acceptance.
+    /// What is missing from two looks has ended elsewhere, or the row has less than memory; one look may be older than an
+    /// acceptance.
     fn forget_missing(&mut self, shards: &[i16], found: &[ShardRun]) {
         let there: HashSet<Uuid> = found.iter().map(|one| one.run_id).collect();
         let mut gone = Vec::new();
@@ -432,21 +474,20 @@ impl Follower {
                 gone.push(*run);
             }
         }
-        gone.iter().for_each(|run| self.let_go(*run));
+        let gone = gone.into_iter().filter_map(|run| self.lift(run));
+        let gone = gone.map(|waiting| *waiting).collect();
+        self.compare_with_row(gone);
     }
 
     /// What is stale is read again, but never in a tight circle with a provider in it.
-    fn look_later(&mut self, run: Uuid) {
+    fn look_later(&mut self, waiting: Box<Waiting>) {
         let Some(core) = self.core.upgrade() else {
             return;
         };
-        self.runs.insert(run, Entry::Read);
+        self.runs.insert(waiting.run, Entry::Read);
         let tasks = core.tasks.clone();
-        tasks.spawn(
-            "look again",
-            Until::Stop,
-            Box::pin(look_after_a_while(core, run)),
-        );
+        let look = Box::pin(look_after_a_while(core, waiting));
+        tasks.spawn("look again", Until::Stop, look);
     }
 
     fn look(&mut self, runs: Vec<Uuid>) {
@@ -489,10 +530,14 @@ async fn woken(core: &Core, waiting: Waiting) -> Back {
         Err((waiting, why)) => return unready(core, waiting, &why),
     };
     live.alone = false;
-    match drive(core, live).await {
-        Driven::Wait(live, until_ms) => Back::Wait(Box::new(live.fold(core).await), until_ms),
-        Driven::Gone => Back::Gone,
-        Driven::Stale => Back::Stale,
+    let driven = drive(core, &mut live).await;
+    if matches!(driven, Driven::Gone) {
+        return Back::Gone;
+    }
+    let waiting = Box::new(live.fold(core).await);
+    match driven {
+        Driven::Wait(until_ms) => Back::Wait(waiting, until_ms),
+        Driven::Gone | Driven::Stale => Back::Stale(waiting),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::webhook;
 use engine::flow::Folded;
 use engine::{Flow, Verdict};
 use profile::revision::Revision;
+use serde_json::Value;
 use std::sync::Arc;
 use store::State;
 use store::work::WorkRow;
@@ -69,6 +70,24 @@ pub(crate) enum Asleep {
     Folded(Folded),
     /// It holds what cannot be folded, such as an answer that a later step reads.
     Whole(Box<Flow>),
+}
+
+impl Asleep {
+    /// `run_states.captured`, with the job's id.
+    pub(crate) fn captured(&self) -> Value {
+        match self {
+            Self::Folded(folded) => folded.captured(),
+            Self::Whole(flow) => flow.captured(),
+        }
+    }
+
+    /// When the provider accepted the job, milliseconds since 1970.
+    pub(crate) fn accepted_at_ms(&self) -> Option<i64> {
+        match self {
+            Self::Folded(folded) => folded.accepted_at_ms(),
+            Self::Whole(flow) => flow.accepted_at_ms(),
+        }
+    }
 }
 
 impl<F> Followed<F> {

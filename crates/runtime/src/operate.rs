@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use store::erase::Erased;
 use store::resolve::ResolvedAccepted;
+use store::rewind::OrphanedJob;
 use store::runs::Before;
 use store::work::WorkRow;
 use store::{Rule, Scope, State, StoreError};
@@ -213,6 +214,63 @@ impl Modelrow {
             state: state.as_str().to_owned(),
         };
         Ok(released.into_iter().map(shown).collect())
+    }
+
+    /// Jobs that workers remembered after the database went back in time and that no run of it follows, the latest first,
+    /// at most 1,000. They may be paid for: the operator cancels them at the provider, or fetches what they made.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`].
+    pub async fn orphans(&self) -> Result<Vec<Orphan>, RunError> {
+        let noted = self.core().store.orphans().await?;
+        Ok(noted.into_iter().map(Orphan::of).collect())
+    }
+
+    /// An operator has dealt with what was sent for this run, as `by`: it is noted no longer. `false`: nothing was.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`]: forget it again.
+    pub async fn forget_orphan(&self, run: Uuid, by: &str) -> Result<bool, RunError> {
+        Ok(self.core().store.orphan_forget(run, by).await?)
+    }
+}
+
+/// What was sent to a provider, and has no run in this database.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Orphan {
+    /// The run that it was made for.
+    pub run_id: Uuid,
+    /// The attempt, from 1.
+    pub attempt: i32,
+    /// Whose run it was.
+    pub tenant_id: Uuid,
+    /// Whose key it was sent with.
+    pub credential_id: Uuid,
+    /// Where it was sent: scheme, host and port.
+    pub endpoint: String,
+    /// The provider's id of the job; absent where it gave none, or nobody heard of it.
+    pub provider_job_id: Option<String>,
+    /// What was known of it: values of its steps, or the answer that was the result.
+    pub captured: Option<Value>,
+    /// When it was noted.
+    #[serde(with = "time::serde::rfc3339")]
+    pub noted_at: time::OffsetDateTime,
+}
+
+impl Orphan {
+    fn of(noted: OrphanedJob) -> Self {
+        Self {
+            run_id: noted.run_id,
+            attempt: noted.n,
+            tenant_id: noted.tenant_id,
+            credential_id: noted.credential_id,
+            endpoint: noted.endpoint,
+            provider_job_id: noted.provider_job_id,
+            captured: noted.captured,
+            noted_at: noted.noted_at,
+        }
     }
 }
 

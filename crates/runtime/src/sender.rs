@@ -9,6 +9,7 @@ use crate::faults::At as _;
 use crate::faults::{Broken, broken};
 use crate::live::Live;
 use crate::places::Place;
+use crate::rewind;
 use crate::setting::{StoredAnswer, answer_key};
 use crate::tokens;
 use crate::traces::{self, Before};
@@ -210,15 +211,19 @@ impl Written<'_> {
     /// Writes an acceptance; what does not fit into the row is left out rather than lost.
     async fn acceptance(&self, live: &Live, mut fact: Accepted) -> Result<Acceptance, StoreError> {
         let store = &self.core.store;
-        let first = match written(("accepted", live.run), || store.fact_accepted(&fact))
-            .at("sender.accepted")
-            .await
+        let first = match written(("accepted", live.run), || {
+            rewind::accepted(self.core, live, &fact)
+        })
+        .at("sender.accepted")
+        .await
         {
             Err(StoreError::Broken(Rule::CapturedTooLarge)) => {
                 fact.captured = None;
-                written(("accepted", live.run), || store.fact_accepted(&fact))
-                    .at("sender.accepted_without_record")
-                    .await?
+                written(("accepted", live.run), || {
+                    rewind::accepted(self.core, live, &fact)
+                })
+                .at("sender.accepted_without_record")
+                .await?
             }
             other => other?,
         };
@@ -290,7 +295,7 @@ impl Written<'_> {
         };
         live.shard = fact.shard;
         let ver = written(("answered", live.run), || {
-            self.core.store.fact_answered(&fact)
+            rewind::answered(self.core, live, &fact)
         })
         .at("sender.answered")
         .await?;
@@ -326,8 +331,9 @@ impl Written<'_> {
         };
         live.shard = fact.shard;
         tracing::warn!(run.id = %live.run, attempt = live.n, ?then, "the outcome of the submit is unknown");
+        let of = (&*live, self.endpoint);
         let ver = written(("unknown", live.run), || {
-            self.core.store.fact_unknown(&fact)
+            rewind::unknown(self.core, of, &fact)
         })
         .at("sender.unknown")
         .await?;
@@ -356,23 +362,7 @@ impl Written<'_> {
                     .await?;
                 Ok(false)
             }
-            Next::Fail if self.unwanted => {
-                let end = Ended {
-                    run_id: live.run,
-                    from: State::SubmitUnknown,
-                    to: State::Canceled,
-                    captured: None,
-                    failure: None,
-                    cleanup: None,
-                    file: None,
-                };
-                let gone = self.core.store.run_ended(&end);
-                if gone.at("sender.canceled").await?.is_some() {
-                    let end = State::Canceled.into();
-                    self.core.ended(live.run, &live.revision, &end);
-                }
-                Ok(false)
-            }
+            Next::Fail if self.unwanted => self.unheard(live, ver).await,
             Next::Fail => {
                 let gone = self
                     .core
@@ -387,6 +377,27 @@ impl Written<'_> {
                 Ok(false)
             }
         }
+    }
+
+    /// The caller of its stream has left: nobody waits for what is unknown.
+    async fn unheard(&self, live: &Live, ver: i64) -> Result<bool, StoreError> {
+        let end = Ended {
+            run_id: live.run,
+            n: live.n,
+            ver: Some(ver),
+            from: State::SubmitUnknown,
+            to: State::Canceled,
+            captured: None,
+            failure: None,
+            cleanup: None,
+            file: None,
+        };
+        let gone = self.core.store.run_ended(&end);
+        if gone.at("sender.canceled").await?.is_some() {
+            let end = State::Canceled.into();
+            self.core.ended(live.run, &live.revision, &end);
+        }
+        Ok(false)
     }
 }
 

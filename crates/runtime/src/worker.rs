@@ -4,13 +4,14 @@ use crate::clock::boot_ms;
 use crate::core::Core;
 use crate::faults::At as _;
 use crate::outbox;
+use crate::rewind;
 use crate::sweep::{self, Sweep, Swept};
 use crate::tasks::Until;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::StoreError;
-use store::identity::Failover;
+use store::identity::{Failover, Identity};
 use store::listen::Hint;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -34,6 +35,8 @@ pub(crate) fn start(core: &Arc<Core>) {
 #[derive(Debug, Default)]
 struct Memory {
     worker: Option<Uuid>,
+    /// Which server it was at the last look.
+    identity: Option<Identity>,
     /// Peers' session locks can be seen: a dead process is found at once.
     locks_seen: bool,
     /// Owned shards and how often each changed hands.
@@ -89,7 +92,7 @@ async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
         core.store.drift_put(&drift).at("worker.drift_put").await?;
     }
     if memory.count.is_multiple_of(SELDOM) {
-        seldom(core).await?;
+        seldom(core, memory).await?;
     }
     memory.count += 1;
     let Some(held) = core.lease.current() else {
@@ -98,7 +101,9 @@ async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
     };
     if memory.worker != Some(held.worker) {
         lost(core, memory);
-        rewound(core).await?;
+        if !rewound(core, memory).await? {
+            core.follow.landed(false);
+        }
         memory.worker = Some(held.worker);
         memory.locks_seen = core
             .store
@@ -159,12 +164,13 @@ pub(crate) async fn read_clock(core: &Core) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Without a lease nothing is followed. Facts and exchanges in flight are not touched.
+/// Without a lease nothing is followed, and what was is kept until it is known which database it belongs to. Facts and
+/// exchanges in flight are not touched.
 fn lost(core: &Core, memory: &mut Memory) {
     memory.worker = None;
     memory.owned.clear();
     show(core, &memory.owned);
-    core.follow.own(Vec::new());
+    core.follow.adrift();
 }
 
 fn show(core: &Core, owned: &HashMap<i16, i64>) {
@@ -173,7 +179,7 @@ fn show(core: &Core, owned: &HashMap<i16, i64>) {
     *core.shards.lock().unwrap_or_else(PoisonError::into_inner) = shards;
 }
 
-async fn seldom(core: &Core) -> Result<(), StoreError> {
+async fn seldom(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
     core.store
         .events_prepare()
         .at("worker.events_prepare")
@@ -182,24 +188,27 @@ async fn seldom(core: &Core) -> Result<(), StoreError> {
         .workers_forget()
         .at("worker.workers_forget")
         .await?;
-    rewound(core).await
+    rewound(core, memory).await.map(drop)
 }
 
 /// Asked with every new lease, for a new connection may be another server. Nothing is claimed on one that was not looked at.
-async fn rewound(core: &Core) -> Result<(), StoreError> {
+/// `true`: it went back in time, and memory is written again.
+async fn rewound(core: &Arc<Core>, memory: &mut Memory) -> Result<bool, StoreError> {
     let failover = if core.options.failover_is_lossless {
         Failover::Lossless
     } else {
         Failover::MayLose
     };
-    if let Some(held) = core
+    let looked = core
         .store
         .database_rewound(failover)
         .at("worker.database_rewound")
-        .await?
-    {
+        .await?;
+    let before = memory.identity.replace(looked.identity.clone());
+    let other = before.is_some_and(|before| before.differs(&looked.identity));
+    if let Some(held) = &looked.held {
         // As many as there are: an operator who searches for one of them finds why it stands.
-        for run in &held {
+        for run in held {
             tracing::warn!(run.id = %run, "the run is held until an operator releases it");
         }
         tracing::error!(
@@ -207,7 +216,13 @@ async fn rewound(core: &Core) -> Result<(), StoreError> {
             "the database may have gone back in time; these runs are held until an operator releases them"
         );
     }
-    Ok(())
+    let back = (other || looked.held.is_some()) && failover == Failover::MayLose;
+    if back {
+        core.follow.landed(true);
+        let attempts = Box::pin(rewind::in_flight(Arc::clone(core)));
+        core.tasks.spawn("attempts again", Until::Death, attempts);
+    }
+    Ok(back)
 }
 
 /// Takes a fair share, gives what is above it, and reads the runs of shards that are new.

@@ -31,6 +31,10 @@ pub struct Replay {
 pub struct Ended {
     /// The run.
     pub run_id: Uuid,
+    /// The attempt whose end it is: what became of another's job says nothing about the one that is followed now.
+    pub n: i32,
+    /// As read, where the end is a decision of ours; absent for what the provider did, which is as good from a former owner.
+    pub ver: Option<i64>,
     /// Where it is expected to stand.
     pub from: State,
     /// `Succeeded`, `Failed` or `Canceled`.
@@ -285,8 +289,9 @@ impl Store {
         .await?)
     }
 
-    /// The end, with its event, its callback, its cleanup and, where it waits for that, its last file. `ver` is not asked:
-    /// another owner's copy is as good. `None`: it has ended already, or another copy of the file stands. Whether the file's
+    /// The end, with its event, its callback, its cleanup and, where it waits for that, its last file. `ver` is asked where
+    /// [`Ended`] has one: a former owner's copy of the result is as good, its failure to get one is not. `None`: it has ended
+    /// already, another attempt or owner decides, or another copy of the file stands. Whether the file's
     /// own fact stands is then asked by [`Store::fact_fetched`], as after every error: it is never dropped with the end.
     ///
     /// # Errors
@@ -305,6 +310,7 @@ impl Store {
                 update run_states s set state = $3, ver = s.ver + 1, captured = coalesce($4, s.captured), failure = $5, ended_at = now(),
                     shard = null, worker_id = null, event_seq = s.event_seq + 1
                 where s.run_id = $1 and s.state = $2 and $3 in ('succeeded', 'failed', 'canceled')
+                  and s.attempt = $14 and ($15::bigint is null or s.ver = $15)
                   and ($7::text is null or exists (select 1 from kept))
                 returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.credential_id, s.revision_id),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
@@ -334,6 +340,8 @@ impl Store {
             file.map(|file| file.bytes),
             file.map(|file| file.content_type.as_str()),
             file.and_then(|file| file.keep).map(|keep| keep.as_secs_f64()),
+            end.n,
+            end.ver,
         )
         .fetch_optional(&self.pool)
         .await?)

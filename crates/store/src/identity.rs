@@ -12,32 +12,62 @@ pub enum Failover {
     Lossless,
 }
 
+/// Which server it is, as far as it tells: its timeline and its system identifier, `unknown` where it does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    timeline: String,
+    system_identifier: String,
+}
+
+impl Identity {
+    /// Whether they are certainly two: a server that does not tell proves nothing.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> bool {
+        let two = |a: &str, b: &str| a != b && a != "unknown" && b != "unknown";
+        two(&self.timeline, &other.timeline)
+            || two(&self.system_identifier, &other.system_identifier)
+    }
+}
+
+/// What a look at the server found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// Which it is.
+    pub identity: Identity,
+    /// It is another one than was recorded, for the first time: the runs that are held now.
+    pub held: Option<Vec<Uuid>>,
+}
+
 impl Store {
-    /// Compares the server with the recorded identity, and on a change records it and holds every live run, once.
-    /// `None`: the same database; else the runs that are held now.
+    /// Compares the server with the recorded identity, and on a change records it and holds every live run, once. Who looks
+    /// later sees no change: it compares with what it saw itself.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
-    pub async fn database_rewound(
-        &self,
-        failover: Failover,
-    ) -> Result<Option<Vec<Uuid>>, StoreError> {
+    pub async fn database_rewound(&self, failover: Failover) -> Result<Looked, StoreError> {
         let mut tx = self.pool.begin().await?;
         // A server that does not tell reads 'unknown': no proof of a change.
-        let changed = sqlx::query_scalar!(
+        let now = sqlx::query!(
             r#"
-            update database_identity d set timeline = n.timeline, system_identifier = n.system_identifier, rewound_at = now()
-            from database_identity_now() n
-            where (n.timeline <> 'unknown' and d.timeline <> n.timeline)
-               or (n.system_identifier <> 'unknown' and d.system_identifier <> n.system_identifier)
-            returning true as "changed!"
+            with n as (select timeline, system_identifier from database_identity_now()),
+            changed as (
+                update database_identity d set timeline = n.timeline, system_identifier = n.system_identifier, rewound_at = now()
+                from n where (n.timeline <> 'unknown' and d.timeline <> n.timeline)
+                   or (n.system_identifier <> 'unknown' and d.system_identifier <> n.system_identifier)
+                returning true)
+            select n.timeline as "timeline!", n.system_identifier as "system_identifier!", exists (select 1 from changed) as "changed!" from n
             "#
         )
-        .fetch_optional(&mut *tx)
+        .fetch_one(&mut *tx)
         .await?;
-        if changed.is_none() {
-            return Ok(None);
+        let identity = Identity {
+            timeline: now.timeline,
+            system_identifier: now.system_identifier,
+        };
+        if !now.changed {
+            let held = None;
+            return Ok(Looked { identity, held });
         }
         let held = sqlx::query_scalar!(
             "update run_states set held = true where ended_at is null and not held and not $1 returning run_id",
@@ -46,6 +76,9 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Some(held))
+        Ok(Looked {
+            identity,
+            held: Some(held),
+        })
     }
 }

@@ -40,6 +40,7 @@ pub mod receipts;
 pub mod resolve;
 pub mod retention;
 pub mod revisions;
+pub mod rewind;
 pub mod runs;
 mod scope;
 mod state;

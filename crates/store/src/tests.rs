@@ -15,6 +15,7 @@ mod operate;
 mod pauses;
 mod receipts;
 mod repeats;
+mod rewind;
 mod schema;
 mod settle;
 mod work;

@@ -20,6 +20,8 @@ pub(crate) enum RunsCommand {
     Resolve(ResolveArgs),
     /// Lets runs go on that were held because the database may have gone back in time
     Release(ReleaseArgs),
+    /// Lists jobs that no run follows, because the database went back to before their run was made
+    Orphans(OrphansArgs),
     /// Deletes ended runs: what was asked, what came of it, and their files
     Delete(DeleteArgs),
 }
@@ -211,7 +213,8 @@ pub(crate) struct ResolveArgs {
 #[command(
     group = clap::ArgGroup::new("which").required(true),
     after_help = "After a lagging standby took over, or a backup was restored, every live run is held: what the database no longer knows may \
-                  have been sent. `modelrow runs list --held` shows them. What is queued of them is sent when it is released."
+                  have been sent. `modelrow runs list --held` shows them. Workers that live write again what they remember (their log says \
+                  when), and `modelrow runs orphans` lists the jobs of runs that are gone. What is queued is sent when it is released."
 )]
 pub(crate) struct ReleaseArgs {
     /// The runs' ids
@@ -223,6 +226,24 @@ pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) because: BecauseArgs,
     /// Print JSON, one run a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "After a backup was restored, or a lagging standby took over, workers that live still know jobs whose run the database has lost. \
+                  They may be paid for: cancel them at the provider or fetch what they made, tell whoever asked for them, and then \
+                  `modelrow runs orphans --forget RUN`."
+)]
+pub(crate) struct OrphansArgs {
+    /// What was sent for these runs is dealt with: it is listed no longer
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    pub(crate) forget: Vec<Uuid>,
+    /// Who has dealt with it, for the audit log
+    #[arg(long, env = "USER", default_value = "operator", value_name = "NAME")]
+    pub(crate) by: String,
+    /// Print JSON, one job a line
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod act;
 pub(crate) mod list;
+pub(crate) mod orphans;
 pub(crate) mod show;
 pub(crate) mod watch;
 

@@ -12,6 +12,7 @@ use crate::request::{Drawn, Proof, Request};
 use profile::call::Checked;
 use profile::lang::Read;
 use profile::revision::{Action as Does, Revision, Step};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A call that is no longer than this as JSON stays with the run, in bytes.
@@ -223,6 +224,12 @@ impl Flow {
         Ok(flow)
     }
 
+    /// When the provider accepted the job, milliseconds since 1970.
+    #[must_use]
+    pub fn accepted_at_ms(&self) -> Option<i64> {
+        self.accepted_at_ms
+    }
+
     /// Before which nothing is done, milliseconds since 1970; absent: at once.
     #[must_use]
     pub fn due_ms(&self) -> Option<i64> {
@@ -278,6 +285,18 @@ impl Folded {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.texts.len()
+    }
+
+    /// What was captured, for `run_states.captured`; null, where it cannot be read.
+    #[must_use]
+    pub fn captured(&self) -> Value {
+        serde_json::from_str(self.texts().0).unwrap_or_default()
+    }
+
+    /// When the provider accepted the job, milliseconds since 1970.
+    #[must_use]
+    pub fn accepted_at_ms(&self) -> Option<i64> {
+        self.accepted_at_ms.get()
     }
 
     /// What was captured, and the call where that was kept.

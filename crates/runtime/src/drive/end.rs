@@ -165,6 +165,8 @@ fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) 
     let cleans = !live.revision.workflow.cleanup.is_empty();
     Ended {
         run_id: live.run,
+        n: live.n,
+        ver: (to == State::Failed).then_some(live.ver),
         from: live.state,
         to,
         captured,

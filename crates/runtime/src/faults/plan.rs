@@ -55,6 +55,8 @@ pub(crate) enum Broken {
     AbsenceIsProof,
     /// All fetches of a file write to one key.
     OneKeyForAllFetches,
+    /// After the database went back in time, what memory holds is not written again.
+    MemoryNotWritten,
 }
 
 struct Armed {

@@ -2,7 +2,8 @@
 
 use super::Word;
 use crate::core::Core;
-use crate::live::Live;
+use crate::live::{Live, Waiting};
+use crate::rewind;
 use crate::setting::Unready;
 use futures_util::StreamExt as _;
 use std::collections::HashSet;
@@ -21,8 +22,11 @@ const PACE_FROM: usize = 32;
 /// A run whose state was stale is read again after so long.
 const STALE_WAIT: Duration = Duration::from_millis(200);
 
-pub(super) async fn look_after_a_while(core: Arc<Core>, run: Uuid) {
+/// What memory has is not forgotten before its row is seen to have it.
+pub(super) async fn look_after_a_while(core: Arc<Core>, waiting: Box<Waiting>) {
+    let run = waiting.run;
     tokio::time::sleep(STALE_WAIT).await;
+    rewind::compared(Arc::clone(&core), vec![*waiting]).await;
     core.follow.say(Word::Unread(vec![run]));
     core.follow.look(vec![run]);
 }

@@ -8,7 +8,7 @@ use simulator::{Action, Operation, Rule, Scripted};
 use sqlx::{Connection as _, PgConnection};
 use store::DEFAULT_TENANT;
 
-const PNG: &[u8] =
+pub(crate) const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 /// Each byte of it is a character of its own, so that a script can answer it.
 const GIF: &str = "GIF89a\x01\0\x01\0\0\0\0;";
@@ -17,12 +17,12 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-fn picture() -> RunRequest {
+pub(crate) fn picture() -> RunRequest {
     RunRequest::new("image").prompt("a cat")
 }
 
 /// The wire knows no pictures: the script answers, in the order of the requests.
-fn answers(house: &House, actions: Vec<Action>) {
+pub(crate) fn answers(house: &House, actions: Vec<Action>) {
     let rules = actions.into_iter().enumerate();
     let rules = rules
         .map(|(i, action)| Rule::on(Operation::Unknown, action).nth(u64::try_from(i).unwrap() + 1));

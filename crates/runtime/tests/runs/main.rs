@@ -28,6 +28,7 @@ mod operate;
 mod receiver;
 mod recorded;
 mod retention;
+mod rewind;
 mod rounds;
 mod sealed;
 mod streams;

@@ -117,6 +117,8 @@ async fn what_is_queued_waits_for_the_first_day_that_has_room() {
 async fn ended(house: &House, run: Uuid, from: State, to: State) {
     let end = Ended {
         run_id: run,
+        n: 1,
+        ver: None,
         from,
         to,
         captured: None,

@@ -50,6 +50,8 @@ async fn delivered(house: &House, new: &NewRun, keep: Option<Duration>) {
 async fn end(house: &House, run: Uuid) {
     let end = Ended {
         run_id: run,
+        n: 1,
+        ver: None,
         from: State::Polling,
         to: State::Succeeded,
         captured: Some(json!({"output": {"id": run}})),
@@ -179,6 +181,8 @@ async fn only_a_result_of_the_revision_that_was_asked_for_is_cached() {
     end(&house, fallen.run_id).await;
     let failure = Ended {
         run_id: failed.run_id,
+        n: 1,
+        ver: None,
         from: State::Polling,
         to: State::Failed,
         captured: None,

@@ -388,6 +388,8 @@ async fn starting_a_fetch_bumps_ver_and_the_first_good_copy_wins_whatever_its_ve
 fn end_with(run: Uuid, key: &str) -> Ended {
     Ended {
         run_id: run,
+        n: 1,
+        ver: None,
         from: State::Fetching,
         to: State::Succeeded,
         captured: Some(json!({"output": key})),
@@ -438,6 +440,8 @@ async fn a_run_ends_once_with_one_callback_and_events_without_a_gap() {
     house.store.fetch_start(run, ver, None, None).await.unwrap();
     let end = Ended {
         run_id: run,
+        n: 1,
+        ver: None,
         from: State::Fetching,
         to: State::Succeeded,
         captured: Some(json!({"output": 1})),
@@ -464,6 +468,41 @@ async fn a_run_ends_once_with_one_callback_and_events_without_a_gap() {
     let events = house.store.events(house.tenant, run, 0, 9).await.unwrap();
     let seen: Vec<_> = events.iter().map(|e| (e.seq, e.kind.as_str())).collect();
     assert_eq!(seen, [(1, "accepted"), (2, "succeeded")]);
+}
+
+#[tokio::test]
+async fn a_former_owner_ends_a_run_with_a_result_only_and_another_attempt_ends_it_in_no_way() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (_lease, run, ver) = polling(&house).await;
+    let started = store.fetch_start(run, ver, None, None).await.unwrap();
+    let mine = store.fetch_start(run, started.unwrap(), None, None).await;
+    let failed = |n, ver| Ended {
+        to: State::Failed,
+        failure: Some(json!({"code": "output_invalid"})),
+        file: None,
+        n,
+        ver: Some(ver),
+        ..end_with(run, "k/1")
+    };
+    let stale = store.run_ended(&failed(1, started.unwrap())).await.unwrap();
+    assert_eq!(stale, None, "the owner of now may have the file");
+    let other = Ended {
+        n: 2,
+        ..end_with(run, "k/1")
+    };
+    let other = Ended {
+        file: None,
+        ..other
+    };
+    assert_eq!(store.run_ended(&other).await.unwrap(), None);
+    assert_eq!(
+        house.stands(run).await.0,
+        State::Fetching,
+        "the end of one attempt's job is not that of another"
+    );
+    let ended = store.run_ended(&end_with(run, "k/1")).await.unwrap();
+    assert_eq!(ended, mine.unwrap().map(|ver| ver + 1), "whoever has it");
 }
 
 #[tokio::test]
@@ -524,7 +563,8 @@ async fn after_a_rewind_nothing_is_sent_again_by_itself() {
             .store
             .database_rewound(Failover::MayLose)
             .await
-            .unwrap(),
+            .unwrap()
+            .held,
         None,
         "the same database"
     );
@@ -536,7 +576,8 @@ async fn after_a_rewind_nothing_is_sent_again_by_itself() {
             .store
             .database_rewound(Failover::MayLose)
             .await
-            .unwrap(),
+            .unwrap()
+            .held,
         Some(vec![run])
     );
     assert_eq!(
@@ -544,7 +585,8 @@ async fn after_a_rewind_nothing_is_sent_again_by_itself() {
             .store
             .database_rewound(Failover::MayLose)
             .await
-            .unwrap(),
+            .unwrap()
+            .held,
         None,
         "noticed once"
     );
@@ -562,7 +604,8 @@ async fn after_a_rewind_nothing_is_sent_again_by_itself() {
             .store
             .database_rewound(Failover::Lossless)
             .await
-            .unwrap(),
+            .unwrap()
+            .held,
         Some(vec![]),
         "a synchronous standby holds nothing"
     );

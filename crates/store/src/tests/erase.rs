@@ -59,6 +59,8 @@ async fn ended(house: &House) -> Uuid {
         .await;
     let end = Ended {
         run_id: run,
+        n: 1,
+        ver: None,
         from: State::Polling,
         to: State::Succeeded,
         captured: Some(json!({"output": "sesame", "output_object": format!("{run}/output/3")})),

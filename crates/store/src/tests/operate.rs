@@ -239,6 +239,8 @@ async fn only_an_unknown_outcome_is_resolved() {
     let failed = json!({"code": "provider_error"});
     let end = Ended {
         run_id: run,
+        n: 1,
+        ver: None,
         from: State::Polling,
         to: State::Failed,
         captured: None,

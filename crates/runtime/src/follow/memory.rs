@@ -1,0 +1,51 @@
+//! What a follower remembers beyond its lease: a database that went back in time may have lost it.
+
+use super::{Entry, Follower};
+use crate::live::Waiting;
+use crate::rewind;
+use crate::tasks::Until;
+use uuid::Uuid;
+
+impl Follower {
+    /// Follows nothing, and forgets nothing: the next lease may be of a database that went back in time.
+    pub(super) fn drift(&mut self) {
+        let waiting = self.lift_all();
+        self.adrift.get_or_insert_default().extend(waiting);
+    }
+
+    /// One whose shard is not ours any more: its owner reads it, if the database has it.
+    pub(super) fn leave(&mut self, waiting: Waiting) {
+        match &mut self.adrift {
+            Some(adrift) => adrift.push(waiting),
+            None => self.compare_with_row(vec![waiting]),
+        }
+    }
+
+    /// What was followed belongs to the owners of now, unless the database lacks it.
+    pub(super) fn land(&mut self, rewound: bool) {
+        let mut memory = self.adrift.take().unwrap_or_default();
+        if rewound {
+            memory.extend(self.lift_all());
+            self.compare_with_row(memory);
+        }
+    }
+
+    fn lift_all(&mut self) -> Vec<Waiting> {
+        let waiting = self.runs.iter();
+        let waiting = waiting.filter(|(_, entry)| matches!(entry, Entry::Waits(..)));
+        let runs: Vec<Uuid> = waiting.map(|(run, _)| *run).collect();
+        let lifted = runs.into_iter().filter_map(|run| self.lift(run));
+        lifted.map(|waiting| *waiting).collect()
+    }
+
+    /// Memory is not forgotten before the rows are seen to have it.
+    pub(super) fn compare_with_row(&self, memory: Vec<Waiting>) {
+        if let Some(core) = self.core.upgrade()
+            && !memory.is_empty()
+        {
+            let tasks = core.tasks.clone();
+            let compared = Box::pin(rewind::compared(core, memory));
+            tasks.spawn("memory", Until::Death, compared);
+        }
+    }
+}
