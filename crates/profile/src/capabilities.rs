@@ -50,9 +50,9 @@ pub struct Capabilities {
 pub struct InputSpec {
     /// Its name.
     pub name: String,
-    /// `image`, `video`, `audio`, `document` or another word for people.
+    /// `image`, `video` and `audio` are also what it takes where `mime` says nothing; `document` and other words are for people.
     pub kind: Option<String>,
-    /// Media types; `image/*` is a pattern. Empty: any.
+    /// Media types; `image/*` is a pattern. Empty: those of its `kind`, else any.
     pub mime: Vec<String>,
     /// Largest, in bytes.
     pub max_bytes: u64,
@@ -60,6 +60,26 @@ pub struct InputSpec {
     pub max_count: u64,
     /// A call without it is refused.
     pub required: bool,
+}
+
+/// Where what an input of a kind takes is not said. A film has sound, and its container may hold nothing else.
+const OF_KIND: [(&str, &[&str]); 3] = [
+    ("image", &["image/*"]),
+    ("video", &["video/*"]),
+    ("audio", &["audio/*", "video/*", "application/ogg"]),
+];
+
+impl InputSpec {
+    /// Media types that it takes; `image/*` is a pattern. Empty: any.
+    #[must_use]
+    pub fn takes(&self) -> Vec<&str> {
+        if !self.mime.is_empty() {
+            return self.mime.iter().map(String::as_str).collect();
+        }
+        let kind = self.kind.as_deref().unwrap_or_default();
+        let found = OF_KIND.iter().find(|(known, _)| *known == kind);
+        found.map_or_else(Vec::new, |(_, types)| types.to_vec())
+    }
 }
 
 /// A limit, bound to what it limits.

@@ -124,6 +124,19 @@ pub(crate) fn checked(head: &[u8], declared: Option<&str>) -> Result<String, Typ
     }
 }
 
+/// The same where nothing is refused for it: what is not what its sender says is what its first bytes are, or nobody knows.
+pub(crate) fn of(bytes: &[u8], declared: Option<&str>) -> String {
+    let head = bytes.get(..HEAD).unwrap_or(bytes);
+    match checked(head, declared) {
+        Ok(is) => is,
+        Err(TypeRefused::Other { found, .. }) => found.to_owned(),
+        Err(TypeRefused::NoType) => of(bytes, None),
+        Err(TypeRefused::Not { .. } | TypeRefused::Unknown) => {
+            "application/octet-stream".to_owned()
+        }
+    }
+}
+
 /// Without parameters, in small letters (RFC 6838, section 4.2).
 fn essence(text: &str) -> Result<String, TypeRefused> {
     let essence = text.split(';').next().unwrap_or_default().trim();
@@ -156,6 +169,25 @@ fn is_text(declared: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[rustfmt::skip]
+    fn what_a_sender_says_holds_only_where_the_first_bytes_do_not_say_otherwise() {
+        let png = b"\x89PNG\r\n\x1a\n....".as_slice();
+        let cases: [(&[u8], Option<&str>, &str); 8] = [
+            (png,                 Some("image/png"),     "image/png"),
+            (png,                 Some("image/jpeg"),    "image/png"),
+            (png,                 None,                  "image/png"),
+            (b"<html>no</html>",  Some("image/png"),     "application/octet-stream"),
+            (b"<svg/>",           Some("image/svg+xml"), "image/svg+xml"),
+            (b"words",            Some("text/plain"),    "text/plain"),
+            (png,                 Some("nothing"),       "image/png"),
+            (b"words",            None,                  "application/octet-stream"),
+        ];
+        for (bytes, declared, want) in cases {
+            assert_eq!(of(bytes, declared), want, "{declared:?}");
+        }
+    }
 
     #[test]
     #[rustfmt::skip]

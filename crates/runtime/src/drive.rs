@@ -13,9 +13,10 @@ use crate::sender::Written;
 use crate::traces::{Before, judged};
 use crate::{setting, tokens};
 use end::{canceled, ended, failed, gone, keep_last};
-use engine::flow::{FileTask, Pending, Phase};
+use engine::flow::{FetchFault, FileTask, Pending, Phase};
 use engine::http::Outcome;
 use engine::{Action, Event, Fault, Kind, Verdict};
+use serde_json::json;
 use settle::{absent, answer_left_behind, candidates, replay};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(crate) use end::kept_output;
 mod end;
 mod settle;
 
+/// In the timeline: a file could not be had, and is tried again.
+const FETCH_FAILED: &str = "fetch_failed";
 /// A credential that was refused is asked again after so long.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// A replay that an operator forbids is asked about again after so long.
@@ -206,13 +209,43 @@ async fn fetched(
     {
         return Ok(Files::AskedAgain);
     }
+    let failed = why_no_file(&event);
     let verdict = live.flow.on(event, core.clock.now_ms(), rand::random());
+    if let (Some(fault), Verdict::Continue | Verdict::AskAgain) = (failed, &verdict) {
+        Box::pin(tell_no_file(core, live, &fault)).await;
+    }
     if let Some(last) = last
         && let Step::Leave(driven) = keep_last(core, live, &last).await?
     {
         return Ok(Files::Leave(driven));
     }
     Ok(Files::Judged(verdict))
+}
+
+/// Why a file could not be had; absent where it was, or where that is the run's own failure.
+fn why_no_file(event: &Event) -> Option<Fault> {
+    match event {
+        Event::FetchFailed(FetchFault::Broken(fault) | FetchFault::Answer { fault, .. }) => {
+            Some(fault.clone())
+        }
+        _ => None,
+    }
+}
+
+/// The run goes on without it, or tries again until its job's life is over: the caller and the operator are told, once by
+/// each owner, for a paid file that cannot be had is worth a look before it expires.
+async fn tell_no_file(core: &Core, live: &mut Live, fault: &Fault) {
+    let class = fault.class_word();
+    if std::mem::replace(&mut live.told_no_file, true) {
+        tracing::debug!(run.id = %live.run, class, why = fault.message, "a file could not be fetched again");
+        return;
+    }
+    tracing::warn!(run.id = %live.run, class, why = fault.message, "a file could not be fetched");
+    let body = json!({ "class": class, "message": fault.message });
+    let said = core.store.event_append(live.run, FETCH_FAILED, &body);
+    if let Err(error) = said.at("drive.event_append").await {
+        tracing::warn!(run.id = %live.run, %error, "that a file could not be fetched is not in the timeline");
+    }
 }
 
 async fn supplied(core: &Core, live: &mut Live, auth: Option<&str>) -> Verdict {
@@ -290,8 +323,11 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
         }
         Verdict::JobDone => {
             live.done = true;
-            core.watches
-                .tell(live.run, |progress| progress.percent = Some(100));
+            let word = live.flow.provider_status();
+            core.watches.tell(live.run, |progress| {
+                progress.percent = Some(100);
+                progress.provider_status = word.map(str::to_owned);
+            });
             Ok(Step::Go)
         }
         Verdict::CredentialRefused(fault) => {
@@ -409,6 +445,10 @@ async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
 async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
     core.drift.fault(&live.revision, "poll", fault, live.run);
     core.metrics.failed(&live.revision, fault);
+    let word = live.flow.provider_status();
+    core.watches.tell(live.run, |progress| {
+        progress.provider_status = word.map(str::to_owned);
+    });
     if fault.kind == Kind::DeadlineExceeded {
         let written = core
             .store

@@ -1,7 +1,7 @@
 //! Media of a call: read, recognised by their first bytes, stored, and read
 //! again by whoever sends the run.
 
-use crate::content_type::recognised;
+use crate::content_type;
 use crate::core::Core;
 use crate::error::RunError;
 use crate::links::{self, InputLinked};
@@ -190,8 +190,7 @@ impl Read {
         filename: Option<String>,
         url: Option<String>,
     ) -> Self {
-        let mime = recognised(&bytes).map(str::to_owned).or(declared);
-        let content_type = mime.unwrap_or_else(|| "application/octet-stream".to_owned());
+        let content_type = content_type::of(&bytes, declared.as_deref());
         let id = Uuid::now_v7();
         let digest = Sha256::digest(&bytes);
         let row = InputRow {

@@ -45,6 +45,8 @@ pub(crate) struct Followed<F> {
     pub(crate) written_ms: i64,
     /// A word of the provider that the profile does not know was reported.
     pub(crate) drifted: bool,
+    /// The caller was told that a file cannot be had.
+    pub(crate) told_no_file: bool,
     /// Missing from the last look at its shard.
     pub(crate) missing: bool,
     pub(crate) cancel: bool,
@@ -110,6 +112,7 @@ impl<F> Followed<F> {
             tells_progress: self.tells_progress,
             written_ms: self.written_ms,
             drifted: self.drifted,
+            told_no_file: self.told_no_file,
             missing: self.missing,
             cancel: self.cancel,
             alone: self.alone,
@@ -168,6 +171,7 @@ impl Live {
             tells_progress: webhook::tells_progress(&row.request),
             written_ms: 0,
             drifted: false,
+            told_no_file: false,
             missing: false,
             cancel: row.cancel_requested,
             alone: false,

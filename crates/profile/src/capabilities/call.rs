@@ -235,12 +235,13 @@ impl Judge<'_> {
     fn medium(&mut self, spec: &InputSpec, index: usize, facts: &MediaFacts) {
         let index = index.to_string();
         let at = ["inputs", &spec.name, &index];
-        if !spec.mime.is_empty() && !spec.mime.iter().any(|wanted| fits(wanted, &facts.mime)) {
+        let wanted = spec.takes();
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| fits(wanted, &facts.mime)) {
             self.refuse(
                 Code::C113,
                 &at,
                 format!("the medium is `{}`", facts.mime),
-                format!("one of: {}", spec.mime.join(", ")),
+                format!("one of: {}", wanted.join(", ")),
             );
         }
         if facts.bytes > spec.max_bytes {

@@ -1,7 +1,7 @@
 //! From the `capabilities` of a row to [`Capabilities`].
 
 use super::option::{Case, Kind, Normalize, OptionSpec, Range};
-use super::{Capabilities, InputSpec, Lifecycle, Limit, LimitTarget, Rule, limits, schema};
+use super::{Capabilities, InputSpec, Lifecycle, Limit, LimitTarget, Rule, limits, rule, schema};
 use crate::check::walk::{Fields, Sink, nearest, wrong_type};
 use crate::check::{bounds, json_schema, names};
 use crate::lang;
@@ -60,7 +60,7 @@ pub(crate) fn compile(value: &Value, model: Option<&str>, at: &Place, sink: &Sin
     supports(&fields, &mut made, sink);
     defaults(&fields, &mut made, &broken, sink);
     made.limits = read_limits(&fields, &made, sink);
-    made.rules = rules(&fields, sink);
+    made.rules = rules(&fields, &made.options, sink);
     made.lifecycle = lifecycle(&fields, sink);
     fields.finish();
     made.schema = schema::of(&made, model);
@@ -481,7 +481,7 @@ fn bound_limit(
     })
 }
 
-fn rules(fields: &Fields<'_>, sink: &Sink) -> Vec<Rule> {
+fn rules(fields: &Fields<'_>, options: &[OptionSpec], sink: &Sink) -> Vec<Rule> {
     let at = fields.place("rules");
     let mut all = Vec::new();
     for (i, source) in fields.list("rules").unwrap_or_default().iter().enumerate() {
@@ -495,6 +495,16 @@ fn rules(fields: &Fields<'_>, sink: &Sink) -> Vec<Rule> {
             continue;
         };
         let validator = json_schema::compile(schema, &fields.place("schema"), sink);
+        let known =
+            |name: &str| name == "inputs" || options.iter().any(|option| option.name == name);
+        for name in rule::named(schema).into_iter().filter(|name| !known(name)) {
+            sink.warn(
+                Code::P306,
+                &fields.place("schema"),
+                format!("the rule names `{name}`, which is never there"),
+                "rules see the options and `inputs`, and nothing else of a call: no prompt, no messages",
+            );
+        }
         fields.finish();
         all.extend(validator.zip(message).map(|(validator, message)| Rule {
             validator,

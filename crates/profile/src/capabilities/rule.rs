@@ -2,6 +2,7 @@
 
 use super::Rule;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Tokens of `/inputs/<name>/<index>`: what lies deeper is ours, not the caller's.
 const INPUT_TOKENS: usize = 3;
@@ -33,6 +34,26 @@ pub(super) fn broken(rule: &Rule, instance: &Value) -> Option<Broken> {
         (false, false) => "change the options that the message names",
     };
     Some(Broken { pointer, help })
+}
+
+/// The members of a call that a schema names, wherever it speaks of the call itself.
+pub(super) fn named(schema: &Value) -> BTreeSet<&str> {
+    let members = schema.as_object().into_iter().flatten();
+    members
+        .flat_map(|(word, value)| named_by(word, value))
+        .collect()
+}
+
+fn named_by<'s>(word: &str, value: &'s Value) -> BTreeSet<&'s str> {
+    match (word, value) {
+        ("required", Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        ("properties" | "dependentSchemas" | "dependentRequired", Value::Object(all)) => {
+            all.keys().map(String::as_str).collect()
+        }
+        ("not" | "if" | "then" | "else", one) => named(one),
+        ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => all.iter().flat_map(named).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Whether a schema speaks of the member `inputs` alone; one with a word that

@@ -222,10 +222,11 @@ fn input_schema(input: &InputSpec, item: &Value) -> Value {
     set(&mut schema, "minItems", input.required.then(|| json!(1)));
     let mut facts = empty();
     set(&mut facts, "kind", input.kind.as_deref().map(Value::from));
+    let takes = input.takes();
     set(
         &mut facts,
         "mime",
-        (!input.mime.is_empty()).then(|| json!(input.mime)),
+        (!takes.is_empty()).then(|| json!(takes)),
     );
     set(&mut facts, "max_bytes", Some(json!(input.max_bytes)));
     set(&mut schema, "x-media", Some(facts));

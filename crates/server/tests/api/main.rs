@@ -15,6 +15,7 @@ mod collector;
 mod credentials;
 mod deliveries;
 mod events;
+mod files;
 mod fixture;
 mod hooks;
 mod links;
