@@ -19,6 +19,9 @@ use exit::Stop;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let loaded = match config::load() {
         Ok(loaded) => loaded,

@@ -29,7 +29,7 @@ use store::rewind::Remembered;
 use store::{Store, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// One library's parts.
 pub(crate) struct Core {
@@ -128,7 +128,8 @@ impl Core {
     pub(crate) fn drawn(&self) -> Drawn {
         Drawn {
             unix_ms: self.clock.now_ms(),
-            seed: Uuid::now_v7(),
+            // Random throughout, and by no call of the system: one is drawn for every poll.
+            seed: Builder::from_random_bytes(rand::random()).into_uuid(),
         }
     }
 

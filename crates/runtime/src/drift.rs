@@ -32,7 +32,8 @@ type Word<'a> = (&'static str, &'a str, &'a str);
 #[derive(Debug, Default)]
 pub(crate) struct Drift {
     words: Mutex<HashMap<Key, Seen>>,
-    looks: Mutex<HashMap<(Vec<u8>, String), i64>>,
+    /// When the answers of a revision's step were last looked at (boot clock).
+    looks: Mutex<HashMap<[u8; 32], HashMap<String, i64>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -76,21 +77,26 @@ impl Drift {
         }
     }
 
+    /// Asked for every answer: what is known already takes no memory.
     fn looks_now(&self, revision: &Revision, step: &str) -> bool {
         let now = boot_ms();
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = looks.len() < WORDS_MAX;
-        match looks.entry((revision.id.0.to_vec(), step.to_owned())) {
-            Entry::Occupied(mut last) if now - last.get() >= LOOK_EVERY_MS => {
-                last.insert(now);
-                true
+        if let Some(last) = looks
+            .get_mut(&revision.id.0)
+            .and_then(|steps| steps.get_mut(step))
+        {
+            let due = now - *last >= LOOK_EVERY_MS;
+            if due {
+                *last = now;
             }
-            Entry::Vacant(first) if room => {
-                first.insert(now);
-                true
-            }
-            _ => false,
+            return due;
         }
+        let room = looks.values().map(HashMap::len).sum::<usize>() < WORDS_MAX;
+        if room {
+            let steps = looks.entry(revision.id.0).or_default();
+            steps.insert(step.to_owned(), now);
+        }
+        room
     }
 
     fn note(&self, revision: &Revision, (kind, step, word): Word<'_>, run: Uuid) {

@@ -10,7 +10,7 @@ use crate::places::share;
 use crate::setting::Unready;
 use crate::tasks::Until;
 use crate::vitals::Vitals;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use read::{look_after_a_while, read};
 use round::Rounds;
 use std::collections::{HashMap, HashSet};
@@ -29,6 +29,9 @@ mod round;
 
 /// What cannot be unfolded now, for want of a secret or the database, is tried again after so long.
 const UNREADY_MS: i64 = 5_000;
+
+/// Words heard, or runs that are due, before others are begun and the task is left.
+const AT_A_TIME: usize = 64;
 
 /// What is said to the task that follows.
 #[derive(Debug)]
@@ -213,18 +216,21 @@ struct Follower {
 impl Follower {
     /// Cancel safety: a waiting run is nobody's loss; its next owner reads it.
     async fn serve(mut self, mut heard: mpsc::UnboundedReceiver<Word>) {
+        let mut words = Vec::with_capacity(AT_A_TIME);
         loop {
-            let word = tokio::select! {
-                word = heard.recv() => word,
-                Some(due) = self.due.next() => {
-                    self.arrive(due.into_inner());
-                    self.begin();
-                    continue;
-                }
-            };
-            match word {
-                Some(word) => self.hear(word),
-                None => return,
+            tokio::select! {
+                n = heard.recv_many(&mut words, AT_A_TIME) => match n {
+                    0 => return,
+                    _ => words.drain(..).for_each(|word| self.hear(word)),
+                },
+                Some(due) = self.due.next() => self.arrive(due.into_inner()),
+            }
+            // What is due by now arrives with it: all of them begin at once.
+            for _ in 1..AT_A_TIME {
+                let Some(Some(due)) = self.due.next().now_or_never() else {
+                    break;
+                };
+                self.arrive(due.into_inner());
             }
             self.begin();
             let following = u64::try_from(self.runs.len()).unwrap_or(u64::MAX);

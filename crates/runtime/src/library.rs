@@ -356,8 +356,13 @@ impl Modelrow {
                 _ => break,
             }
             let wait = LOOK_EVERY.min(until - now);
-            // A hint, of this process or of another, is worth a look.
-            let _ = timeout(wait, heard_of_its_end(&mut watcher)).await;
+            // A hint, of this process or of another, is worth a look: at all of it, for it has ended.
+            if timeout(wait, heard_of_its_end(&mut watcher)).await.is_ok() {
+                let view = self.run(scope, run).await?;
+                if view.ended() {
+                    return Ok(view);
+                }
+            }
         }
         self.run(scope, run).await
     }

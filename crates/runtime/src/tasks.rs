@@ -14,14 +14,26 @@ pub(crate) enum Until {
 }
 
 /// The tasks of one [`crate::Modelrow`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tasks {
     loops: TaskTracker,
     exchanges: TaskTracker,
-    /// Claims end, loops end.
+    /// Claims end, loops end. Death brings it along.
     pub(crate) stop: CancellationToken,
     /// Everything ends where it is, as in a crash.
     pub(crate) death: CancellationToken,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let death = CancellationToken::new();
+        Self {
+            loops: TaskTracker::new(),
+            exchanges: TaskTracker::new(),
+            stop: death.child_token(),
+            death,
+        }
+    }
 }
 
 impl Tasks {
@@ -37,12 +49,9 @@ impl Tasks {
             Until::Stop => (&self.loops, self.stop.clone()),
             Until::Death => (&self.exchanges, self.death.clone()),
         };
-        let death = self.death.clone();
         let task = tracker.track_future(async move {
-            tokio::select! {
-                () = work => {}
-                () = end.cancelled() => tracing::trace!(task = name, "task ended by its rule"),
-                () = death.cancelled() => {}
+            if end.run_until_cancelled(work).await.is_none() {
+                tracing::trace!(task = name, "task ended by its rule");
             }
         });
         drop(tokio::spawn(task));
@@ -87,11 +96,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn death_ends_exchanges_where_they_are() {
+    async fn death_ends_exchanges_and_loops_where_they_are() {
         let tasks = Tasks::default();
         tasks.spawn("exchange", Until::Death, pending());
+        tasks.spawn("loop", Until::Stop, pending());
         tasks.death.cancel();
         tasks.exchanges_ended().await;
+        tasks.loops_ended().await;
         assert_eq!(tasks.in_flight(), 0);
     }
 }

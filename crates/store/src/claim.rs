@@ -1,6 +1,7 @@
 //! The critical section before a submit: who may send, and the intent that is
 //! committed before the first byte.
 
+use crate::connect::DURABLY;
 use crate::work::WorkRow;
 use crate::workers::Swept;
 use crate::{Store, StoreError};
@@ -77,7 +78,7 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`]: nothing is claimed.
     pub async fn claim(&self, worker: Uuid, credential: Uuid) -> Result<Option<Claim>, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.begin_with(DURABLY).await?;
         // A statement of its own, on purpose: together with the pick, the count of places would come from a snapshot
         // older than the lock, and two workers could both take the last places.
         let locked = sqlx::query!(
@@ -385,15 +386,13 @@ impl Claim {
         Ok(None)
     }
 
-    /// Commits, durably: the answer comes after the write-ahead log is on disk, whatever the server's default. Then send.
+    /// Commits, durably, as it was begun: the answer comes after the write-ahead log is on disk, whatever the server's default.
+    /// Then send.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: in doubt. Send nothing; remember the intents for [`Store::claim_doubted`].
-    pub async fn commit(mut self) -> Result<(), StoreError> {
-        sqlx::query!("set local synchronous_commit = on")
-            .execute(&mut *self.tx)
-            .await?;
+    pub async fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().await?;
         Ok(())
     }
@@ -412,7 +411,7 @@ impl Store {
         intent: &Intent,
     ) -> Result<Option<Intended>, StoreError> {
         let mut claim = Claim {
-            tx: self.pool.begin().await?,
+            tx: self.pool.begin_with(DURABLY).await?,
             worker,
             credential: Uuid::nil(),
             last_tenant: None,

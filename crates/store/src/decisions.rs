@@ -2,6 +2,7 @@
 //! is stale: it reads the run again and lets go. Each locks the run first, so
 //! that an attempt never changes under a decision that then finds itself stale.
 
+use crate::connect::DURABLY;
 use crate::facts::{Fallback, Fetched, Moved};
 use crate::{State, Store, StoreError};
 use serde_json::Value;
@@ -222,10 +223,7 @@ impl Store {
         n: i32,
         key_life: Duration,
     ) -> Result<Option<Replay>, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query!("set local synchronous_commit = on")
-            .execute(&mut *tx)
-            .await?;
+        let mut tx = self.pool.begin_with(DURABLY).await?;
         let replay = sqlx::query_as!(
             Replay,
             r#"

@@ -174,7 +174,7 @@ impl Flow {
             Waits::WithCall | Waits::Whole if call.is_none() => return Err(Box::new(self)),
             Waits::WithCall | Waits::Whole => call,
         };
-        let mut texts = self.record.to_json().to_string();
+        let mut texts = self.record.to_text();
         let Ok(captured_len) = u32::try_from(texts.len()) else {
             return Err(Box::new(self));
         };
@@ -202,7 +202,7 @@ impl Flow {
     pub fn unfold(ground: &Ground, identity: RunIdentity, folded: &Folded) -> Result<Self, Fault> {
         let (captured, call_text) = folded.texts();
         let captured = serde_json::from_str(captured).map_err(|_| unreadable())?;
-        let record = Record::read(&captured)?;
+        let record = Record::of(captured)?;
         let call = match call_text {
             Some(text) => serde_json::from_str(text).map_err(|_| unreadable())?,
             None => profile::call::Call::default(),

@@ -5,6 +5,7 @@ use crate::request::Received;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use profile::lang::{Answer, View};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Bytes of `captured` as text. The column takes 64 KiB of the database's own
@@ -104,7 +105,7 @@ impl Record {
 
     /// Whether the captures alone are more than the column takes.
     pub(crate) fn is_too_large(&self) -> bool {
-        self.without_answer().to_string().len() > CAPTURED_MAX
+        self.text_without_answer().len() > CAPTURED_MAX
     }
 
     pub(crate) fn clear_captures(&mut self, step: &str) {
@@ -125,49 +126,60 @@ impl Record {
             .map(|(name, value)| name.len() + value.len() + 8)
             .sum();
         // Base64 of the body, and what stands beside it.
-        answer.body.len() / 3 * 4 + headers + self.without_answer().to_string().len() + 128
+        answer.body.len() / 3 * 4 + headers + self.text_without_answer().len() + 128
     }
 
-    fn without_answer(&self) -> Value {
-        let mut object = Map::new();
-        let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
-        if let Some(job_id) = &self.job_id {
-            put("job_id", job_id.clone());
+    fn kept(&self) -> Kept<'_> {
+        let refusals = (self.refused > 0).then_some((self.refused, self.counted));
+        Kept {
+            job_id: self.job_id.as_ref(),
+            steps: &self.steps,
+            secret: &self.secret,
+            prepared: self.prepared,
+            refused: refusals.map(|(refused, _)| refused),
+            counted: refusals.map(|(_, counted)| counted),
+            renewed: self.renewed,
+            word: self.word.as_deref(),
+            answer: None,
         }
-        put("steps", self.steps.clone());
-        if !self.secret.is_empty() {
-            put("secret", json!(self.secret));
+    }
+
+    /// The text of all but the answer. Made for each poll: nothing is copied for it.
+    fn text_without_answer(&self) -> String {
+        serde_json::to_string(&self.kept()).unwrap_or_default()
+    }
+
+    /// As [`Record::to_json`], as text.
+    pub(crate) fn to_text(&self) -> String {
+        match &self.answer {
+            None => self.text_without_answer(),
+            Some(_) => self.to_json().to_string(),
         }
-        if self.prepared {
-            put("prepared", json!(true));
-        }
-        if self.refused > 0 {
-            put("refused", json!(self.refused));
-            put("counted", json!(self.counted));
-        }
-        if self.renewed {
-            put("renewed", json!(true));
-        }
-        if let Some(word) = &self.word {
-            put("word", json!(word));
-        }
-        Value::Object(object)
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let mut value = self.without_answer();
         let answer = self.answer.as_ref().filter(|_| !self.answer_is_large());
-        if let (Value::Object(object), Some(answer)) = (&mut value, answer) {
-            object.insert("answer".into(), answer_to_json(answer));
-        }
-        value
+        let kept = Kept {
+            answer: answer.map(answer_to_json),
+            ..self.kept()
+        };
+        serde_json::to_value(kept).unwrap_or_default()
     }
 
     pub(crate) fn read(value: &Value) -> Result<Self, Fault> {
-        let Value::Object(object) = value else {
+        Self::of(value.clone())
+    }
+
+    /// What was recorded, read again.
+    pub(crate) fn of(value: Value) -> Result<Self, Fault> {
+        let Value::Object(mut object) = value else {
             return Err(unreadable());
         };
-        let steps = object.get("steps").cloned().unwrap_or_else(|| json!({}));
+        let steps = object.swap_remove("steps");
+        let steps = steps.unwrap_or_else(|| Value::Object(Map::new()));
+        if !steps.is_object() {
+            return Err(unreadable());
+        }
         let count = |name| {
             u32::try_from(object.get(name).and_then(Value::as_u64).unwrap_or(0)).unwrap_or(u32::MAX)
         };
@@ -176,11 +188,7 @@ impl Record {
             .and_then(Value::as_array)
             .into_iter()
             .flatten();
-        if !steps.is_object() {
-            return Err(unreadable());
-        }
         Ok(Self {
-            job_id: object.get("job_id").cloned(),
             steps,
             secret: secret
                 .filter_map(Value::as_str)
@@ -198,8 +206,35 @@ impl Record {
                 .get("word")
                 .and_then(Value::as_str)
                 .map(str::to_owned),
+            job_id: object.swap_remove("job_id"),
         })
     }
+}
+
+/// The record as it is written down, borrowed.
+#[derive(Serialize)]
+struct Kept<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<&'a Value>,
+    steps: &'a Value,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    secret: &'a [String],
+    #[serde(skip_serializing_if = "is_false")]
+    prepared: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted: Option<u32>,
+    #[serde(skip_serializing_if = "is_false")]
+    renewed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    word: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Value>,
+}
+
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 fn leaves<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
@@ -336,6 +371,7 @@ mod tests {
         let text = record.to_json().to_string();
         let back = Record::read(&serde_json::from_str(&text).unwrap()).unwrap();
         assert_eq!(back.to_json(), record.to_json());
+        assert_eq!(record.to_text(), text);
         assert_eq!(back.answer, record.answer);
         assert_eq!(
             (back.job_id(), back.counted, back.refused),

@@ -1,7 +1,9 @@
 //! Whole runs, from the call to the checked output, against Postgres alone with statements of the same weight.
 
 use crate::Size;
+use crate::cpu;
 use crate::ground::{Ground, call};
+use crate::processes::Process;
 use crate::table::Table;
 use runtime::{Concurrency, Modelrow};
 use simulator::crowd::CrowdConfig;
@@ -30,7 +32,10 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
     let _warm = runs(&library, Duration::from_secs(2)).await;
 
     let (rows, commits) = (ground.rows_written().await, commits(&ground).await);
+    let begun = spent(&ground, &worker);
     let done = runs(&library, Duration::from_secs(seconds)).await;
+    let ended = spent(&ground, &worker);
+    let took = std::array::from_fn(|i| cpu::each(ended[i] - begun[i], done) / 1e3);
     let rate = done / seconds;
     let rows = (ground.rows_written().await - rows) as f64 / done as f64;
     let commits = (self::commits(&ground).await - commits) as f64 / done as f64;
@@ -42,24 +47,7 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
         "at least 400",
         rate >= 400,
     );
-    let names = names(&ground).await;
-    match tokio::task::block_in_place(|| pgbench(&ground, &names, seconds)) {
-        Some(bare) => {
-            table.beside(
-                "  pgbench with the same statements, a second",
-                "",
-                format!("{bare:.0}"),
-            );
-            let share = 100.0 * rate as f64 / bare;
-            table.judged(
-                "  share of it",
-                [String::new(), format!("{share:.0} %")],
-                "at least 50 %",
-                share >= 50.0,
-            );
-        }
-        None => table.beside("  pgbench is not on the PATH: no baseline", "", ""),
-    }
+    against_pgbench(&ground, seconds, (rate, took), table).await;
     table.judged(
         "  commits that write, each run",
         [String::new(), format!("{commits:.2}")],
@@ -72,6 +60,60 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
         "at most 14",
         rows <= 14.0,
     );
+}
+
+/// Processor time so far: Postgres, the worker, the callers with this bench, the provider.
+fn spent(ground: &Ground, worker: &Process) -> [Duration; 4] {
+    [
+        ground.postgres_cpu(),
+        worker.cpu(),
+        cpu::of(std::process::id()),
+        ground.provider.cpu(),
+    ]
+}
+
+/// The baseline, and the milliseconds of processor that both take: on two cores it is that what decides.
+async fn against_pgbench(
+    ground: &Ground,
+    seconds: u64,
+    (rate, took): (u64, [f64; 4]),
+    table: &mut Table,
+) {
+    let [postgres, worker, callers, provider] = took;
+    let ms = |ms: f64| format!("{ms:.2} ms");
+    table.row(
+        "  processor of a run: Postgres, worker",
+        &[postgres, worker].map(ms),
+    );
+    table.row(
+        "    the callers, the provider",
+        &[callers, provider].map(ms),
+    );
+    let names = names(ground).await;
+    let begun = [ground.postgres_cpu(), cpu::of_us_and_ended()];
+    let Some(bare) = tokio::task::block_in_place(|| pgbench(ground, &names, seconds)) else {
+        table.beside("  pgbench is not on the PATH: no baseline", "", "");
+        return;
+    };
+    let n = bare * seconds as f64;
+    let each = |spent: Duration| cpu::each(spent, n as u64) / 1e3;
+    let took_bare = [
+        each(ground.postgres_cpu() - begun[0]),
+        each(cpu::of_us_and_ended() - begun[1]),
+    ];
+    let what = "  pgbench with the same statements, a second";
+    table.beside(what, "", format!("{bare:.0}"));
+    table.row("    processor of it: Postgres, pgbench", &took_bare.map(ms));
+    let share = 100.0 * rate as f64 / bare;
+    table.judged(
+        "  share of it",
+        [String::new(), format!("{share:.0} %")],
+        "at least 50 %",
+        share >= 50.0,
+    );
+    let most = 100.0 * took_bare.iter().sum::<f64>() / took.iter().sum::<f64>();
+    let what = "    share that the processor leaves, with the machine to themselves";
+    table.beside(what, "", format!("{most:.0} %"));
 }
 
 /// Whole runs for so long, `AT_ONCE` at a time; how many ended well.

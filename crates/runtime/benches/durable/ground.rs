@@ -1,5 +1,6 @@
 //! What a part stands on: a Postgres that syncs, a provider, and the rows that describe it.
 
+use crate::cpu;
 use crate::processes::{Process, start};
 use diag::Secret;
 use runtime::{Allow, Concurrency, Modelrow, NoSecret, Options, RunRequest, Secrets, Work};
@@ -126,6 +127,13 @@ impl Ground {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         self.count("select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_user_tables")
             .await
+    }
+
+    /// Processor time of Postgres so far.
+    pub(crate) fn postgres_cpu(&self) -> Duration {
+        let file = self.folder.path().join("pg/pg/postmaster.pid");
+        let text = std::fs::read_to_string(file).unwrap();
+        cpu::of_family(text.lines().next().unwrap().parse().unwrap())
     }
 
     /// What the provider was asked so far.

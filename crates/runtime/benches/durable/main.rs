@@ -13,6 +13,7 @@
 
 mod complete;
 mod copies;
+mod cpu;
 mod files;
 mod ground;
 mod kills;
@@ -26,6 +27,10 @@ mod waiting;
 
 use std::process::ExitCode;
 use table::{Mode, Table};
+
+/// As the program has it; the baselines have it, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

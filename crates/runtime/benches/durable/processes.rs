@@ -1,5 +1,6 @@
 //! The other processes of a measurement: this program again, in another role.
 
+use crate::cpu;
 use crate::ground::options;
 use runtime::{Concurrency, Modelrow, Options};
 use simulator::crowd::{Crowd, CrowdConfig};
@@ -41,6 +42,11 @@ pub(crate) fn start(args: &[String]) -> Process {
 impl Process {
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Processor time so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu::of(self.id())
     }
 
     /// Bytes of memory: `VmRSS` now, `VmHWM` at most so far.
@@ -138,7 +144,8 @@ async fn worker(args: &[String]) {
     modelrow.shutdown(Duration::from_secs(5)).await;
 }
 
-/// The shortest client: so many requests at a time for so many seconds, each answer read as JSON. Says how many.
+/// The shortest client: so many requests at a time for so many seconds, each answer read as JSON. Says how many, and its
+/// processor time in microseconds.
 async fn client(args: &[String]) {
     let (url, at_once, seconds) = (
         args[1].clone(),
@@ -146,6 +153,7 @@ async fn client(args: &[String]) {
         args[3].parse().unwrap(),
     );
     let client = reqwest::Client::builder().build().unwrap();
+    let before = cpu::of(std::process::id());
     let (done, ends) = (
         Arc::new(AtomicU64::new(0)),
         Instant::now() + Duration::from_secs(seconds),
@@ -169,5 +177,10 @@ async fn client(args: &[String]) {
         });
     }
     loops.join_all().await;
-    say(&done.load(Ordering::Relaxed).to_string());
+    let spent = cpu::of(std::process::id()) - before;
+    say(&format!(
+        "{} {}",
+        done.load(Ordering::Relaxed),
+        spent.as_micros()
+    ));
 }
