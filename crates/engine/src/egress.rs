@@ -3,7 +3,7 @@
 use crate::fault::{Fault, Kind};
 use profile::revision::{Egress, HostPattern};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use url::{Host, Origin, Url};
+use url::{Host, Url};
 
 /// Characters of an address that a caller gives.
 const GIVEN_MAX: usize = 8 * 1024;
@@ -26,6 +26,31 @@ pub enum Author {
     Answer,
 }
 
+/// Scheme, host and port of an address. Unlike `url`'s own it is compared without a copy: that is asked twice for each poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: Host,
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// Absent: it has no host, and is like no other.
+    fn of(url: &Url) -> Option<Self> {
+        Some(Self {
+            scheme: url.scheme().to_owned(),
+            host: url.host()?.to_owned(),
+            port: url.port_or_known_default(),
+        })
+    }
+
+    fn is_of(&self, url: &Url) -> bool {
+        self.scheme == url.scheme()
+            && self.port == url.port_or_known_default()
+            && url.host().is_some_and(|host| self.host == host)
+    }
+}
+
 /// Section 9 for one revision and credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -40,7 +65,7 @@ impl Policy {
     #[must_use]
     pub fn new(egress: &Egress, bases: &[Url], allow: Allow) -> Self {
         Self {
-            origins: bases.iter().map(Url::origin).collect(),
+            origins: bases.iter().filter_map(Origin::of).collect(),
             credential_hosts: egress.credential_hosts.clone(),
             hosts: egress.hosts.clone(),
             allow: Allow {
@@ -78,7 +103,7 @@ impl Policy {
     /// Whether credentials, and all that is inherited, may go there.
     #[must_use]
     pub fn may_have_credentials(&self, url: &Url) -> bool {
-        self.origins.contains(&url.origin())
+        self.origins.iter().any(|origin| origin.is_of(url))
             || self.scheme_allowed(url) && matches_any(&self.credential_hosts, url)
     }
 

@@ -339,15 +339,30 @@ async fn read_run(connection: &mut PgConnection, run: Uuid) -> Result<Option<Run
                s.progress, s.spent, s.failure, s.captured, s.provider_job_id,
                s.cancel_requested_at is not null as "cancel_requested!", s.overdue_at is not null as "overdue!",
                s.event_seq, u.cache_of, u.created_at, s.accepted_at, s.deadline_at, s.ended_at,
-               case when s.revision_id <> u.revision_id
-                    then (select e.body from run_events e where e.run_id = s.run_id and e.kind = 'fallback' limit 1) end as fell_back
+               s.revision_id <> u.revision_id as "fell_back!"
         from runs u join run_states s using (run_id) where s.run_id = $1 and s.erased_at is null
         "#,
         run,
     )
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    row.map(Raw::checked).transpose()
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let told = match row.fell_back {
+        true => fell_back(connection, run).await?,
+        false => None,
+    };
+    row.checked(told).map(Some)
+}
+
+/// Body of the event. Seldom there, and a statement of its own: the days of the timeline are much to plan for every look at a run.
+async fn fell_back(connection: &mut PgConnection, run: Uuid) -> Result<Option<Value>, StoreError> {
+    let body = sqlx::query_scalar!(
+        "select body from run_events where run_id = $1 and kind = 'fallback' limit 1",
+        run
+    );
+    Ok(body.fetch_optional(connection).await?)
 }
 
 async fn read_attempts(
@@ -388,7 +403,7 @@ struct Raw {
     request: Value,
     request_sha256: Vec<u8>,
     revision_id: Vec<u8>,
-    fell_back: Option<Value>,
+    fell_back: bool,
     state: String,
     not_before: OffsetDateTime,
     ver: i64,
@@ -410,7 +425,7 @@ struct Raw {
 }
 
 impl Raw {
-    fn checked(self) -> Result<RunRow, StoreError> {
+    fn checked(self, fell_back: Option<Value>) -> Result<RunRow, StoreError> {
         Ok(RunRow {
             run_id: self.run_id,
             tenant_id: self.tenant_id,
@@ -418,7 +433,7 @@ impl Raw {
             request: self.request,
             request_sha256: self.request_sha256,
             revision_id: self.revision_id,
-            fell_back: self.fell_back,
+            fell_back,
             state: State::parse(&self.state)?,
             not_before: self.not_before,
             ver: self.ver,

@@ -9,8 +9,8 @@ use crate::egress::Author;
 use crate::fault::{Fault, Kind};
 use crate::media::Media;
 use crate::request::{Drawn, Proof, Request};
-use profile::call::Checked;
-use profile::lang::Read;
+use profile::call::{Call, Checked};
+use profile::lang::{Read, Root};
 use profile::revision::{Action as Does, Revision, Step};
 use serde_json::Value;
 use std::sync::Arc;
@@ -24,7 +24,22 @@ pub struct Ground {
     /// Of any of the runs; its call, media and identity are not read.
     setting: Setting,
     site: Result<Arc<Site>, Fault>,
-    steps: Vec<Waits>,
+    steps: Vec<Needs>,
+}
+
+/// What a waiting run needs at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Needs {
+    waits: Waits,
+    /// Whether anything there reads what steps captured.
+    reads_steps: bool,
+}
+
+impl Needs {
+    const WHOLE: Self = Self {
+        waits: Waits::Whole,
+        reads_steps: true,
+    };
 }
 
 /// What waiting at a step needs.
@@ -41,9 +56,10 @@ enum Waits {
 /// A run that waits for its next poll. There are a hundred thousand of them: `SIZE_MAX`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folded {
-    /// `run_states.captured` as text, and behind it the call, where that is kept: one allocation for both.
+    /// The record in two texts, and behind them the call, where that is kept: one allocation for all.
     texts: Box<str>,
-    captured_len: u32,
+    head_len: u32,
+    steps_len: u32,
     until_ms: Time,
     accepted_at_ms: Time,
     hinted_at_ms: Time,
@@ -81,9 +97,13 @@ impl Ground {
         let steps = &setting.revision.workflow.steps;
         Self {
             site: Site::of(&setting).map(Arc::new),
-            steps: steps.iter().map(|s| waits(&setting.revision, s)).collect(),
+            steps: steps.iter().map(|s| needs(&setting.revision, s)).collect(),
             setting,
         }
+    }
+
+    fn needs(&self, step: usize) -> Needs {
+        self.steps.get(step).copied().unwrap_or(Needs::WHOLE)
     }
 
     /// The run's own values over what it shares.
@@ -159,30 +179,35 @@ impl Flow {
     /// # Errors
     ///
     /// The flow itself, where it holds more than a poll needs: an answer that later steps read, a file on its way.
-    pub fn fold(self, ground: &Ground) -> Result<Folded, Box<Self>> {
+    pub fn fold(mut self, ground: &Ground) -> Result<Folded, Box<Self>> {
         let At::Step(i) = &self.at else {
             return Err(Box::new(self));
         };
-        let waits = ground.steps.get(*i).copied().unwrap_or(Waits::Whole);
+        let waits = ground.needs(*i).waits;
         let step = u16::try_from(*i).ok();
         let (Some(step), true) = (step, waits != Waits::Whole && self.holds_little()) else {
             return Err(Box::new(self));
         };
-        let call = self.call_text();
+        let call = match self.kept_call.take() {
+            Some(text) => Some(text.into_string()),
+            None => self.call_text(),
+        };
         let call = match waits {
             Waits::WithoutCall => call.filter(|text| text.len() <= CALL_MAX),
             Waits::WithCall | Waits::Whole if call.is_none() => return Err(Box::new(self)),
             Waits::WithCall | Waits::Whole => call,
         };
-        let mut texts = self.record.to_text();
-        let Ok(captured_len) = u32::try_from(texts.len()) else {
+        let (head, captures) = self.record.fold();
+        let texts = [&head, &*captures, call.as_deref().unwrap_or_default()].concat();
+        let lengths = (u32::try_from(head.len()), u32::try_from(captures.len()));
+        let (Ok(head_len), Ok(steps_len)) = lengths else {
             return Err(Box::new(self));
         };
-        texts.push_str(&call.unwrap_or_default());
         let (until_ms, why) = self.wait.unzip();
         Ok(Folded {
             texts: texts.into(),
-            captured_len,
+            head_len,
+            steps_len,
             until_ms: until_ms.into(),
             accepted_at_ms: self.accepted_at_ms.into(),
             hinted_at_ms: self.hinted_at_ms.into(),
@@ -200,16 +225,18 @@ impl Flow {
     ///
     /// [`Fault`] of kind `BadRecord`: what was folded is not ours.
     pub fn unfold(ground: &Ground, identity: RunIdentity, folded: &Folded) -> Result<Self, Fault> {
-        let (captured, call_text) = folded.texts();
-        let captured = serde_json::from_str(captured).map_err(|_| unreadable())?;
-        let record = Record::of(captured)?;
-        let call = match call_text {
-            Some(text) => serde_json::from_str(text).map_err(|_| unreadable())?,
-            None => profile::call::Call::default(),
+        let texts = folded.texts();
+        let record = Record::unfold(texts.head, texts.steps)?;
+        let step = usize::from(folded.step);
+        let needs = ground.needs(step);
+        let (call, kept) = match texts.call {
+            Some(text) if needs.waits == Waits::WithoutCall => (Call::default(), Some(text.into())),
+            Some(text) => (read_call(text)?, None),
+            None => (Call::default(), None),
         };
         let checked = Arc::new(Checked { call });
         let setting = ground.setting(checked, Arc::default(), identity);
-        let at = At::Step(usize::from(folded.step));
+        let at = At::Step(step);
         let mut flow = Self::start_at(setting, ground.site.clone(), record, at);
         if let Some(received) = flow.record.answer.clone() {
             flow.seen.push(Seen::new("submit", received));
@@ -220,7 +247,9 @@ impl Flow {
         flow.accepted_at_ms = folded.accepted_at_ms.get();
         flow.hinted_at_ms = folded.hinted_at_ms.get();
         flow.cancel = folded.cancel;
-        flow.lacks_call = call_text.is_none();
+        flow.lacks_call = texts.call.is_none();
+        flow.kept_call = kept;
+        flow.spares_steps = (!needs.reads_steps).then_some(step);
         Ok(flow)
     }
 
@@ -239,19 +268,37 @@ impl Flow {
     /// Whether what comes next may read the caller's values, which were not kept: [`Flow::give_call`] first.
     #[must_use]
     pub fn lacks_call(&self) -> bool {
-        let polls = match &self.at {
-            At::Step(i) => super::machine::poll_of(self.setting.revision.workflow.steps.get(*i)),
-            At::Ended(_) => return false,
-            _ => None,
-        };
-        self.lacks_call && polls.is_none()
+        self.lacks_call && self.may_read_call()
+    }
+
+    /// Whether what comes next may read the caller's values: a poll that was folded without them does not.
+    fn may_read_call(&self) -> bool {
+        match &self.at {
+            At::Step(i) => {
+                let step = self.setting.revision.workflow.steps.get(*i);
+                super::machine::poll_of(step).is_none()
+            }
+            At::Ended(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Reads the call that was kept as text, once what comes next may read it.
+    pub(super) fn read_kept_call(&mut self) -> Result<(), Fault> {
+        if self.may_read_call()
+            && let Some(text) = self.kept_call.take()
+        {
+            let call = read_call(&text)?;
+            self.give_call(Arc::new(Checked { call }), Arc::default());
+        }
+        Ok(())
     }
 
     /// What the caller gave, read again.
     pub fn give_call(&mut self, checked: Arc<Checked>, media: Arc<Media>) {
         (self.setting.checked, self.setting.media) = (checked, media);
         self.values = super::Values::of(&self.setting);
-        self.lacks_call = false;
+        (self.lacks_call, self.kept_call) = (false, None);
     }
 
     /// Nothing but what the record has: what a later step reads of earlier answers is in memory alone.
@@ -290,7 +337,9 @@ impl Folded {
     /// What was captured, for `run_states.captured`; null, where it cannot be read.
     #[must_use]
     pub fn captured(&self) -> Value {
-        serde_json::from_str(self.texts().0).unwrap_or_default()
+        let texts = self.texts();
+        let record = Record::unfold(texts.head, texts.steps);
+        record.map(|record| record.to_json()).unwrap_or_default()
     }
 
     /// When the provider accepted the job, milliseconds since 1970.
@@ -299,12 +348,31 @@ impl Folded {
         self.accepted_at_ms.get()
     }
 
-    /// What was captured, and the call where that was kept.
-    fn texts(&self) -> (&str, Option<&str>) {
-        let at = usize::try_from(self.captured_len).unwrap_or(usize::MAX);
-        let (captured, call) = self.texts.split_at_checked(at).unwrap_or((&self.texts, ""));
-        (captured, (!call.is_empty()).then_some(call))
+    fn texts(&self) -> Texts<'_> {
+        let (head, rest) = cut(&self.texts, self.head_len);
+        let (steps, call) = cut(rest, self.steps_len);
+        Texts {
+            head,
+            steps,
+            call: (!call.is_empty()).then_some(call),
+        }
     }
+}
+
+fn cut(text: &str, at: u32) -> (&str, &str) {
+    let at = usize::try_from(at).unwrap_or(usize::MAX);
+    text.split_at_checked(at).unwrap_or((text, ""))
+}
+
+/// The texts of a folded run.
+struct Texts<'a> {
+    head: &'a str,
+    steps: &'a str,
+    call: Option<&'a str>,
+}
+
+fn read_call(text: &str) -> Result<Call, Fault> {
+    serde_json::from_str(text).map_err(|_| unreadable())
 }
 
 fn unreadable() -> Fault {
@@ -315,25 +383,28 @@ fn unreadable() -> Fault {
 }
 
 /// A poll with a condition of its own may be passed by, and what follows begins in the same decision.
-fn waits(revision: &Revision, step: &Step) -> Waits {
+fn needs(revision: &Revision, step: &Step) -> Needs {
     let Does::Poll(poll) = &step.action else {
-        return Waits::Whole;
+        return Needs::WHOLE;
     };
     if step.when.is_some() || step.each.is_some() {
-        return Waits::Whole;
+        return Needs::WHOLE;
     }
-    let mut reads_call = false;
+    let (mut reads_call, mut reads_steps) = (false, false);
     let vars = &revision.vars;
-    let mut see = |read: Read<'_>| reads_call |= read.name.root.is_of_the_call();
+    let mut see = |read: Read<'_>| {
+        reads_call |= read.name.root.is_of_the_call();
+        reads_steps |= read.name.root == Root::Steps;
+    };
     let exchange = step.exchange.iter();
     exchange.for_each(|one| one.reads(vars, &mut see));
     poll.judgement_reads(vars, &mut see);
     revision.errors.reads(vars, &mut see);
     let webhook = revision.webhook.iter();
     webhook.for_each(|one| one.reads(vars, &mut see));
-    if reads_call {
-        Waits::WithCall
-    } else {
-        Waits::WithoutCall
-    }
+    let waits = match reads_call {
+        true => Waits::WithCall,
+        false => Waits::WithoutCall,
+    };
+    Needs { waits, reads_steps }
 }

@@ -50,6 +50,10 @@ pub struct Flow {
     pub(super) trusted: bool,
     /// It was folded, and the call was not kept.
     pub(super) lacks_call: bool,
+    /// It was folded, and the poll at hand does without the call: its text, until something else comes.
+    pub(super) kept_call: Option<Box<str>>,
+    /// The step at which nothing reads what steps captured.
+    pub(super) spares_steps: Option<usize>,
     /// The stream that is being heard.
     pub(super) assembly: Option<Box<Assembly>>,
     /// Whether text of a stream has been given away.
@@ -208,6 +212,8 @@ impl Flow {
             sent_token: false,
             trusted: true,
             lacks_call: false,
+            kept_call: None,
+            spares_steps: None,
             assembly: None,
             gave_part: false,
             hinted_at_ms: None,
@@ -253,6 +259,7 @@ impl Flow {
 
     /// `None`: it moved on and is to be asked again.
     fn advance(&mut self, now_ms: i64, drawn: Drawn) -> Result<Option<Action>, Fault> {
+        self.read_kept_call()?;
         let revision = Arc::clone(&self.setting.revision);
         let workflow = &revision.workflow;
         match &self.at {
@@ -439,7 +446,10 @@ impl Flow {
     }
 
     pub(super) fn scope(&self, drawn: Drawn) -> Scope<'_> {
-        let mut scope = self.values.scope(&self.setting, &self.record, drawn);
+        let spared = matches!(self.at, At::Step(i) if self.spares_steps == Some(i));
+        let mut scope = self
+            .values
+            .scope(&self.setting, &self.record, drawn, !spared);
         if let Some(each) = &self.each
             && let Some(item) = each.items.get(each.next)
         {

@@ -5,19 +5,20 @@ use crate::request::Received;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use profile::lang::{Answer, View};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// Bytes of `captured` as text. The column takes 64 KiB of the database's own
 /// form, which is a little larger than the text.
 const CAPTURED_MAX: usize = 48 * 1024;
 
 /// What survives: `run_states.captured`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Record {
     job_id: Option<Value>,
-    /// `steps.<step>.<name>`.
-    steps: Value,
+    steps: Steps,
     /// Captures that are never shown, as `step.name`.
     secret: Vec<String>,
     /// The submit's answer, when steps read it.
@@ -33,25 +34,9 @@ pub(crate) struct Record {
     pub(crate) word: Option<String>,
 }
 
-impl Default for Record {
-    fn default() -> Self {
-        Self {
-            job_id: None,
-            steps: Value::Object(Map::new()),
-            secret: Vec::new(),
-            answer: None,
-            prepared: false,
-            refused: 0,
-            counted: 0,
-            renewed: false,
-            word: None,
-        }
-    }
-}
-
 impl Record {
     pub(crate) fn steps(&self) -> &Value {
-        &self.steps
+        self.steps.value()
     }
 
     pub(crate) fn job_id_value(&self) -> Option<&Value> {
@@ -72,14 +57,14 @@ impl Record {
         self.secret.retain(|name| !name.starts_with(&prefix));
         self.secret
             .extend(secret.iter().map(|name| format!("{prefix}{name}")));
-        if let Value::Object(steps) = &mut self.steps {
+        self.steps.change(|steps| {
             steps.insert(step.to_owned(), Value::Object(captures));
-        }
+        });
     }
 
     /// Captures that an output may show.
     pub(crate) fn shown(&self) -> Map<String, Value> {
-        let steps = self.steps.as_object().into_iter().flatten();
+        let steps = self.steps().as_object().into_iter().flatten();
         let values = steps.flat_map(|(step, captures)| {
             let captures = captures.as_object().into_iter().flatten();
             captures.filter(move |(name, _)| !self.secret.contains(&format!("{step}.{name}")))
@@ -95,7 +80,7 @@ impl Record {
         for name in &self.secret {
             let value = name
                 .split_once('.')
-                .and_then(|(step, name)| self.steps.get(step)?.get(name));
+                .and_then(|(step, name)| self.steps().get(step)?.get(name));
             value
                 .into_iter()
                 .for_each(|value| leaves(value, &mut texts));
@@ -129,11 +114,12 @@ impl Record {
         answer.body.len() / 3 * 4 + headers + self.text_without_answer().len() + 128
     }
 
-    fn kept(&self) -> Kept<'_> {
+    /// All but the captures and the answer.
+    fn head(&self) -> Kept<'_> {
         let refusals = (self.refused > 0).then_some((self.refused, self.counted));
         Kept {
             job_id: self.job_id.as_ref(),
-            steps: &self.steps,
+            steps: None,
             secret: &self.secret,
             prepared: self.prepared,
             refused: refusals.map(|(refused, _)| refused),
@@ -144,17 +130,45 @@ impl Record {
         }
     }
 
-    /// The text of all but the answer. Made for each poll: nothing is copied for it.
+    fn kept(&self) -> Kept<'_> {
+        Kept {
+            steps: Some(self.steps()),
+            ..self.head()
+        }
+    }
+
     fn text_without_answer(&self) -> String {
         serde_json::to_string(&self.kept()).unwrap_or_default()
     }
 
-    /// As [`Record::to_json`], as text.
-    pub(crate) fn to_text(&self) -> String {
-        match &self.answer {
-            None => self.text_without_answer(),
-            Some(_) => self.to_json().to_string(),
-        }
+    /// The record in two texts, for [`Record::unfold`]: the captures are the second. Made for every poll.
+    pub(crate) fn fold(&self) -> (String, Cow<'_, str>) {
+        let answer = self.answer.as_ref().filter(|_| !self.answer_is_large());
+        let head = Kept {
+            answer: answer.map(answer_to_json),
+            ..self.head()
+        };
+        let head = serde_json::to_string(&head).unwrap_or_default();
+        (head, self.steps.text())
+    }
+
+    /// What [`Record::fold`] has written. The captures stay a text until they are asked for.
+    pub(crate) fn unfold(head: &str, steps: &str) -> Result<Self, Fault> {
+        let head: Head = serde_json::from_str(head).map_err(|_| unreadable())?;
+        let answer = head.answer.as_ref();
+        Ok(Self {
+            job_id: head.job_id,
+            steps: Steps::of_text(steps),
+            secret: head.secret,
+            answer: answer
+                .map(|value| answer_of_json(value).ok_or_else(unreadable))
+                .transpose()?,
+            prepared: head.prepared,
+            refused: head.refused,
+            counted: head.counted,
+            renewed: head.renewed,
+            word: head.word,
+        })
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -167,19 +181,10 @@ impl Record {
     }
 
     pub(crate) fn read(value: &Value) -> Result<Self, Fault> {
-        Self::of(value.clone())
-    }
-
-    /// What was recorded, read again.
-    pub(crate) fn of(value: Value) -> Result<Self, Fault> {
-        let Value::Object(mut object) = value else {
+        let Value::Object(object) = value else {
             return Err(unreadable());
         };
-        let steps = object.swap_remove("steps");
-        let steps = steps.unwrap_or_else(|| Value::Object(Map::new()));
-        if !steps.is_object() {
-            return Err(unreadable());
-        }
+        let steps = object.get("steps").cloned().unwrap_or_else(|| json!({}));
         let count = |name| {
             u32::try_from(object.get(name).and_then(Value::as_u64).unwrap_or(0)).unwrap_or(u32::MAX)
         };
@@ -188,8 +193,12 @@ impl Record {
             .and_then(Value::as_array)
             .into_iter()
             .flatten();
+        if !steps.is_object() {
+            return Err(unreadable());
+        }
         Ok(Self {
-            steps,
+            job_id: object.get("job_id").cloned(),
+            steps: Steps::of_value(steps),
             secret: secret
                 .filter_map(Value::as_str)
                 .map(str::to_owned)
@@ -206,9 +215,70 @@ impl Record {
                 .get("word")
                 .and_then(Value::as_str)
                 .map(str::to_owned),
-            job_id: object.swap_remove("job_id"),
         })
     }
+}
+
+/// `steps.<step>.<name>`. Of a run that was folded it is a text until a value of it is asked for: most polls ask for none.
+#[derive(Debug, Clone, Default)]
+struct Steps {
+    /// As long as nothing was changed. Ours, and so readable.
+    text: Option<Box<str>>,
+    value: OnceLock<Value>,
+}
+
+impl Steps {
+    fn of_text(text: &str) -> Self {
+        Self {
+            text: Some(text.into()),
+            value: OnceLock::new(),
+        }
+    }
+
+    fn of_value(value: Value) -> Self {
+        Self {
+            text: None,
+            value: value.into(),
+        }
+    }
+
+    fn value(&self) -> &Value {
+        self.value.get_or_init(|| {
+            let read = self.text.as_deref().map(serde_json::from_str);
+            let read = read.and_then(Result::ok);
+            read.unwrap_or_else(|| Value::Object(Map::new()))
+        })
+    }
+
+    /// Changes them; the text is theirs no more.
+    fn change(&mut self, change: impl FnOnce(&mut Map<String, Value>)) {
+        let _ = self.value();
+        self.text = None;
+        if let Some(Value::Object(steps)) = self.value.get_mut() {
+            change(steps);
+        }
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        match &self.text {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(self.value().to_string()),
+        }
+    }
+}
+
+/// What of a folded record is read before a poll.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    job_id: Option<Value>,
+    secret: Vec<String>,
+    prepared: bool,
+    refused: u32,
+    counted: u32,
+    renewed: bool,
+    word: Option<String>,
+    answer: Option<Value>,
 }
 
 /// The record as it is written down, borrowed.
@@ -216,7 +286,8 @@ impl Record {
 struct Kept<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<&'a Value>,
-    steps: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<&'a Value>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     secret: &'a [String],
     #[serde(skip_serializing_if = "is_false")]
@@ -371,12 +442,29 @@ mod tests {
         let text = record.to_json().to_string();
         let back = Record::read(&serde_json::from_str(&text).unwrap()).unwrap();
         assert_eq!(back.to_json(), record.to_json());
-        assert_eq!(record.to_text(), text);
         assert_eq!(back.answer, record.answer);
         assert_eq!(
             (back.job_id(), back.counted, back.refused),
             (Some("job-1"), 1, 3)
         );
+    }
+
+    #[test]
+    fn a_record_is_unfolded_as_it_was_folded_whether_its_captures_were_asked_for_or_not() {
+        let record = full();
+        let unfolded = |record: &Record| {
+            let (head, steps) = record.fold();
+            Record::unfold(&head, &steps).unwrap()
+        };
+        let back = unfolded(&unfolded(&record));
+        assert!(back.steps.value.get().is_none(), "nobody asked");
+        assert_eq!(back.to_json(), record.to_json());
+        assert_eq!(back.secret_texts(), ["t"]);
+        let mut changed = unfolded(&record);
+        let captures = json!({"more": 1}).as_object().unwrap().clone();
+        changed.keep("poll", captures, &[]);
+        let steps = json!({"login": {"token": "t", "id": 12}, "poll": {"more": 1}});
+        assert_eq!(unfolded(&changed).to_json()["steps"], steps);
     }
 
     #[test]

@@ -53,12 +53,13 @@ impl Values {
         self.0.push((Root::Run, run_of(identity)));
     }
 
-    /// Every name with its value, for one request.
+    /// Every name with its value, for one request; what steps captured only where that is read.
     pub(crate) fn scope<'a>(
         &'a self,
         setting: &'a Setting,
         record: &'a Record,
         drawn: Drawn,
+        reads_steps: bool,
     ) -> Scope<'a> {
         let revision = &setting.revision;
         let mut scope = Scope::new(drawn.draws());
@@ -72,7 +73,9 @@ impl Values {
         }
         scope.lend(Root::Config, &revision.config);
         scope.lend(Root::Tables, &revision.tables);
-        scope.lend(Root::Steps, record.steps());
+        if reads_steps {
+            scope.lend(Root::Steps, record.steps());
+        }
         if let Some(job_id) = record.job_id_value() {
             scope.lend(Root::JobId, job_id);
         }

@@ -22,8 +22,8 @@ pub(crate) struct Process {
 pub(crate) fn start(args: &[String]) -> Process {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(args)
-        // As `deploy/modelrow.service` has it: a heap for each thread would leave holes in all of them.
-        .env("MALLOC_ARENA_MAX", "1")
+        // As `deploy/modelrow.service` has it.
+        .env("MIMALLOC_PURGE_DELAY", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

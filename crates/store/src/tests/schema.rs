@@ -83,6 +83,27 @@ async fn an_older_database_is_refused_by_the_number_it_lacks() {
     assert!(matches!(refused, StoreError::BadAddress(_)), "{refused:?}");
 }
 
+/// However many runs a tenant has: a list of them would be made anew for each look.
+#[tokio::test]
+async fn what_belongs_to_one_run_is_seen_by_one_look_at_its_run() {
+    let house = House::new().await;
+    for (table, key) in [
+        ("submit_attempts", "run_id"),
+        ("run_inputs", "run_id"),
+        ("outbox_attempts", "outbox_id"),
+    ] {
+        let nobody = Uuid::nil();
+        let sql = format!(
+            "begin; set local role modelrow_api; do $$ declare line text; begin
+                 for line in explain select {key} from {table} where {key} = '{nobody}' loop
+                     assert line not like '%hashed SubPlan%', line;
+                 end loop;
+             end $$; rollback"
+        );
+        house.sql(&sql).await;
+    }
+}
+
 #[tokio::test]
 async fn a_query_that_forgets_its_tenant_finds_nothing() {
     let house = House::new().await;
