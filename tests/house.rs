@@ -89,7 +89,7 @@ const FACE: (&str, &[&str]) = (
         "crates/server/src/openai.rs",
         "crates/server/src/openai/",
         "crates/profile/src/openai.rs",
-        "crates/store/src/catalogue/apply.rs",
+        "crates/store/src/catalogue/apply/put.rs",
         "crates/store/src/catalogue/read.rs",
         "crates/server/tests/api/",
     ],
