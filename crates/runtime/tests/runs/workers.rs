@@ -3,7 +3,7 @@
 use crate::house::{House, LIMIT, cat, quick, until};
 use runtime::{Modelrow, Options, Status, Work};
 use simulator::{Action, Operation, Rule};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use std::time::Duration;
 use store::DEFAULT_TENANT;
 
@@ -176,6 +176,76 @@ async fn a_shutdown_hands_its_runs_over() {
         (Status::Succeeded, 1),
         "{view:#?}"
     );
+}
+
+/// Writes down which worker claimed which run.
+const CLAIMS: &str = "
+    create table claims (run_id uuid, worker_id uuid);
+    create function claimed() returns trigger language plpgsql security definer as
+        'begin insert into claims values (new.run_id, new.worker_id); return null; end';
+    create trigger claimed after update on run_states for each row
+        when (new.state = 'submitting' and old.state <> 'submitting') execute function claimed();";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_drains_gives_its_runs_to_the_other_and_claims_none_until_it_is_started_again()
+ {
+    let mut config = quick();
+    config.jobs.run_ms = 3_000;
+    let house = House::new(config).await;
+    let first = house.start().await;
+    let old = first.run_profile(cat()).await.unwrap().id();
+    until("its acceptance is written", || async {
+        let view = first.run(DEFAULT_TENANT, old).await.unwrap();
+        view.provider_job_id.is_some()
+    })
+    .await;
+    let drained = first.fleet().await.unwrap().workers[0].id;
+    let second = house.start().await;
+    first.drain(drained, "a test").await.unwrap();
+    until("the other owns every shard", || async {
+        let fleet = second.fleet().await.unwrap();
+        let shards = |id| fleet.workers.iter().find(|w| w.id == id).unwrap().shards;
+        fleet.workers.len() == 2 && fleet.orphan_shards == 0 && shards(drained) == 0
+    })
+    .await;
+    let mut owner = PgConnection::connect(&house.database.owner_url)
+        .await
+        .unwrap();
+    sqlx::raw_sql(CLAIMS).execute(&mut owner).await.unwrap();
+    let mut runs = vec![old];
+    for _ in 0..6 {
+        // Who drains still takes calls.
+        runs.push(first.run_profile(cat()).await.unwrap().id());
+    }
+    for run in runs {
+        let view = first.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
+        assert_eq!(
+            (view.status, view.attempts.len()),
+            (Status::Succeeded, 1),
+            "{view:#?}"
+        );
+    }
+    let claims =
+        format!("select count(*), count(*) filter (where worker_id = '{drained}') from claims");
+    let claims = sqlx::raw_sql(sqlx::AssertSqlSafe(claims))
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    let claims: (i64, i64) = (claims.get(0), claims.get(1));
+    assert_eq!(claims, (6, 0), "all of them, and those of who drains");
+    assert_eq!(
+        (
+            house.sim.accepted_jobs().len(),
+            house.asked(Operation::Create).len()
+        ),
+        (7, 7)
+    );
+    first.shutdown(LIMIT).await;
+    second.shutdown(LIMIT).await;
+    let again = house.start().await;
+    let run = again.run_profile(cat()).await.unwrap().id();
+    let view = again.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
