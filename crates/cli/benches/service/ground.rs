@@ -57,6 +57,8 @@ impl Drop for Process {
 
 impl Ground {
     pub(crate) fn new() -> Self {
+        // Sets what the clients of this process encrypt with.
+        let _ = engine::http::Http::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let found = PgOptions::default_for_user(|name| std::env::var_os(name)).unwrap();
         let options = PgOptions {
@@ -82,7 +84,12 @@ impl Ground {
             postgres,
             folder,
         };
+        let begun = Instant::now();
         while std::net::TcpStream::connect(&listen).is_err() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the provider never listens"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         ground.say(&["migrate"]);
@@ -197,7 +204,7 @@ pub(crate) const VECTOR: &str = "[0.25,-1,0.5]";
 /// The provider answers at once, whatever it is asked.
 fn script() -> Value {
     let body: Value = serde_json::from_str(&format!("{{\"vector\": {VECTOR}}}")).unwrap();
-    json!({"rules": [{"on": {"operation": "unknown"}, "times": 0, "action": {"answer": {"status": 200, "json": body}}}]})
+    json!({"rules": [{"on": {"operation": "unknown"}, "times": 0, "do": {"answer": {"status": 200, "body": body}}}]})
 }
 
 /// One model whose runs keep their record, and one whose runs do not.
