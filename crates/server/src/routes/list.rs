@@ -49,7 +49,14 @@ pub(super) fn pairs(query: Asked) -> Result<Vec<(String, String)>, Problem> {
         let message = "the query is not readable";
         refuse(vec![wrong(message.to_owned(), "percent-encode its values")])
     })?;
-    Ok(pairs)
+    // No text of PostgreSQL has it.
+    match pairs.iter().any(|(_, value)| value.contains('\0')) {
+        true => {
+            let message = "a parameter has the character NUL".to_owned();
+            Err(refuse(vec![wrong(message, "leave `%00` out")]))
+        }
+        false => Ok(pairs),
+    }
 }
 
 /// Which part of a list is asked for; `other` takes the list's own parameters, and says which are none.

@@ -129,6 +129,7 @@ async fn a_bundle_with_one_bad_row_changes_nothing_and_every_mistake_has_its_pla
     for path in [
         "/admin/v1/bundles?dry_run=yes",
         "/admin/v1/bundles?prume=true",
+        "/admin/v1/bundles?tenant=a%00b",
     ] {
         assert_eq!(
             office.post(key, path, &before.1).await.problem(),
