@@ -31,10 +31,14 @@ pub(crate) enum Model {
     Called,
     /// Not at all; the answer is a stream.
     Streamed,
+    /// As `Found`, and a picture belongs to the call.
+    Pictured,
+    /// As `Found`, and its submit captures more than the row holds.
+    Bulky,
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Found,
         Self::Replayed,
         Self::Prepared,
@@ -48,6 +52,8 @@ impl Model {
         Self::Endless,
         Self::Called,
         Self::Streamed,
+        Self::Pictured,
+        Self::Bulky,
     ];
 
     pub(crate) fn purpose(self) -> &'static str {
@@ -92,7 +98,7 @@ pub(crate) fn bundle(model: Model) -> Value {
         "auth_profiles": [auth(model)],
         "models": [{
             "model_id": "acme-1", "name": "acme-1", "display_name": "Acme 1", "model_type": model.purpose(), "is_default": true,
-            "capabilities": {"model": "acme-1", "options": {}}
+            "capabilities": {"model": "acme-1", "options": {}, "inputs": {"picture": {"kind": "image", "mime": ["image/gif"]}}}
         }],
         "profiles": [profile(model)]
     })
@@ -122,6 +128,8 @@ fn profile(model: Model) -> Value {
         | Model::Wordy
         | Model::Limited
         | Model::Endless
+        | Model::Pictured
+        | Model::Bulky
         | Model::Called => {
             transport["settle"] = json!({
                 "kind": "lookup", "method": "GET", "path": "/videos", "query": {"limit": "100"},
@@ -137,6 +145,9 @@ fn profile(model: Model) -> Value {
         Model::Consented => transport["on_unknown"] = json!("repeat"),
         Model::Direct => transport["path"] = json!("/pictures"),
         Model::Streamed => transport["path"] = json!("/chat"),
+    }
+    if model == Model::Pictured {
+        transport["body"]["picture"] = json!("{{inputs.picture.data_url}}");
     }
     if model == Model::Tokened {
         transport["headers"] = json!({"Authorization": "Bearer {{accessToken}}"});
@@ -164,11 +175,24 @@ fn profile(model: Model) -> Value {
         response = json!({"result_type": "raw_json"});
         workflow = json!({"type": "sync", "steps": [{"name": "download", "value_path": "data[].b64_json", "content_type": "image/gif"}]});
     }
+    peculiar(model, &mut workflow, &mut response);
+    json!({
+        "profile_key": "acme_v1", "purpose": model.purpose(), "model": "acme-1", "auth_profile": "acme_key",
+        "transport": transport, "response_mapping": response, "workflow": workflow
+    })
+}
+
+/// What only this model's answers and steps are like.
+fn peculiar(model: Model, workflow: &mut Value, response: &mut Value) {
     match model {
         Model::Wordy => {
             workflow["steps"][1]["headers"] = json!({});
             response["output"] =
                 json!({"prompt": "{{userPrompt}}", "file": "{{artifacts.video.data_url}}"});
+        }
+        Model::Bulky => {
+            workflow["steps"][1]["headers"] = json!({});
+            response["extract"]["numbers"] = json!({"path": "prompt", "parse": "json"});
         }
         Model::Endless => {
             workflow["steps"][0]["deadline_ms"] = json!(1_500);
@@ -179,14 +203,10 @@ fn profile(model: Model) -> Value {
             workflow["webhook"] = json!({"job_id_path": "data.id"});
         }
         Model::Streamed => {
-            response = json!({"mode": "sse", "stream": {"delta_path": "delta", "done_when": {"path": "$", "equals": "[DONE]"}},
+            *response = json!({"mode": "sse", "stream": {"delta_path": "delta", "done_when": {"path": "$", "equals": "[DONE]"}},
                 "output": {"text": "{{text}}"}});
-            workflow = json!({"type": "sync", "steps": []});
+            *workflow = json!({"type": "sync", "steps": []});
         }
         _ => {}
     }
-    json!({
-        "profile_key": "acme_v1", "purpose": model.purpose(), "model": "acme-1", "auth_profile": "acme_key",
-        "transport": transport, "response_mapping": response, "workflow": workflow
-    })
 }

@@ -61,6 +61,8 @@ pub(crate) fn may_stand(seed: &Seed<'_>) -> bool {
         | Model::Wordy
         | Model::Limited
         | Model::Endless
+        | Model::Pictured
+        | Model::Bulky
         | Model::Called => dead && seed.accepted() == 0,
         Model::Replayed | Model::Tokened | Model::Consented => false,
     }
@@ -199,9 +201,12 @@ async fn files(seed: &Seed<'_>, caller: &Modelrow, view: &RunView, wrong: &mut V
     let kept: BTreeSet<String> = rows.into_iter().collect();
     let mut found = Vec::new();
     walk(&seed.folder.join("artifacts"), "", &mut found);
-    // Its answer, the only copy, stays with a run that is not settled; the output may be a file.
+    // What the caller gave stays until it is swept by its age. Its answer, the only copy, stays with a run that is not settled; the output may be a file.
     let strays = found.iter().filter(|key| {
-        !kept.contains(*key) && !key.contains("/answer/") && !key.contains("/output/")
+        !kept.contains(*key)
+            && !key.starts_with("inputs/")
+            && !key.contains("/answer/")
+            && !key.contains("/output/")
     });
     let strays: Vec<_> = strays.collect();
     if !strays.is_empty() {

@@ -27,13 +27,32 @@ end $$;
 create trigger fault_audited after update on run_states for each row execute function fault_audited();
 grant select on fault_audit to modelrow;";
 
-/// The build that is broken on purpose in the database: a cancel makes whoever acts on the run stale.
-const CANCEL_BUMPS_VER: &str = "
-create function fault_bumped() returns trigger language plpgsql as $$ begin
-    if new.state = old.state and old.cancel_requested_at is null and new.cancel_requested_at is not null then new.ver := new.ver + 1; end if;
-    return new;
-end $$;
-create trigger fault_bumped before update on run_states for each row execute function fault_bumped();";
+/// Rules that a build is without in the database: a cancel makes whoever acts on the run stale; a replay is not counted
+/// before it is sent.
+const BROKEN_THERE: [(&str, &str); 2] = [
+    (
+        "cancel_bumps_ver",
+        "create function fault_bumped() returns trigger language plpgsql as $$ begin
+             if new.state = old.state and old.cancel_requested_at is null and new.cancel_requested_at is not null then new.ver := new.ver + 1; end if;
+             return new;
+         end $$;
+         create trigger fault_bumped before update on run_states for each row execute function fault_bumped();",
+    ),
+    (
+        "replays_not_counted",
+        "create function fault_uncounted() returns trigger language plpgsql as $$ begin
+             new.replays := old.replays;
+             return new;
+         end $$;
+         create trigger fault_uncounted before update on submit_attempts for each row execute function fault_uncounted();",
+    ),
+];
+
+/// What breaks a rule in the database; absent: it is broken in the program.
+pub(crate) fn broken_there(rule: &str) -> Option<&'static str> {
+    let found = BROKEN_THERE.iter().find(|(name, _)| *name == rule);
+    found.map(|(_, sql)| *sql)
+}
 
 pub(crate) struct Lane {
     pub(crate) folder: PathBuf,
@@ -55,7 +74,7 @@ pub(crate) const CLIENT: &str = r#"{"client_id": "modelrow", "client_secret": "h
 
 impl Lane {
     /// Starts the server and makes the databases that those of the seeds are copies of.
-    pub(crate) async fn start(n: u64, models: &[Model], cancel_bumps_ver: bool) -> Self {
+    pub(crate) async fn start(n: u64, models: &[Model], broken: Option<&str>) -> Self {
         remove_stale();
         let name = format!("{PREFIX}{}-{n}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -76,12 +95,12 @@ impl Lane {
         let superuser = lane.url("postgres", "postgres");
         sql(&superuser, "alter role modelrow set synchronous_commit = on; alter role modelrow_owner set synchronous_commit = on").await;
         for model in models {
-            lane.template(*model, cancel_bumps_ver).await;
+            lane.template(*model, broken).await;
         }
         lane
     }
 
-    async fn template(&self, model: Model, cancel_bumps_ver: bool) {
+    async fn template(&self, model: Model, broken: Option<&str>) {
         let name = template(model);
         let (owner, url) = (
             self.url("modelrow_owner", &name),
@@ -99,8 +118,8 @@ impl Lane {
         admin.apply(SYSTEM_TENANT, &read.rows).await.unwrap();
         admin.shutdown(Duration::ZERO).await;
         sql(&owner, AUDIT).await;
-        if cancel_bumps_ver {
-            sql(&owner, CANCEL_BUMPS_VER).await;
+        if let Some(trigger) = broken {
+            sql(&owner, trigger).await;
         }
     }
 

@@ -57,13 +57,13 @@ struct Args {
     /// Only seeds whose description holds this text
     #[arg(long, default_value = "")]
     only: String,
-    /// Writes `survey.txt`: the points that each scenario reaches; with `--only` those of the scenarios named so
+    /// Writes `survey.txt`: the points that each scenario reaches; with `--only A,B` those of the scenarios named so
     #[arg(long)]
     survey: bool,
     /// Another `modelrow`, of a build with the feature `faults`
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Shows that the suite fails on each build that is broken on purpose
+    /// Shows that the suite fails on each build that is broken on purpose; with `--only` on those named so
     #[arg(long)]
     broken: bool,
 }
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         if args.survey {
             take_survey(&args.only).await
         } else if args.broken {
-            broken::all().await
+            broken::all(&args.only).await
         } else if args.seed.is_some() || !args.only.is_empty() {
             seeds(&args).await
         } else {
@@ -163,8 +163,9 @@ async fn run_all(
     let lanes = (0..lanes.min(chosen.len() as u64)).map(|n| {
         let (next, table, failed, models) = (&next, &table, &failed, &models);
         async move {
-            let lane = Lane::start(n, models, broken == Some("cancel_bumps_ver")).await;
-            let told = broken.filter(|rule| *rule != "cancel_bumps_ver");
+            let there = broken.and_then(lane::broken_there);
+            let lane = Lane::start(n, models, there).await;
+            let told = broken.filter(|_| there.is_none());
             loop {
                 let at = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap();
                 let Some(choice) = chosen.get(at) else { return };
@@ -215,12 +216,12 @@ fn keep(choice: &Choice, came: &Came) -> PathBuf {
 
 /// Runs every scenario without a fault and writes down the points on its way.
 async fn take_survey(only: &str) -> bool {
-    let lane = Lane::start(0, &Model::ALL, false).await;
+    let lane = Lane::start(0, &Model::ALL, None).await;
     let mut lines = vec!["# scenario point times: written by `--survey`".to_owned()];
     let file = top().join("tests/faults/survey.txt");
     let (mut good, mut known) = (true, survey_of(&std::fs::read_to_string(&file).unwrap()));
     for (n, scenario) in SCENARIOS.into_iter().enumerate() {
-        if !scenario.name.contains(only) {
+        if !only.split(',').any(|part| scenario.name.contains(part)) {
             continue;
         }
         let choice = Choice {

@@ -46,7 +46,7 @@ const CLEAN: Scenario = Scenario {
     first: None,
 };
 
-pub(crate) const SCENARIOS: [Scenario; 48] = [
+pub(crate) const SCENARIOS: [Scenario; 59] = [
     CLEAN,
     Scenario {
         name: "looked-up",
@@ -290,6 +290,63 @@ pub(crate) const SCENARIOS: [Scenario; 48] = [
         job: Job::Anothers,
         ..CLEAN
     },
+    Scenario {
+        name: "keyless",
+        job: Job::Refused,
+        ..CLEAN
+    },
+    Scenario {
+        name: "keyless-pictured",
+        model: Model::Pictured,
+        job: Job::Refused,
+        ..CLEAN
+    },
+    Scenario {
+        name: "too-late",
+        job: Job::Refused,
+        ..CLEAN
+    },
+    Scenario {
+        name: "canceled-early",
+        model: Model::Limited,
+        cancels: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "unanswered-fact",
+        first: Some((Fault::LostAnswers, "sender.accepted", "before")),
+        ..CLEAN
+    },
+    Scenario {
+        name: "written-twice",
+        ..CLEAN
+    },
+    Scenario {
+        name: "leaving-early",
+        model: Model::Limited,
+        ..CLEAN
+    },
+    Scenario {
+        name: "bulky",
+        model: Model::Bulky,
+        ..CLEAN
+    },
+    Scenario {
+        name: "stream-left",
+        model: Model::Streamed,
+        cancels: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "swept",
+        ..CLEAN
+    },
+    Scenario {
+        name: "late-refusal",
+        model: Model::Replayed,
+        first: Some((Fault::Freeze, "sender.send", "after")),
+        ..CLEAN
+    },
 ];
 
 impl Scenario {
@@ -319,7 +376,25 @@ impl Scenario {
             Model::Wordy => " and on".repeat(4_500),
             _ => String::new(),
         };
-        format!("run:{tag} {subject} plays the piano{more}")
+        match self.model {
+            // As text it fits into the row; as the database keeps numbers it does not.
+            Model::Bulky => format!("[\"run:{tag} {subject}\"{}]", ",1".repeat(12_000)),
+            _ => format!("run:{tag} {subject} plays the piano{more}"),
+        }
+    }
+
+    /// Its workers have no key for the provider.
+    pub(crate) fn is_keyless(&self) -> bool {
+        self.name.starts_with("keyless")
+    }
+
+    /// In which state the caller takes it back, or one worker is told to leave.
+    pub(crate) fn acts_in(&self) -> &'static str {
+        match self.name {
+            "canceled-early" => "preparing",
+            "stream-left" => "submitting",
+            _ => "polling",
+        }
     }
 
     /// Only time settles what its submit came to.
@@ -401,6 +476,21 @@ impl Scenario {
                     ..JobPatch::default()
                 }),
                 on(Operation::Create, Action::Cut(Cut::AfterAccepting)),
+            ],
+            "stream-left" => vec![
+                on(Operation::Unknown, streamed()).always(),
+                on(Operation::Unknown, Action::Drip { bytes: 3, ms: 100 }).always(),
+            ],
+            "swept" => vec![job(JobPatch {
+                run_ms: Some(4_500),
+                ..JobPatch::default()
+            })],
+            // Asked again while the first answer waits to be written: in time no answer comes, and the job is made.
+            "late-refusal" => vec![
+                on(Operation::Create, answered(400, "no")),
+                on(Operation::Create, Action::Stall { ms: 1_300 })
+                    .nth(2)
+                    .times(2),
             ],
             "leaving" | "watched" => vec![job(JobPatch {
                 run_ms: Some(1_200),

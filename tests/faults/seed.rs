@@ -3,13 +3,13 @@
 use crate::bundle::Model;
 use crate::choice::{Choice, Fault};
 use crate::lane::{LEASE, Lane, caller, texts};
-use crate::scenario::{mischief, the_same};
+use crate::scenario::{GIF, mischief, the_same};
 use crate::wire::Mode;
 use crate::worker::{Place, Worker};
 use crate::{check, lane};
 use futures_util::StreamExt as _;
 use nix::sys::signal::Signal;
-use runtime::{Because, Callback, Modelrow, PauseScope, RunRequest};
+use runtime::{Because, Callback, InputMedium, Modelrow, PauseScope, RunRequest};
 use serde_json::{Value, json};
 use simulator::{Action, Operation, Outcome, Rule, Scripted, Simulator};
 use sqlx::{Connection as _, PgConnection};
@@ -65,6 +65,8 @@ pub(crate) struct Seed<'a> {
     diskless_at: Option<Instant>,
     had_disk: bool,
     watchers: tokio::task::JoinSet<()>,
+    /// All workers were told to leave.
+    left: bool,
 }
 
 /// Where the run stands now.
@@ -108,6 +110,7 @@ impl<'a> Seed<'a> {
             diskless_at: None,
             had_disk: true,
             watchers: tokio::task::JoinSet::new(),
+            left: false,
         };
         seed.begin_mischief();
         for _ in 0..2 {
@@ -153,7 +156,8 @@ impl<'a> Seed<'a> {
         let control = self.control.local_addr().unwrap().to_string();
         let first = name == "a";
         let mut plan = json!({
-            "control": control, "name": name, "twice": self.choice.twice, "clock_ms": if first { self.choice.clock_ms } else { 0 },
+            "control": control, "name": name, "twice": self.choice.twice || self.choice.scenario.name == "written-twice",
+            "sweeps": self.choice.scenario.name == "swept", "clock_ms": if first { self.choice.clock_ms } else { 0 },
         });
         if let Some(broken) = self.broken {
             plan["broken"] = broken.into();
@@ -189,6 +193,7 @@ impl<'a> Seed<'a> {
             database: &self.database,
             artifacts: &artifacts,
             logs: &self.folder,
+            has_key: !self.choice.scenario.is_keyless(),
         };
         let worker = Worker::start(&place, &name, &self.plan(&name)).await;
         self.workers.push(worker);
@@ -241,6 +246,7 @@ impl<'a> Seed<'a> {
         if self.choice.scenario.has_twin() {
             self.twin(caller).await?;
         }
+        self.late_start(caller).await?;
         self.run = self.called(caller, &self.tag).await?;
         if self.choice.scenario.name == "watched" {
             let mut events = caller.events(DEFAULT_TENANT, self.run);
@@ -275,10 +281,18 @@ impl<'a> Seed<'a> {
                 self.duplicate();
                 self.call_back(caller).await;
             }
-            let is_time = stand.state == "polling"
+            let is_time = stand.state == self.choice.scenario.acts_in()
+                && (self.choice.scenario.name != "stream-left" || self.accepted() > 0)
                 && (stand.overdue || self.choice.scenario.name != "overdue");
             if is_time && !std::mem::replace(&mut asked, true) {
                 self.polled(caller).await;
+            }
+            let early = matches!(
+                self.choice.scenario.name,
+                "leaving-early" | "canceled-early"
+            );
+            if early && stand.state == "preparing" {
+                self.all_leave().await;
             }
             if stand.state == "polling" && begun.elapsed() > Duration::from_secs(2) {
                 self.call_back(caller).await;
@@ -357,6 +371,33 @@ impl<'a> Seed<'a> {
         Ok(())
     }
 
+    /// Nothing is sent before the brake is let go, and that is after the latest moment to begin.
+    async fn late_start(&mut self, caller: &Modelrow) -> Result<(), String> {
+        if self.choice.scenario.name != "too-late" {
+            return Ok(());
+        }
+        let because = Because {
+            reason: "the suite brakes".into(),
+            by: "suite".into(),
+        };
+        let braked = caller.pause(&PauseScope::All, &because).await;
+        self.braked_at = Some(Instant::now());
+        braked.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Every worker is told to leave, once, and another comes.
+    async fn all_leave(&mut self) {
+        if self.left {
+            return;
+        }
+        self.left = true;
+        for worker in &mut self.workers {
+            worker.signal(Signal::SIGTERM);
+            worker.dismissed = true;
+        }
+        self.hire().await;
+    }
+
     /// The provider says twice, or in another order than it happened, what became of its job; and once, else.
     async fn call_back(&self, caller: &Modelrow) {
         if self.choice.scenario.name != "called" {
@@ -418,7 +459,7 @@ impl<'a> Seed<'a> {
 
     /// An operator stops all submits before the outcome of one is known, and lets them go on.
     async fn brake(&mut self, caller: &Modelrow, stand: &Stand) {
-        if self.choice.scenario.name != "braked" {
+        if !matches!(self.choice.scenario.name, "braked" | "too-late") {
             return;
         }
         let because = Because {
@@ -439,9 +480,16 @@ impl<'a> Seed<'a> {
     }
 
     async fn called(&self, caller: &Modelrow, tag: &str) -> Result<Uuid, String> {
-        let request = RunRequest::new(self.choice.scenario.model.purpose())
-            .prompt(self.choice.scenario.prompt(tag))
+        let scenario = &self.choice.scenario;
+        let mut request = RunRequest::new(scenario.model.purpose())
+            .prompt(scenario.prompt(tag))
             .idempotency_key(tag.to_owned());
+        if scenario.name == "too-late" {
+            request.start_by = Some(caller.now() + Duration::from_millis(1_500));
+        }
+        if scenario.model == Model::Pictured {
+            request = request.input("picture", InputMedium::file("cat.gif", GIF));
+        }
         let mut last = String::new();
         for _ in 0..100 {
             match caller.run_profile(request.clone()).await {

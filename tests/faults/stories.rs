@@ -23,7 +23,7 @@ const NAME: &str = "story";
 
 impl House {
     async fn new(n: u64, run_ms: u64) -> Self {
-        let lane = Lane::start(n, &[Model::Found], false).await;
+        let lane = Lane::start(n, &[Model::Found], None).await;
         let mut provider = Scenario::named("clean").unwrap().provider();
         let long = JobPatch {
             run_ms: Some(run_ms),
@@ -59,6 +59,7 @@ impl House {
             database: NAME,
             artifacts: &artifacts,
             logs: &self.lane.folder,
+            has_key: true,
         };
         Worker::start(&place, name, told).await
     }

@@ -34,6 +34,8 @@ pub(crate) struct Place<'a> {
     pub(crate) database: &'a str,
     pub(crate) artifacts: &'a Path,
     pub(crate) logs: &'a Path,
+    /// Whether it has the key for the provider.
+    pub(crate) has_key: bool,
 }
 
 impl Worker {
@@ -41,6 +43,7 @@ impl Worker {
     pub(crate) async fn start(place: &Place<'_>, name: &str, faults: &Value) -> Self {
         let wire = Wire::to(place.socket.clone()).await;
         let log = place.logs.join(format!("{name}.log"));
+        let key = if place.has_key { "acme-test-key" } else { "" };
         let child = Command::new(program())
             .args([
                 "work",
@@ -58,7 +61,7 @@ impl Worker {
             .arg(place.artifacts)
             .args(["--log", "info,sqlx=warn"])
             .env("DATABASE_URL", wire.url(place.database))
-            .env("ACME_KEY", "acme-test-key")
+            .env("ACME_KEY", key)
             .env("ACME_CLIENT", CLIENT)
             .env("MODELROW_FAULTS", faults.to_string())
             .stdin(Stdio::null())

@@ -10,7 +10,7 @@ use std::pin::Pin;
 #[cfg(feature = "faults")]
 mod plan;
 #[cfg(feature = "faults")]
-pub(crate) use plan::{Broken, broken, build, clock_ms, twice};
+pub(crate) use plan::{Broken, broken, build, clock_ms, sweeps, twice};
 
 /// Names an await: `store.claim(…).at("claim.open").await`. `points.rs` finds an await without a name.
 pub(crate) trait At: Future + Sized {
@@ -35,3 +35,18 @@ pub(crate) trait At: Future + Sized {
 }
 
 impl<F: Future> At for F {}
+
+/// Of the build that sends again what dead senders left.
+#[cfg(feature = "faults")]
+pub(crate) async fn sent_again(
+    core: &crate::core::Core,
+    runs: &[uuid::Uuid],
+) -> Result<(), store::StoreError> {
+    for row in core.store.work(runs).await? {
+        let freed = core
+            .store
+            .settle_written_off(row.run_id, row.attempt, row.ver);
+        freed.await?;
+    }
+    Ok(())
+}

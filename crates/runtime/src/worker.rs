@@ -3,6 +3,8 @@
 use crate::clock::boot_ms;
 use crate::core::Core;
 use crate::faults::At as _;
+#[cfg(feature = "faults")]
+use crate::faults::{Broken, broken};
 use crate::outbox;
 use crate::rewind;
 use crate::sweep::{self, Sweep, Swept};
@@ -139,6 +141,8 @@ async fn swept(core: Arc<Core>) {
         let mut last = core.swept.lock().unwrap_or_else(PoisonError::into_inner);
         let due = u128::try_from(now.saturating_sub(*last))
             .is_ok_and(|past| past >= core.options.retention.listing.as_millis());
+        #[cfg(feature = "faults")]
+        let due = due || crate::faults::sweeps();
         if due {
             *last = now;
         }
@@ -283,6 +287,13 @@ async fn senders(core: &Core, worker: Uuid) -> Result<(), StoreError> {
         .senders_sweep(worker, shard, SWEEP)
         .at("worker.senders_sweep")
         .await?;
+    #[cfg(feature = "faults")]
+    if broken(Broken::DeadSendersSentAgain) {
+        let runs: Vec<Uuid> = swept.iter().map(|run| run.run_id).collect();
+        crate::faults::sent_again(core, &runs)
+            .at("worker.broken")
+            .await?;
+    }
     for run in &swept {
         tracing::warn!(run.id = %run.run_id, "its sender is dead; the outcome of the submit is unknown");
     }

@@ -30,6 +30,8 @@ struct Plan {
     clock_ms: i64,
     /// Every fact is written twice, and the second answer counts.
     twice: bool,
+    /// The artifact store is listed with every sweep, not once an hour.
+    sweeps: bool,
     /// What this build is called among its workers; absent: by its version.
     build: Option<String>,
 }
@@ -55,6 +57,8 @@ pub(crate) enum Broken {
     AbsenceIsProof,
     /// All fetches of a file write to one key.
     OneKeyForAllFetches,
+    /// What dead senders left is sent again, blindly.
+    DeadSendersSentAgain,
     /// After the database went back in time, what memory holds is not written again.
     MemoryNotWritten,
 }
@@ -106,6 +110,11 @@ pub(crate) fn clock_ms() -> i64 {
 /// Another name for this build: two of them on one database are then told apart.
 pub(crate) fn build() -> Option<&'static str> {
     ARMED.plan.build.as_deref()
+}
+
+/// Whether the artifact store is listed with every sweep.
+pub(crate) fn sweeps() -> bool {
+    ARMED.plan.sweeps
 }
 
 /// Whether every fact is written twice.
