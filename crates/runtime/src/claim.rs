@@ -2,7 +2,7 @@
 //! transaction, sent only after its commit has answered.
 
 use crate::clock::boot_ms;
-use crate::core::Core;
+use crate::core::{Core, Doubt};
 use crate::faults::At as _;
 #[cfg(feature = "faults")]
 use crate::faults::{Broken, broken};
@@ -91,7 +91,7 @@ async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
     {
         // Asked about as certainly not sent, which is more than unknown.
         let doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(doubted.iter().map(|(run, _, _)| *run));
+        known.extend(doubted.iter().map(|doubt| doubt.run));
     }
     let preparing: Vec<Uuid> = preparing(core).iter().copied().collect();
     let lost = core
@@ -393,7 +393,7 @@ async fn settle(
     preparing(core).extend(prepared.iter().map(|one| one.run_id));
     if let Err(error) = claim.commit().at("claim.commit").await {
         preparing(core).retain(|run| !prepared.iter().any(|one| one.run_id == *run));
-        sending.iter().for_each(|ready| doubt(core, ready));
+        sending.iter().for_each(|ready| doubt(core, ready, worker));
         return Err(error);
     }
     for (run, word) in batch.refused {
@@ -439,10 +439,15 @@ pub(crate) fn hold(core: &Core, ready: &Ready) {
 }
 
 /// The commit was not answered: it was not sent, and is asked about for a minute.
-pub(crate) fn doubt(core: &Core, ready: &Ready) {
-    let until = boot_ms().saturating_add(millis(DOUBT));
+pub(crate) fn doubt(core: &Core, ready: &Ready, worker: Uuid) {
+    let doubt = Doubt {
+        run: ready.intent.run_id,
+        n: ready.intent.n,
+        worker,
+        until_ms: boot_ms().saturating_add(millis(DOUBT)),
+    };
     let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-    doubted.push((ready.intent.run_id, ready.intent.n, until));
+    doubted.push(doubt);
     drop(doubted);
     sender::forget(core, ready.intent.run_id);
 }

@@ -73,8 +73,19 @@ pub(crate) struct Core {
     pub(crate) sending: Mutex<HashMap<Uuid, Remembered>>,
     /// Runs that this worker prepares.
     pub(crate) preparing: Mutex<HashSet<Uuid>>,
-    /// Claims whose commit was not answered, and until when they are asked about (boot clock).
-    pub(crate) doubted: Mutex<Vec<(Uuid, i32, i64)>>,
+    /// Claims whose commit was not answered.
+    pub(crate) doubted: Mutex<Vec<Doubt>>,
+}
+
+/// A claim that may have been committed, and that was certainly not sent. A lost lease takes nothing of it away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doubt {
+    pub(crate) run: Uuid,
+    pub(crate) n: i32,
+    /// Under whose id it was claimed.
+    pub(crate) worker: Uuid,
+    /// Asked about until then (boot clock).
+    pub(crate) until_ms: i64,
 }
 
 /// Short: its catalogue alone is a megabyte of text.

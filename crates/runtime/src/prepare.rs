@@ -67,7 +67,7 @@ async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
             tracing::warn!(run.id = %run, "the prepared run is not ours any more, or is not to be sent now");
         }
         Err(error) => {
-            claim::doubt(&core, &ready);
+            claim::doubt(&core, &ready, worker);
             tracing::warn!(run.id = %run, %error, "the intent is in doubt; nothing is sent");
         }
     }

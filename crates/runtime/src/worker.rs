@@ -121,7 +121,7 @@ async fn once(core: &Arc<Core>, memory: &mut Memory) -> Result<(), StoreError> {
     }
     shards(core, memory, held.worker).await?;
     senders(core, held.worker).await?;
-    doubted(core, held.worker).await?;
+    doubted(core).await?;
     compare(core, memory).await?;
     outbox::take(core).at("worker.outbox").await?;
     if memory.count.is_multiple_of(SELDOM) && core.owns(0) {
@@ -305,23 +305,26 @@ async fn senders(core: &Core, worker: Uuid) -> Result<(), StoreError> {
 }
 
 /// Claims whose commit was not answered: certainly not sent.
-async fn doubted(core: &Core, worker: Uuid) -> Result<(), StoreError> {
+async fn doubted(core: &Core) -> Result<(), StoreError> {
     let now = boot_ms();
-    let asked: Vec<(Uuid, i32)> = {
+    let asked: Vec<(Uuid, i32, Uuid)> = {
         let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        doubted.retain(|(_, _, until)| *until > now);
-        doubted.iter().map(|(run, n, _)| (*run, *n)).collect()
+        doubted.retain(|doubt| doubt.until_ms > now);
+        let asked = doubted.iter();
+        asked
+            .map(|doubt| (doubt.run, doubt.n, doubt.worker))
+            .collect()
     };
     if asked.is_empty() {
         return Ok(());
     }
     let closed = core
         .store
-        .claim_doubted(worker, &asked)
+        .claim_doubted(&asked)
         .at("worker.claim_doubted")
         .await?;
     let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-    doubted.retain(|(run, _, _)| !closed.contains(run));
+    doubted.retain(|doubt| !closed.contains(&doubt.run));
     Ok(())
 }
 

@@ -142,32 +142,35 @@ impl Store {
         .await?)
     }
 
-    /// A claim whose commit answer was lost: these (run, n) I remember, and I never sent them. They are closed as
-    /// `not_sent` and queued again; ask again for a minute, for a commit in doubt may still land.
+    /// Claims whose commit answer was lost: these (run, n), claimed under these workers' ids, I remember, and I never sent them.
+    /// They are closed as `not_sent` and queued again, whoever has swept them meanwhile; ask again for a minute, for a commit in
+    /// doubt may still land.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: ask again.
     pub async fn claim_doubted(
         &self,
-        worker: Uuid,
-        doubted: &[(Uuid, i32)],
+        doubted: &[(Uuid, i32, Uuid)],
     ) -> Result<Vec<Uuid>, StoreError> {
-        let (runs, ns): (Vec<Uuid>, Vec<i32>) = doubted.iter().copied().unzip();
+        let runs: Vec<Uuid> = doubted.iter().map(|(run, ..)| *run).collect();
+        let ns: Vec<i32> = doubted.iter().map(|(_, n, _)| *n).collect();
+        let workers: Vec<Uuid> = doubted.iter().map(|(.., worker)| *worker).collect();
         Ok(sqlx::query_scalar!(
             r#"
             with att as (update submit_attempts a set outcome = 'not_sent', sender_ended = true, ended_at = now()
-                         from unnest($2::uuid[], $3::int[]) as d (run_id, n)
-                         where a.run_id = d.run_id and a.n = d.n and a.worker_id = $1 and a.outcome = 'pending'
+                         from unnest($1::uuid[], $2::int[], $3::uuid[]) as d (run_id, n, worker_id)
+                         where a.run_id = d.run_id and a.n = d.n and a.worker_id = d.worker_id
+                           and a.outcome in ('pending', 'unknown') and a.replays = 0 and not a.adopted
                          returning a.run_id, a.n)
-            update run_states r set state = 'queued', ver = r.ver + 1, worker_id = null,
+            update run_states r set state = 'queued', ver = r.ver + 1, worker_id = null, shard = null,
                 spent = case when exists (select 1 from submit_attempts p where p.run_id = r.run_id and p.n < att.n
                                           and p.outcome in ('job_failed', 'written_off')) then r.spent else 'none' end
-            from att where r.run_id = att.run_id and r.attempt = att.n and r.state = 'submitting' returning r.run_id
+            from att where r.run_id = att.run_id and r.attempt = att.n and r.state in ('submitting', 'submit_unknown') returning r.run_id
             "#,
-            worker,
             &runs,
             &ns,
+            &workers,
         )
         .fetch_all(&self.pool)
         .await?)

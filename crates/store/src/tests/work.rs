@@ -184,7 +184,7 @@ async fn a_claim_in_doubt_is_closed_as_not_sent_a_forgotten_one_is_unknown_and_o
     assert_eq!(
         house
             .store
-            .claim_doubted(a, &[(r1, 1), (Uuid::from_u128(5), 1)])
+            .claim_doubted(&[(r1, 1, a), (Uuid::from_u128(5), 1, a)])
             .await
             .unwrap(),
         [r1]
@@ -227,6 +227,11 @@ async fn a_claim_in_doubt_is_closed_as_not_sent_a_forgotten_one_is_unknown_and_o
         .sent
         .unwrap();
     assert!(!sent.sender_ended, "nobody saw that exchange end");
+    // Who knows that it was not sent says so after a sweep, too; of another's attempt nobody knows it.
+    let doubted = async |worker| house.store.claim_doubted(&[(r3, 1, worker)]).await.unwrap();
+    assert!(doubted(Uuid::from_u128(6)).await.is_empty());
+    assert_eq!(doubted(a).await, [r3]);
+    assert_eq!(house.stands(r3).await, (State::Queued, "none".into()));
 }
 
 #[tokio::test]
