@@ -195,6 +195,8 @@ enum Entry {
     Driven {
         cancel: bool,
         called: bool,
+        /// Meanwhile the database went back in time: its row may have less than memory.
+        rewound: bool,
         /// The host at which it holds a place.
         host: Option<Arc<str>>,
     },
@@ -257,7 +259,7 @@ impl Follower {
 
     fn sent(&mut self, waiting: Box<Waiting>) {
         match self.core.upgrade() {
-            Some(core) if !core.owns(waiting.shard) => self.leave(*waiting),
+            Some(core) if !core.owns(waiting.shard) => self.leave(vec![*waiting]),
             _ => self.adopt(waiting, Duration::ZERO),
         }
     }
@@ -320,6 +322,7 @@ impl Follower {
         let driven = Entry::Driven {
             cancel: false,
             called: false,
+            rewound: false,
             host,
         };
         self.runs.insert(run, driven);
@@ -378,15 +381,21 @@ impl Follower {
 
     fn back(&mut self, run: Uuid, back: Back) {
         self.free(run);
-        let (asked, called) = match self.runs.remove(&run) {
-            Some(Entry::Driven { cancel, called, .. }) => (cancel, called),
-            _ => (false, false),
+        let (asked, called, rewound) = match self.runs.remove(&run) {
+            Some(Entry::Driven {
+                cancel,
+                called,
+                rewound,
+                ..
+            }) => (cancel, called, rewound),
+            _ => (false, false, false),
         };
         let Some(core) = self.core.upgrade() else {
             return;
         };
         match back {
-            Back::Wait(waiting, _) if !core.owns(waiting.shard) => self.leave(*waiting),
+            Back::Wait(waiting, _) if rewound => self.look_later(waiting),
+            Back::Wait(waiting, _) if !core.owns(waiting.shard) => self.leave(vec![*waiting]),
             Back::Wait(mut waiting, until_ms) => {
                 waiting.cancel = asked;
                 waiting.called |= called;
@@ -434,6 +443,7 @@ impl Follower {
         }
     }
 
+    /// A shard may be gone because the database went back in time: what is let go with it is compared first.
     fn own(&mut self, shards: &[i16]) {
         let lost: Vec<Uuid> = self
             .runs
@@ -443,7 +453,9 @@ impl Follower {
             )
             .map(|(run, _)| *run)
             .collect();
-        lost.iter().for_each(|run| self.let_go(*run));
+        let lost = lost.into_iter().filter_map(|run| self.lift(run));
+        let lost = lost.map(|waiting| *waiting).collect();
+        self.leave(lost);
     }
 
     /// Compares what the shards hold with what memory holds: finds cancels, hand edits and what was missed.

@@ -13,11 +13,11 @@ impl Follower {
         self.adrift.get_or_insert_default().extend(waiting);
     }
 
-    /// One whose shard is not ours any more: its owner reads it, if the database has it.
-    pub(super) fn leave(&mut self, waiting: Waiting) {
+    /// Those whose shards are not ours any more: their owners read them, if the database has them.
+    pub(super) fn leave(&mut self, waiting: Vec<Waiting>) {
         match &mut self.adrift {
-            Some(adrift) => adrift.push(waiting),
-            None => self.compare_with_row(vec![waiting]),
+            Some(adrift) => adrift.extend(waiting),
+            None => self.compare_with_row(waiting),
         }
     }
 
@@ -27,6 +27,11 @@ impl Follower {
         if rewound {
             memory.extend(self.lift_all());
             self.compare_with_row(memory);
+            for entry in self.runs.values_mut() {
+                if let Entry::Driven { rewound, .. } = entry {
+                    *rewound = true;
+                }
+            }
         }
     }
 
