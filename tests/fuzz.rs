@@ -135,7 +135,8 @@ fn no_call_that_a_fuzzer_makes_up_of_the_document_is_answered_with_a_5xx_or_with
     let out = Command::new(schemathesis)
         .args(["run", &format!("{url}/openapi.json"), "--url", &url, "--no-color"])
         .args(["--header", &format!("Authorization: Bearer {key}")])
-        .args(["--phases", "examples,coverage,fuzzing", "--workers", "2", "--continue-on-failure"])
+        // One worker: CPython 3.11 miscounts the depth of what two threads parse ("AST constructor recursion depth mismatch").
+        .args(["--phases", "examples,coverage,fuzzing", "--workers", "1", "--continue-on-failure"])
         .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
         .args(["--max-time", &setting("MODELROW_FUZZ_SECONDS", SECONDS)])
         .args(["--seed", &setting("MODELROW_FUZZ_SEED", SEED)])
