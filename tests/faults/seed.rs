@@ -287,13 +287,7 @@ impl<'a> Seed<'a> {
             if is_time && !std::mem::replace(&mut asked, true) {
                 self.polled(caller).await;
             }
-            let early = matches!(
-                self.choice.scenario.name,
-                "leaving-early" | "canceled-early"
-            );
-            if early && stand.state == "preparing" {
-                self.all_leave().await;
-            }
+            self.leave_early(&stand).await;
             if stand.state == "polling" && begun.elapsed() > Duration::from_secs(2) {
                 self.call_back(caller).await;
             }
@@ -322,6 +316,17 @@ impl<'a> Seed<'a> {
             if (stand.ended || self.stands(&stand, since)) && !waits_for_fault {
                 return Ok(stand);
             }
+        }
+    }
+
+    /// Some scenarios end their workers before the submit.
+    async fn leave_early(&mut self, stand: &Stand) {
+        let early = matches!(
+            self.choice.scenario.name,
+            "leaving-early" | "canceled-early"
+        );
+        if early && stand.state == "preparing" {
+            self.all_leave().await;
         }
     }
 
