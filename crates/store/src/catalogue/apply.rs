@@ -147,12 +147,7 @@ impl Store {
         bundle: &Rows,
     ) -> Result<Applied, StoreError> {
         let mut tx = self.acting_for(apply.tenant, apply.actor).await?;
-        apply.may_be_written(&mut tx, bundle).await?;
-        let mut names = Names {
-            connection: &mut tx,
-            tenant: apply.tenant,
-        };
-        let mut applied = names.put_all(bundle).await?;
+        let mut applied = apply.put(&mut tx, bundle).await?;
         applied.row = match apply.when {
             When::New { table, key } => apply.there(&mut tx, table, key, bundle).await?,
             When::Unchanged { id, .. } => Some(id),
@@ -179,13 +174,8 @@ impl Store {
         let of_profile = bundle.profiles.first().map(|row| row.provider.as_str());
         let slug = provider.or(of_profile).unwrap_or_default();
         let mut tx = self.acting_for(apply.tenant, apply.actor).await?;
-        apply.may_be_written(&mut tx, bundle).await?;
         let before = of_provider(&mut tx, apply.tenant, slug).await?;
-        let mut names = Names {
-            connection: &mut tx,
-            tenant: apply.tenant,
-        };
-        let mut applied = names.put_all(bundle).await?;
+        let mut applied = apply.put(&mut tx, bundle).await?;
         for (table, id) in gone {
             applied.removed += alone::remove(&mut tx, *table, apply.tenant, *id).await?;
         }
@@ -214,6 +204,18 @@ async fn of_provider(
 }
 
 impl Apply<'_> {
+    /// Writes the bundle's rows, where what must hold does.
+    async fn put(
+        &self,
+        connection: &mut PgConnection,
+        bundle: &Rows,
+    ) -> Result<Applied, StoreError> {
+        self.may_be_written(connection, bundle).await?;
+        let tenant = self.tenant;
+        let mut names = Names { connection, tenant };
+        names.put_all(bundle).await
+    }
+
     async fn may_be_written(
         &self,
         connection: &mut PgConnection,

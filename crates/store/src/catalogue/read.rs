@@ -8,6 +8,9 @@ use crate::{Scope, Store, StoreError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// Begins what reads table by table, and sees one moment of all of them.
+const SNAPSHOT: &str = "begin transaction isolation level repeatable read, read only";
+
 impl Store {
     /// Every row of the language that a tenant can see, its own and the system's; `None`: of all tenants. One snapshot,
     /// with the version it shows.
@@ -16,10 +19,7 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`].
     pub async fn catalogue(&self, tenant: Option<Uuid>) -> Result<Rows, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query!("set transaction isolation level repeatable read, read only")
-            .execute(&mut *tx)
-            .await?;
+        let mut tx = self.pool.begin_with(SNAPSHOT).await?;
         let rows = all(&mut tx, tenant).await?;
         tx.commit().await?;
         Ok(rows)
@@ -38,13 +38,13 @@ impl Store {
     }
 
     /// The rows of one provider, as a tenant has them (not those it inherits), with the templates and schemas that its
-    /// models name: what a bundle holds.
+    /// models name: what a bundle holds. One snapshot.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoSuchRow`], [`StoreError::Unreachable`].
     pub async fn catalogue_export(&self, tenant: Uuid, provider: &str) -> Result<Rows, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.begin_with(SNAPSHOT).await?;
         let rows = of_provider(&mut tx, tenant, provider).await?;
         tx.commit().await?;
         match rows.providers.is_empty() {
