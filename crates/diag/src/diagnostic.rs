@@ -106,6 +106,16 @@ impl Diagnostics {
         self.0.is_empty()
     }
 
+    /// The same findings, all of them at this place.
+    #[must_use]
+    pub fn at(self, place: &Place) -> Self {
+        let moved = self.0.into_iter().map(|one| Diagnostic {
+            place: place.clone(),
+            ..one
+        });
+        Self(moved.collect())
+    }
+
     /// The findings, in the order they were made.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()

@@ -2,8 +2,10 @@
 
 use crate::admin::check::{Change, check};
 use crate::admin::{RowError, contents, owner};
+use crate::core::Core;
 use crate::difference::{self, Changed};
 use crate::error::RunError;
+use crate::rows::Row as _;
 use crate::{Modelrow, gate, rows};
 use diag::{Diagnostics, Place};
 use profile::case::Case;
@@ -138,18 +140,12 @@ impl Modelrow {
         there: &Tables,
         cases: &Cases,
     ) -> Result<(), RunError> {
-        let stored = match cases.only_these {
-            true => Vec::new(),
-            false => {
-                let ids = ids_of(&tables.profiles, &there.profiles);
-                self.core().store.cases(&ids).await?
-            }
-        };
+        let stored = stored_cases(self.core(), &tables.profiles, &there.profiles, cases).await?;
         if cases.given.is_empty() && stored.is_empty() {
             return Ok(());
         }
         let compiled = compile_rows(bundle);
-        let found = failing(&compiled, cases, &stored, &there.profiles);
+        let found = failing(&compiled, &cases.given, &stored);
         if found.has_errors() {
             return Err(RunError::Refused(found));
         }
@@ -242,27 +238,35 @@ pub(crate) fn applied(changed: &store::catalogue::Changed) -> BundleApplied {
 
 type Table = store::catalogue::ProfileRow;
 
-fn same_key(one: &Table, other: &Table) -> bool {
-    (&one.provider, &one.profile_key, &one.model)
-        == (&other.provider, &other.profile_key, &other.model)
-}
-
-/// The stored rows that the bundle's profiles stand for. What a tenant inherits is not its own, and has no case of its.
-fn ids_of(bundle: &[Table], there: &[Table]) -> Vec<Uuid> {
-    let is_in = |row: &&Table| bundle.iter().any(|own| same_key(own, row));
-    there
-        .iter()
-        .filter(is_in)
-        .filter_map(|row| row.id)
-        .collect()
+/// The stored cases of a bundle's profiles that those that come with it leave, each with the row that it is of. What a tenant
+/// inherits is not its own, and has no case of its.
+pub(crate) async fn stored_cases(
+    core: &Core,
+    bundle: &[Table],
+    there: &[Table],
+    cases: &Cases,
+) -> Result<Vec<(Table, StoredCase)>, StoreError> {
+    if cases.only_these {
+        return Ok(Vec::new());
+    }
+    let is_in = |row: &&Table| bundle.iter().any(|own| own.is(row));
+    let rows: Vec<&Table> = there.iter().filter(is_in).collect();
+    let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.id).collect();
+    let stored = core.store.cases(&ids).await?;
+    let left = |case: &StoredCase| !cases.given.iter().any(|given| given.name == case.name);
+    let with_row = |case: StoredCase| {
+        let row = rows.iter().find(|row| row.id == Some(case.profile))?;
+        Some((Table::clone(row), case))
+    };
+    let left = stored.into_iter().filter(left);
+    Ok(left.filter_map(with_row).collect())
 }
 
 /// Every failing case of a bundle, given or stored.
 fn failing(
     compiled: &Compiled,
-    cases: &Cases,
-    stored: &[StoredCase],
-    there: &[Table],
+    given: &[BundleCase],
+    stored: &[(Table, StoredCase)],
 ) -> Diagnostics {
     let mut found = Diagnostics::new();
     let mut judge = |source: &str, name: &str, document: &str, profile: Option<&str>| {
@@ -275,17 +279,12 @@ fn failing(
             found.push(gate::failed(place, name, &differences));
         }
     };
-    for case in &cases.given {
+    for case in given {
         judge(&case.source, &case.name, &case.document, None);
     }
-    let replaced = |case: &&StoredCase| !cases.given.iter().any(|given| given.name == case.name);
-    for case in stored.iter().filter(replaced) {
-        let row = there.iter().find(|row| row.id == Some(case.profile));
-        let source = row.map_or_else(String::new, |row| {
-            format!("profile_cases/{}/{}", rows::profile_name(row), case.name)
-        });
-        let profile = row.map(|row| row.profile_key.as_str());
-        judge(&source, &case.name, &case.document, profile);
+    for (row, case) in stored {
+        let source = format!("profile_cases/{}/{}", rows::profile_name(row), case.name);
+        judge(&source, &case.name, &case.document, Some(&row.profile_key));
     }
     found
 }

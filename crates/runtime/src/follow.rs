@@ -453,8 +453,7 @@ impl Follower {
             )
             .map(|(run, _)| *run)
             .collect();
-        let lost = lost.into_iter().filter_map(|run| self.lift(run));
-        let lost = lost.map(|waiting| *waiting).collect();
+        let lost = self.lift_each(lost);
         self.leave(lost);
     }
 
@@ -492,8 +491,7 @@ impl Follower {
                 gone.push(*run);
             }
         }
-        let gone = gone.into_iter().filter_map(|run| self.lift(run));
-        let gone = gone.map(|waiting| *waiting).collect();
+        let gone = self.lift_each(gone);
         self.compare_with_row(gone);
     }
 

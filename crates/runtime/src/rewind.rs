@@ -34,12 +34,10 @@ pub(crate) async fn accepted<F>(
         return Ok(came);
     }
     let memory = remembered(core, of, &fact.endpoint);
-    match core.store.attempt_again(&memory, fact.shard).await? {
+    let sent = (Some(fact.job.as_str()), fact.captured.as_ref());
+    match attempted(core, &memory, fact.shard, sent).await? {
         Known::Stands | Known::Again => core.store.fact_accepted(fact).await,
-        Known::Passed | Known::NoRun => {
-            orphaned(core, &memory, Some(&fact.job), fact.captured.as_ref()).await?;
-            Ok(came)
-        }
+        Known::Passed | Known::NoRun => Ok(came),
     }
 }
 
@@ -54,13 +52,10 @@ pub(crate) async fn answered<F>(
         return Ok(came);
     }
     let memory = remembered(core, of, &fact.endpoint);
-    match core.store.attempt_again(&memory, fact.shard).await? {
-        Known::Stands => Ok(None),
+    let sent = (None, Some(&fact.captured));
+    match attempted(core, &memory, fact.shard, sent).await? {
         Known::Again => core.store.fact_answered(fact).await,
-        Known::Passed | Known::NoRun => {
-            orphaned(core, &memory, None, Some(&fact.captured)).await?;
-            Ok(None)
-        }
+        Known::Stands | Known::Passed | Known::NoRun => Ok(None),
     }
 }
 
@@ -75,13 +70,9 @@ pub(crate) async fn unknown<F>(
         return Ok(came);
     }
     let memory = remembered(core, of, endpoint);
-    match core.store.attempt_again(&memory, fact.shard).await? {
-        Known::Stands => Ok(None),
+    match attempted(core, &memory, fact.shard, (None, None)).await? {
         Known::Again => core.store.fact_unknown(fact).await,
-        Known::Passed | Known::NoRun => {
-            orphaned(core, &memory, None, None).await?;
-            Ok(None)
-        }
+        Known::Stands | Known::Passed | Known::NoRun => Ok(None),
     }
 }
 
@@ -203,7 +194,8 @@ async fn told(core: &Core, waiting: &Waiting) -> Result<(), StoreError> {
         }
         _ => {
             let memory = remembered(core, waiting, &waiting.host);
-            written(("attempt", waiting.run), || attempted(core, &memory, shard)).await
+            let again = || attempted(core, &memory, shard, (None, None));
+            written(("attempt", waiting.run), again).await.map(drop)
         }
     }
 }
@@ -242,11 +234,18 @@ async fn follows(core: &Core, waiting: &Waiting, fact: &Accepted) -> Result<(), 
     Ok(())
 }
 
-async fn attempted(core: &Core, memory: &Remembered, shard: i16) -> Result<(), StoreError> {
-    match core.store.attempt_again(memory, shard).await? {
-        Known::Stands | Known::Again => Ok(()),
-        Known::Passed | Known::NoRun => orphaned(core, memory, None, None).await,
+/// Writes an attempt again that the database has lost. Where no run there can have it, its job and what is known are noted.
+async fn attempted(
+    core: &Core,
+    memory: &Remembered,
+    shard: i16,
+    (job, captured): (Option<&str>, Option<&Value>),
+) -> Result<Known, StoreError> {
+    let known = core.store.attempt_again(memory, shard).await?;
+    if matches!(known, Known::Passed | Known::NoRun) {
+        orphaned(core, memory, job, captured).await?;
     }
+    Ok(known)
 }
 
 /// An operator sees it in the log, and with `modelrow runs orphans`.

@@ -6,7 +6,7 @@ mod restored;
 mod unnamed;
 
 pub(crate) use alone::{
-    key, missing, only, put_in, seen_by, set_id, set_owner, source, table, take_out, users,
+    Row, key, missing, only, put_in, seen_by, set_id, set_owner, source, table, take_out, users,
 };
 pub(crate) use restored::restored;
 pub(crate) use unnamed::{Unnamed, still_used, unnamed};

@@ -13,6 +13,14 @@ pub(crate) enum Until {
     Death,
 }
 
+/// Computes on a thread that may take its time.
+pub(crate) async fn aside<T: Send + 'static>(compute: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(compute).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
 /// The tasks of one [`crate::Modelrow`].
 #[derive(Debug, Clone)]
 pub(crate) struct Tasks {

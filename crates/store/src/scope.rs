@@ -14,6 +14,12 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Whether the tenant is one of its own: all are an operator's.
+    #[must_use]
+    pub fn has(self, tenant: Uuid) -> bool {
+        self.tenant().is_none_or(|own| own == tenant)
+    }
+
     /// The tenant, for statements that take one; absent: all.
     pub(crate) fn tenant(self) -> Option<Uuid> {
         match self {

@@ -83,7 +83,7 @@ impl Modelrow {
     /// [`RunError::NoSuchTenant`]: also of another tenant than the scope's. [`RunError::Store`].
     pub async fn tenant_seen(&self, scope: Scope, name: &str) -> Result<Uuid, RunError> {
         let tenant = self.tenant(name).await?;
-        match scope == Scope::Operator || scope == Scope::Tenant(tenant) {
+        match scope.has(tenant) {
             true => Ok(tenant),
             false => Err(RunError::NoSuchTenant {
                 name: name.to_owned(),

@@ -241,11 +241,7 @@ impl Modelrow {
             let provider = provider.to_owned();
             RunError::Row(RowError::NoProvider { provider })
         };
-        let sees = match scope {
-            Scope::Operator => true,
-            Scope::Tenant(own) => own == tenant || owner(tenant).is_none(),
-        };
-        if !sees {
+        if !scope.has(tenant) && owner(tenant).is_some() {
             return Err(none());
         }
         let tables = match store.catalogue_export(tenant, provider).await {

@@ -3,6 +3,7 @@
 use crate::catalogue::Snapshot;
 use crate::core::Core;
 use crate::error::RunError;
+use crate::tasks::aside;
 use crate::{gate, rows};
 use diag::{Diagnostic, Diagnostics, Place};
 use profile::catalogue::{Compiled, compile_rows};
@@ -88,7 +89,7 @@ fn of_profiles(change: &Change) -> Vec<Option<String>> {
         .collect()
 }
 
-/// What the owner sees after the change, compiled on a thread that may take its time.
+/// What the owner sees after the change, compiled.
 pub(crate) async fn compiled(snapshot: &Arc<Snapshot>, change: Change) -> (Rows, Compiled) {
     let snapshot = Arc::clone(snapshot);
     let compile = move || {
@@ -98,10 +99,7 @@ pub(crate) async fn compiled(snapshot: &Arc<Snapshot>, change: Change) -> (Rows,
         let compiled = compile_rows(&rows::to_language(&after));
         (after, compiled)
     };
-    match tokio::task::spawn_blocking(compile).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    aside(compile).await
 }
 
 /// What is said of the row itself, and what is new of the others.

@@ -199,10 +199,7 @@ impl Modelrow {
 
 /// An address may carry a key: it is its owner's to see.
 fn shown(scope: Scope, row: Shown) -> CredentialShown {
-    let owned = match scope {
-        Scope::Operator => true,
-        Scope::Tenant(own) => own == row.tenant,
-    };
+    let owned = scope.has(row.tenant);
     let mut pauses = Vec::new();
     if row.braked_by.is_some() {
         pauses.push(CredentialStop {

@@ -221,7 +221,8 @@ impl Modelrow {
         let source = rows::profile_place(row).source;
         let found = check(core, change, source).await?.errors();
         if found.has_errors() {
-            return Err(RunError::Refused(at_nowhere(found)));
+            // The body has none of the rows.
+            return Err(RunError::Refused(found.at(&Place::default())));
         }
         let (when, keep) = seen.when(profile);
         let apply = Apply {
@@ -288,15 +289,6 @@ impl Modelrow {
         let revision = self.core().catalogue.known(&id)?;
         Some(revision.content.clone())
     }
-}
-
-/// The body has none of the rows.
-fn at_nowhere(found: Diagnostics) -> Diagnostics {
-    let moved = found.into_iter().map(|one| Diagnostic {
-        place: Place::default(),
-        ..one
-    });
-    Diagnostics(moved.collect())
 }
 
 /// The rows make that revision again, and no other one.

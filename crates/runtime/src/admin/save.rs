@@ -27,9 +27,9 @@ pub struct Admin<'a> {
 impl Admin<'_> {
     /// What a tenant inherits it does not write.
     pub(super) fn may_write(self, tenant: Uuid) -> Result<(), RunError> {
-        match self.scope {
-            Scope::Tenant(own) if own != tenant => Err(RunError::Row(RowError::OfSystem)),
-            _ => Ok(()),
+        match self.scope.has(tenant) {
+            true => Ok(()),
+            false => Err(RunError::Row(RowError::OfSystem)),
         }
     }
 }

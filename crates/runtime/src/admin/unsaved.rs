@@ -4,10 +4,12 @@ use super::bundle::{CaseReport, CasesReport, GivenBundle};
 use super::check::{Change, active, compiled};
 use super::save::{Admin, owner};
 use super::view::not_there;
+use crate::apply::stored_cases;
 use crate::catalogue::Snapshot;
 use crate::error::RunError;
 use crate::plan::{self, Plan};
 use crate::request::RunRequest;
+use crate::tasks::aside;
 use crate::{Modelrow, gate, rows};
 use diag::Place;
 use profile::bundle::read_row;
@@ -42,49 +44,23 @@ impl Modelrow {
         core.catalogue.refresh(&core.store).await?;
         let (bundle, compiled) = given.read().map_err(RunError::Refused)?;
         let there = rows::seen_by(&core.catalogue.now().rows, owner(tenant));
-        let stored = self
-            .stored_cases(&rows::to_tables(&bundle).profiles, &there, given)
-            .await?;
-        let given = given.cases().given;
+        let cases = given.cases();
+        let bundle = rows::to_tables(&bundle).profiles;
+        let stored = stored_cases(core, &bundle, &there.profiles, &cases).await?;
         let replay = move || {
-            let given = given
-                .iter()
-                .map(|case| report(&case.name, &case.document, None, &compiled));
-            let stored = stored.iter().map(|(profile, case)| {
-                report(&case.name, &case.document, Some(profile), &compiled)
+            let given = cases.given.iter();
+            let given = given.map(|case| report(&case.name, &case.document, None, &compiled));
+            let stored = stored.iter().map(|(row, case)| {
+                report(
+                    &case.name,
+                    &case.document,
+                    Some(&row.profile_key),
+                    &compiled,
+                )
             });
             given.chain(stored).collect::<Vec<_>>()
         };
-        Ok(replayed(replay).await.into())
-    }
-
-    /// The stored cases of a bundle's profiles that the bundle does not replace, each with its profile.
-    async fn stored_cases(
-        &self,
-        bundle: &[ProfileRow],
-        there: &Rows,
-        given: &GivenBundle,
-    ) -> Result<Vec<(String, StoredCase)>, RunError> {
-        let is_in = |row: &&ProfileRow| {
-            bundle.iter().any(|own| {
-                (&own.provider, &own.profile_key, &own.model)
-                    == (&row.provider, &row.profile_key, &row.model)
-            })
-        };
-        let profiles: Vec<&ProfileRow> = there.profiles.iter().filter(is_in).collect();
-        let ids: Vec<Uuid> = profiles.iter().filter_map(|row| row.id).collect();
-        if given.only_these_cases {
-            return Ok(Vec::new());
-        }
-        let stored = self.core().store.cases(&ids).await?;
-        let left = stored
-            .into_iter()
-            .filter(|case| !given.cases.contains_key(&case.name));
-        let of = |case: StoredCase| {
-            let row = profiles.iter().find(|row| row.id == Some(case.profile))?;
-            Some((row.profile_key.clone(), case))
-        };
-        Ok(left.filter_map(of).collect())
+        Ok(aside(replay).await.into())
     }
 
     /// Plans a call with a bundle that is not applied. Nothing is sent.
@@ -129,7 +105,7 @@ impl Modelrow {
             };
             cases.iter().map(of).collect::<Vec<_>>()
         };
-        Ok(replayed(replay).await.into())
+        Ok(aside(replay).await.into())
     }
 
     /// Plans a call with a profile, as it is or with this row in its place. Nothing is sent.
@@ -222,14 +198,6 @@ pub enum PlanRefused {
     /// The call.
     #[error(transparent)]
     Call(RunError),
-}
-
-/// Replays on a thread that may take its time.
-async fn replayed(replay: impl FnOnce() -> Vec<CaseReport> + Send + 'static) -> Vec<CaseReport> {
-    match tokio::task::spawn_blocking(replay).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
 
 fn report(name: &str, document: &str, profile: Option<&str>, compiled: &Compiled) -> CaseReport {

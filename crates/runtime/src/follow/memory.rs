@@ -39,6 +39,11 @@ impl Follower {
         let waiting = self.runs.iter();
         let waiting = waiting.filter(|(_, entry)| matches!(entry, Entry::Waits(..)));
         let runs: Vec<Uuid> = waiting.map(|(run, _)| *run).collect();
+        self.lift_each(runs)
+    }
+
+    /// Those of them that waited.
+    pub(super) fn lift_each(&mut self, runs: Vec<Uuid>) -> Vec<Waiting> {
         let lifted = runs.into_iter().filter_map(|run| self.lift(run));
         lifted.map(|waiting| *waiting).collect()
     }

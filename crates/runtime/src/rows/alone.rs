@@ -10,7 +10,7 @@ use store::catalogue::{
 use uuid::Uuid;
 
 /// What every row has, whatever its kind.
-pub(super) trait Row: Clone {
+pub(crate) trait Row: Clone {
     fn id(&mut self) -> &mut Option<Uuid>;
     fn owner(&mut self) -> &mut Option<Uuid>;
     fn known(&self) -> Option<Uuid>;

@@ -1,5 +1,6 @@
 //! The rows of a revision, as they were when it was made.
 
+use super::Row;
 use serde_json::Value;
 use store::catalogue::{
     AuthProfileRow, ModelRow, ProfileRow, ProviderRow, Rows, SchemaRow, TemplateRow,
@@ -70,11 +71,10 @@ fn version(part: &Value) -> i32 {
 
 impl Restoring<'_> {
     /// The owner's own row goes before the system's; what differs is written where it is the owner's.
-    fn differs<T: Clone>(
+    fn differs<T: Row>(
         &mut self,
         name: String,
         found: Option<&T>,
-        tenant: impl Fn(&T) -> Option<Uuid>,
         restore: impl Fn(&mut T) -> bool,
     ) -> Option<T> {
         let Some(there) = found else {
@@ -82,7 +82,7 @@ impl Restoring<'_> {
             return None;
         };
         let mut row = there.clone();
-        match (restore(&mut row), tenant(there) == self.owner) {
+        match (restore(&mut row), there.owned_by() == self.owner) {
             (false, _) => None,
             (true, true) => Some(row),
             (true, false) => {
@@ -94,17 +94,12 @@ impl Restoring<'_> {
 
     fn provider(&mut self, slug: &str, was: &Value) {
         let named = |row: &&ProviderRow| row.slug == slug;
-        let found = first(&self.seen.providers, named, |row| row.tenant == self.owner);
-        let row = self.differs(
-            format!("providers/{slug}"),
-            found,
-            |row| row.tenant,
-            |row| {
-                set(&mut row.api_base_url, text(was, "api_base_url"))
-                    | set(&mut row.conventions, json(was, "conventions"))
-                    | set(&mut row.egress, json(was, "egress"))
-            },
-        );
+        let found = first(&self.seen.providers, named, self.owner);
+        let row = self.differs(format!("providers/{slug}"), found, |row| {
+            set(&mut row.api_base_url, text(was, "api_base_url"))
+                | set(&mut row.conventions, json(was, "conventions"))
+                | set(&mut row.egress, json(was, "egress"))
+        });
         self.put.providers.extend(row);
     }
 
@@ -112,18 +107,11 @@ impl Restoring<'_> {
         let key = text(was, "profile_key");
         let named =
             |row: &&AuthProfileRow| row.provider.as_deref() == Some(slug) && row.profile_key == key;
-        let found = first(&self.seen.auth_profiles, named, |row| {
-            row.tenant == self.owner
+        let found = first(&self.seen.auth_profiles, named, self.owner);
+        let row = self.differs(format!("auth_profiles/{slug}/{key}"), found, |row| {
+            set(&mut row.auth_type, text(was, "auth_type"))
+                | set(&mut row.config, json(was, "config"))
         });
-        let row = self.differs(
-            format!("auth_profiles/{slug}/{key}"),
-            found,
-            |row| row.tenant,
-            |row| {
-                set(&mut row.auth_type, text(was, "auth_type"))
-                    | set(&mut row.config, json(was, "config"))
-            },
-        );
         self.put.auth_profiles.extend(row);
     }
 
@@ -133,15 +121,10 @@ impl Restoring<'_> {
         }
         let (name, version) = (text(was, "name"), version(was));
         let named = |row: &&TemplateRow| row.name == name && row.version == version;
-        let found = first(&self.seen.prompt_templates, named, |row| {
-            row.tenant == self.owner
+        let found = first(&self.seen.prompt_templates, named, self.owner);
+        let row = self.differs(format!("prompt_templates/{name}/{version}"), found, |row| {
+            set(&mut row.body, was["body"].clone())
         });
-        let row = self.differs(
-            format!("prompt_templates/{name}/{version}"),
-            found,
-            |row| row.tenant,
-            |row| set(&mut row.body, was["body"].clone()),
-        );
         self.put.prompt_templates.extend(row);
     }
 
@@ -151,18 +134,11 @@ impl Restoring<'_> {
         }
         let (name, version) = (text(was, "name"), version(was));
         let named = |row: &&SchemaRow| row.name == name && row.version == version;
-        let found = first(&self.seen.response_schemas, named, |row| {
-            row.tenant == self.owner
+        let found = first(&self.seen.response_schemas, named, self.owner);
+        let row = self.differs(format!("response_schemas/{name}/{version}"), found, |row| {
+            set(&mut row.strict, was["strict"].as_bool().unwrap_or(false))
+                | set(&mut row.schema, was["schema"].clone())
         });
-        let row = self.differs(
-            format!("response_schemas/{name}/{version}"),
-            found,
-            |row| row.tenant,
-            |row| {
-                set(&mut row.strict, was["strict"].as_bool().unwrap_or(false))
-                    | set(&mut row.schema, was["schema"].clone())
-            },
-        );
         self.put.response_schemas.extend(row);
     }
 
@@ -173,7 +149,7 @@ impl Restoring<'_> {
         }
         let id = text(was, "model_id");
         let named = |row: &&ModelRow| row.provider == slug && row.model_id == id;
-        let found = first(&self.seen.models, named, |row| row.tenant == self.owner);
+        let found = first(&self.seen.models, named, self.owner);
         let pinned = |part: &Value| {
             let name = part["name"].as_str().map(str::to_owned);
             let pin = name.is_some().then(|| version(part));
@@ -183,19 +159,14 @@ impl Restoring<'_> {
             pinned(&content["prompt_template"]),
             pinned(&content["response_schema"]),
         );
-        let row = self.differs(
-            format!("models/{slug}/{id}"),
-            found,
-            |row| row.tenant,
-            |row| {
-                set(&mut row.model_type, text(was, "model_type"))
-                    | set(&mut row.capabilities, json(was, "capabilities"))
-                    | set(&mut row.prompt_template, template.0.clone())
-                    | set(&mut row.prompt_template_version, template.1)
-                    | set(&mut row.response_schema, schema.0.clone())
-                    | set(&mut row.response_schema_version, schema.1)
-            },
-        );
+        let row = self.differs(format!("models/{slug}/{id}"), found, |row| {
+            set(&mut row.model_type, text(was, "model_type"))
+                | set(&mut row.capabilities, json(was, "capabilities"))
+                | set(&mut row.prompt_template, template.0.clone())
+                | set(&mut row.prompt_template_version, template.1)
+                | set(&mut row.response_schema, schema.0.clone())
+                | set(&mut row.response_schema_version, schema.1)
+        });
         self.put.models.extend(row);
     }
 
@@ -215,14 +186,13 @@ impl Restoring<'_> {
     }
 }
 
-fn first<'r, T>(
+fn first<'r, T: Row>(
     rows: &'r [T],
     named: impl Fn(&&'r T) -> bool,
-    own: impl Fn(&T) -> bool,
+    owner: Option<Uuid>,
 ) -> Option<&'r T> {
-    let mut found: Vec<&T> = rows.iter().filter(|row| named(row)).collect();
-    found.sort_by_key(|row| !own(row));
-    found.first().copied()
+    let found = rows.iter().filter(|row| named(row));
+    found.min_by_key(|row| row.owned_by() != owner)
 }
 
 /// Whether it was another value.

@@ -3,7 +3,7 @@
 use super::House;
 use super::list::{self, Asked};
 use super::path::IdPath;
-use super::rows::admin;
+use super::rows::{admin, tenant};
 use crate::call::{self, Fields, ParsedCall, read_body, read_optional_body};
 use crate::caller::Caller;
 use crate::json;
@@ -16,7 +16,6 @@ use axum::http::{HeaderMap, StatusCode};
 use diag::Code;
 use runtime::{BundleHow, BundleView, CasesReport, GivenBundle, PlanRefused};
 use serde_json::Value;
-use uuid::Uuid;
 
 /// Applies a bundle in one transaction, all or nothing
 ///
@@ -39,7 +38,7 @@ pub(super) async fn apply(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<BundleView>, Problem> {
-    let asked = query_of(query, &["tenant", "dry_run", "prune"])?;
+    let asked = list::Parameters::read(query, &["tenant", "dry_run", "prune"])?;
     let how = BundleHow {
         dry_run: asked.flag("dry_run")?,
         prune: asked.flag("prune")?,
@@ -65,7 +64,7 @@ pub(super) async fn export(
     caller: Caller,
     query: Asked,
 ) -> Result<Json<Value>, Problem> {
-    let asked = query_of(query, &["provider", "tenant", "cases"])?;
+    let asked = list::Parameters::read(query, &["provider", "tenant", "cases"])?;
     let Some(provider) = asked.text("provider") else {
         let help = "add `?provider=` and its slug";
         let missing = Violation::new(Code::C190, "`provider` is missing", help);
@@ -96,7 +95,7 @@ pub(super) async fn test(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<CasesReport>, Problem> {
-    let asked = query_of(query, &["tenant"])?;
+    let asked = list::Parameters::read(query, &["tenant"])?;
     let tenant = tenant(&house, &caller, asked.text("tenant")).await?;
     let sent = sent(json::read(&headers, body).await?)?;
     let tested = house
@@ -254,18 +253,4 @@ fn call_of(call: Option<Value>) -> Result<ParsedCall, Problem> {
 
 fn of_call(call: &ParsedCall, error: runtime::RunError) -> Problem {
     Problem::from(call.lone_inputs.point(error)).below("/call")
-}
-
-async fn tenant(house: &House, caller: &Caller, named: Option<&str>) -> Result<Uuid, Problem> {
-    match named {
-        Some(name) => Ok(house
-            .modelrow
-            .tenant_seen(caller.admin_scope(), name)
-            .await?),
-        None => Ok(caller.tenant()),
-    }
-}
-
-fn query_of(query: Asked, known: &[&str]) -> Result<list::Parameters, Problem> {
-    list::Parameters::read(query, known)
 }

@@ -3,7 +3,7 @@
 use super::House;
 use super::list::{self, Asked};
 use super::path::IdPath;
-use super::rows::admin;
+use super::rows::{admin, tenant};
 use crate::call::{Fields, read_body};
 use crate::caller::Caller;
 use crate::etag::ETag;
@@ -98,11 +98,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let asked = list::Parameters::read(query, &["tenant"])?;
-    let scope = caller.admin_scope();
-    let tenant = match asked.text("tenant") {
-        Some(name) => house.modelrow.tenant_seen(scope, name).await?,
-        None => caller.tenant(),
-    };
+    let tenant = tenant(&house, &caller, asked.text("tenant")).await?;
     let new = read(json::read(&headers, body).await?)?;
     let made = house
         .modelrow

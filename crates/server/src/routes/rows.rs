@@ -96,12 +96,8 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let scope = caller.admin_scope();
     let asked = list::Parameters::read(query, &["tenant"])?;
-    let tenant = match asked.text("tenant") {
-        Some(name) => house.modelrow.tenant_seen(scope, name).await?,
-        None => caller.tenant(),
-    };
+    let tenant = tenant(&house, &caller, asked.text("tenant")).await?;
     let body = json::read(&headers, body).await?;
     let made = house
         .modelrow
@@ -158,6 +154,21 @@ pub(super) async fn delete(
         .row_delete(admin(&caller), kind, (id, seen.updated_at));
     gone.await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose rows a call writes: of the tenant that it names, else the caller's own.
+pub(super) async fn tenant(
+    house: &House,
+    caller: &Caller,
+    named: Option<&str>,
+) -> Result<Uuid, Problem> {
+    match named {
+        Some(name) => Ok(house
+            .modelrow
+            .tenant_seen(caller.admin_scope(), name)
+            .await?),
+        None => Ok(caller.tenant()),
+    }
 }
 
 pub(super) fn admin(caller: &Caller) -> Admin<'_> {

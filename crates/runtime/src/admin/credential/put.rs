@@ -191,13 +191,7 @@ impl Modelrow {
 /// What does not fit is the member of the body.
 fn at_secret(error: RunError) -> RunError {
     match error {
-        RunError::Refused(found) => {
-            let moved = found.into_iter().map(|one| Diagnostic {
-                place: Place::pointer("/secret"),
-                ..one
-            });
-            RunError::Refused(Diagnostics(moved.collect()))
-        }
+        RunError::Refused(found) => RunError::Refused(found.at(&Place::pointer("/secret"))),
         other => other,
     }
 }
