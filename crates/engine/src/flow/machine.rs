@@ -437,6 +437,8 @@ impl Flow {
             .request(exchange, None)
     }
 
+    /// The revision that it runs.
+    #[must_use]
     pub fn revision(&self) -> Arc<Revision> {
         Arc::clone(&self.setting.revision)
     }

@@ -137,15 +137,20 @@ impl Record {
         }
     }
 
+    /// The answer, where it is small enough to be kept here.
+    fn kept_answer(&self) -> Option<Value> {
+        let answer = self.answer.as_ref().filter(|_| !self.answer_is_large());
+        answer.map(answer_to_json)
+    }
+
     fn text_without_answer(&self) -> String {
         serde_json::to_string(&self.kept()).unwrap_or_default()
     }
 
     /// The record in two texts, for [`Record::unfold`]: the captures are the second. Made for every poll.
     pub(crate) fn fold(&self) -> (String, Cow<'_, str>) {
-        let answer = self.answer.as_ref().filter(|_| !self.answer_is_large());
         let head = Kept {
-            answer: answer.map(answer_to_json),
+            answer: self.kept_answer(),
             ..self.head()
         };
         let head = serde_json::to_string(&head).unwrap_or_default();
@@ -172,9 +177,8 @@ impl Record {
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let answer = self.answer.as_ref().filter(|_| !self.answer_is_large());
         let kept = Kept {
-            answer: answer.map(answer_to_json),
+            answer: self.kept_answer(),
             ..self.kept()
         };
         serde_json::to_value(kept).unwrap_or_default()
