@@ -35,10 +35,12 @@ pub(crate) enum Model {
     Pictured,
     /// As `Found`, and its submit captures more than the row holds.
     Bulky,
+    /// As `Found`, with a credential of any number of requests.
+    Unlimited,
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Found,
         Self::Replayed,
         Self::Prepared,
@@ -54,6 +56,7 @@ impl Model {
         Self::Streamed,
         Self::Pictured,
         Self::Bulky,
+        Self::Unlimited,
     ];
 
     pub(crate) fn purpose(self) -> &'static str {
@@ -70,10 +73,12 @@ impl Model {
     }
 
     /// Requests of its credential to the provider a minute.
-    pub(crate) fn rate(self) -> u32 {
+    pub(crate) fn rate(self) -> Option<u32> {
         match self {
-            Self::Limited => 15,
-            _ => 100_000,
+            Self::Limited => Some(15),
+            // A claim counts no requests, and so may be made with the insert.
+            Self::Unlimited => None,
+            _ => Some(100_000),
         }
     }
 }
@@ -130,6 +135,7 @@ fn profile(model: Model) -> Value {
         | Model::Endless
         | Model::Pictured
         | Model::Bulky
+        | Model::Unlimited
         | Model::Called => {
             transport["settle"] = json!({
                 "kind": "lookup", "method": "GET", "path": "/videos", "query": {"limit": "100"},

@@ -63,6 +63,7 @@ pub(crate) fn may_stand(seed: &Seed<'_>) -> bool {
         | Model::Endless
         | Model::Pictured
         | Model::Bulky
+        | Model::Unlimited
         | Model::Called => dead && seed.accepted() == 0,
         Model::Replayed | Model::Tokened | Model::Consented => false,
     }

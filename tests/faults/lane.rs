@@ -237,7 +237,9 @@ impl Lane {
         let maker = self.url("modelrow_owner", "postgres");
         let from = template(model);
         sql(&maker, &format!("create database {name} template {from}")).await;
-        let rate = model.rate();
+        let rate = model
+            .rate()
+            .map_or_else(|| "null".to_owned(), |rate| rate.to_string());
         let set = format!(
             "update provider_api_credentials set endpoint_url = '{provider}', rate_limit_per_minute = {rate};
              update provider_auth_profiles set config = jsonb_set(config, '{{token_url}}', to_jsonb('{provider}{TOKEN_PATH}'::text))

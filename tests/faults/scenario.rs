@@ -46,7 +46,7 @@ const CLEAN: Scenario = Scenario {
     first: None,
 };
 
-pub(crate) const SCENARIOS: [Scenario; 59] = [
+pub(crate) const SCENARIOS: [Scenario; 62] = [
     CLEAN,
     Scenario {
         name: "looked-up",
@@ -347,6 +347,23 @@ pub(crate) const SCENARIOS: [Scenario; 59] = [
         first: Some((Fault::Freeze, "sender.send", "after")),
         ..CLEAN
     },
+    Scenario {
+        name: "at-once",
+        model: Model::Unlimited,
+        ..CLEAN
+    },
+    Scenario {
+        name: "at-once-looked-up",
+        model: Model::Unlimited,
+        doubtful: true,
+        ..CLEAN
+    },
+    Scenario {
+        name: "at-once-doubted",
+        model: Model::Unlimited,
+        first: Some((Fault::LostAnswers, "claim.at_once.insert", "before")),
+        ..CLEAN
+    },
 ];
 
 impl Scenario {
@@ -388,6 +405,11 @@ impl Scenario {
         self.name.starts_with("keyless")
     }
 
+    /// Workers serve, and one of them is called: it claims what it makes.
+    pub(crate) fn is_at_once(&self) -> bool {
+        self.name.starts_with("at-once")
+    }
+
     /// In which state the caller takes it back, or one worker is told to leave.
     pub(crate) fn acts_in(&self) -> &'static str {
         match self.name {
@@ -425,7 +447,9 @@ impl Scenario {
             "always-absent" => {
                 vec![on(Operation::Create, Action::Cut(Cut::BeforeReading)).always()]
             }
-            "replayed" => vec![on(Operation::Create, Action::Cut(Cut::AfterAccepting))],
+            "replayed" | "at-once-replayed" => {
+                vec![on(Operation::Create, Action::Cut(Cut::AfterAccepting))]
+            }
             "not-prepared" => vec![on(Operation::List, answered(400, "no")).always()],
             "job-fails" => vec![job(JobPatch {
                 fails: Some(Failure {

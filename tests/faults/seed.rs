@@ -1,15 +1,17 @@
 //! One seed: two workers, one run, one fault; and what must hold afterwards.
 
+mod calls;
+
 use crate::bundle::Model;
 use crate::choice::{Choice, Fault};
 use crate::lane::{LEASE, Lane, caller, texts};
-use crate::scenario::{GIF, mischief, the_same};
+use crate::scenario::{mischief, the_same};
 use crate::wire::Mode;
 use crate::worker::{Place, Worker};
 use crate::{check, lane};
 use futures_util::StreamExt as _;
 use nix::sys::signal::Signal;
-use runtime::{Because, Callback, InputMedium, Modelrow, PauseScope, RunRequest};
+use runtime::{Because, Callback, Modelrow, PauseScope};
 use serde_json::{Value, json};
 use simulator::{Action, Operation, Outcome, Rule, Scripted, Simulator};
 use sqlx::{Connection as _, PgConnection};
@@ -194,6 +196,7 @@ impl<'a> Seed<'a> {
             artifacts: &artifacts,
             logs: &self.folder,
             has_key: !self.choice.scenario.is_keyless(),
+            serves: self.choice.scenario.is_at_once(),
         };
         let worker = Worker::start(&place, &name, &self.plan(&name)).await;
         self.workers.push(worker);
@@ -247,7 +250,10 @@ impl<'a> Seed<'a> {
             self.twin(caller).await?;
         }
         self.late_start(caller).await?;
-        self.run = self.called(caller, &self.tag).await?;
+        self.run = match self.choice.scenario.is_at_once() {
+            true => self.called_at_a_worker().await?,
+            false => self.called(caller, &self.tag).await?,
+        };
         if self.choice.scenario.name == "watched" {
             let mut events = caller.events(DEFAULT_TENANT, self.run);
             self.watchers
@@ -482,28 +488,6 @@ impl<'a> Seed<'a> {
             // Asked until the database has answered; a second time changes nothing.
             let _again = caller.resume(&PauseScope::All, "suite").await;
         }
-    }
-
-    async fn called(&self, caller: &Modelrow, tag: &str) -> Result<Uuid, String> {
-        let scenario = &self.choice.scenario;
-        let mut request = RunRequest::new(scenario.model.purpose())
-            .prompt(scenario.prompt(tag))
-            .idempotency_key(tag.to_owned());
-        if scenario.name == "too-late" {
-            request.start_by = Some(caller.now() + Duration::from_millis(1_500));
-        }
-        if scenario.model == Model::Pictured {
-            request = request.input("picture", InputMedium::file("cat.gif", GIF));
-        }
-        let mut last = String::new();
-        for _ in 0..100 {
-            match caller.run_profile(request.clone()).await {
-                Ok(run) => return Ok(run.id()),
-                Err(error) => last = format!("{error}: {:?}", error.diagnostics()),
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Err(format!("the call is refused: {last}"))
     }
 
     /// What the caller and the operator do once the job is polled.

@@ -60,6 +60,7 @@ impl House {
             artifacts: &artifacts,
             logs: &self.lane.folder,
             has_key: true,
+            serves: false,
         };
         Worker::start(&place, name, told).await
     }

@@ -1,4 +1,4 @@
-//! A worker: `modelrow work` of the fault build, a process that signals reach.
+//! A worker: `modelrow work` of the fault build, or `modelrow serve`, a process that signals reach.
 
 use crate::lane::{CLIENT, LEASE};
 use crate::wire::Wire;
@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -24,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) wire: Wire,
     /// It was told to end, or need not be there.
     pub(crate) dismissed: bool,
+    /// Where it is called, if it is.
+    pub(crate) address: Option<SocketAddr>,
     child: Child,
     pid: Pid,
 }
@@ -36,6 +39,8 @@ pub(crate) struct Place<'a> {
     pub(crate) logs: &'a Path,
     /// Whether it has the key for the provider.
     pub(crate) has_key: bool,
+    /// Whether it is called.
+    pub(crate) serves: bool,
 }
 
 impl Worker {
@@ -44,9 +49,16 @@ impl Worker {
         let wire = Wire::to(place.socket.clone()).await;
         let log = place.logs.join(format!("{name}.log"));
         let key = if place.has_key { "acme-test-key" } else { "" };
-        let child = Command::new(program())
+        let address = place.serves.then(free_address);
+        let mut command = Command::new(program());
+        match address {
+            None => command.arg("work"),
+            Some(address) => command
+                .args(["serve", "--no-auth", "--listen"])
+                .arg(address.to_string()),
+        };
+        let child = command
             .args([
-                "work",
                 "--tick-ms",
                 "100",
                 "--connections",
@@ -75,6 +87,7 @@ impl Worker {
             name: name.to_owned(),
             wire,
             dismissed: false,
+            address,
             child,
             pid,
         }
@@ -105,4 +118,10 @@ impl Worker {
     pub(crate) fn has_ended(&mut self) -> bool {
         !self.dismissed && self.child.try_wait().is_ok_and(|status| status.is_some())
     }
+}
+
+/// Of a port that nobody listens on at this moment.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
 }

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `crates/runtime/src` in which every await has a name: submit, settle, fetch, lease.
-pub(crate) const FILES: [&str; 11] = [
+pub(crate) const FILES: [&str; 12] = [
     "claim.rs",
+    "claim/at_once.rs",
     "prepare.rs",
     "sender.rs",
     "sender/closed.rs",

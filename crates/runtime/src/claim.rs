@@ -1,6 +1,8 @@
 //! Claiming queued runs: who may send, rendered and intended in one
 //! transaction, sent only after its commit has answered.
 
+pub(crate) mod at_once;
+
 use crate::clock::boot_ms;
 use crate::core::{Core, Doubt};
 use crate::faults::At as _;
@@ -33,6 +35,8 @@ use uuid::Uuid;
 const BATCH: usize = 16;
 /// A run whose `start_by` has passed.
 const NOT_STARTED: &str = "not_started";
+/// Who compares memory with the rows waits so long for intents under way; else the next round does.
+const STILL: Duration = Duration::from_secs(1);
 /// A commit in doubt may land so long afterwards.
 const DOUBT: Duration = Duration::from_secs(60);
 
@@ -84,6 +88,11 @@ async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
     let Some(shard) = core.own_shard(Uuid::now_v7()) else {
         return Ok(());
     };
+    // No intent is committed between the look at memory and that at the rows.
+    let still = tokio::time::timeout(STILL, core.intends.write());
+    let Ok(_still) = still.at("claim.intends").await else {
+        return Ok(());
+    };
     let mut known: Vec<Uuid> = {
         let sending = core.sending.lock().unwrap_or_else(PoisonError::into_inner);
         sending.keys().copied().collect()
@@ -91,7 +100,7 @@ async fn forgotten(core: &Core, worker: Uuid) -> Result<(), StoreError> {
     {
         // Asked about as certainly not sent, which is more than unknown.
         let doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(doubted.iter().map(|doubt| doubt.run));
+        known.extend(doubted.iter().map(|doubt| doubt.intent.run_id));
     }
     let preparing: Vec<Uuid> = preparing(core).iter().copied().collect();
     let lost = core
@@ -393,7 +402,7 @@ async fn settle(
     preparing(core).extend(prepared.iter().map(|one| one.run_id));
     if let Err(error) = claim.commit().at("claim.commit").await {
         preparing(core).retain(|run| !prepared.iter().any(|one| one.run_id == *run));
-        sending.iter().for_each(|ready| doubt(core, ready, worker));
+        sending.iter().for_each(|ready| doubt(core, ready));
         return Err(error);
     }
     for (run, word) in batch.refused {
@@ -439,11 +448,9 @@ pub(crate) fn hold(core: &Core, ready: &Ready) {
 }
 
 /// The commit was not answered: it was not sent, and is asked about for a minute.
-pub(crate) fn doubt(core: &Core, ready: &Ready, worker: Uuid) {
+pub(crate) fn doubt(core: &Core, ready: &Ready) {
     let doubt = Doubt {
-        run: ready.intent.run_id,
-        n: ready.intent.n,
-        worker,
+        intent: ready.intent.clone(),
         until_ms: boot_ms().saturating_add(millis(DOUBT)),
     };
     let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,7 @@ use engine::request::Drawn;
 use profile::revision::Revision;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use store::claim::Intent;
 use store::rewind::Remembered;
 use store::{Store, StoreError};
 use time::OffsetDateTime;
@@ -71,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) shards: Mutex<Vec<i16>>,
     /// Attempts that this worker holds: intended, and not written as a fact yet.
     pub(crate) sending: Mutex<HashMap<Uuid, Remembered>>,
+    /// Read by whoever commits an intent beside the claims; written by who compares memory with the rows.
+    pub(crate) intends: tokio::sync::RwLock<()>,
     /// Runs that this worker prepares.
     pub(crate) preparing: Mutex<HashSet<Uuid>>,
     /// Claims whose commit was not answered.
@@ -78,12 +81,9 @@ pub(crate) struct Core {
 }
 
 /// A claim that may have been committed, and that was certainly not sent. A lost lease takes nothing of it away.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Doubt {
-    pub(crate) run: Uuid,
-    pub(crate) n: i32,
-    /// Under whose id it was claimed.
-    pub(crate) worker: Uuid,
+    pub(crate) intent: Intent,
     /// Asked about until then (boot clock).
     pub(crate) until_ms: i64,
 }

@@ -1,7 +1,8 @@
-//! A call becomes a run: chosen, checked, written down. Nothing is sent here.
+//! A call becomes a run: chosen, checked, written down. Claims send it; the one that is made with it, at once.
 
 use crate::cache;
 use crate::catalogue::Snapshot;
+use crate::claim::at_once;
 use crate::core::Core;
 use crate::cost;
 use crate::error::RunError;
@@ -23,10 +24,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
-use store::State;
 use store::budgets::{Limit, Over};
 use store::catalogue::CredentialRow;
+use store::claim::Intended;
 use store::runs::{Inserted, NewRun};
+use store::{State, StoreError};
 use uuid::Uuid;
 
 /// A run that waits longer than a day was forgotten by its caller.
@@ -105,14 +107,14 @@ pub(crate) fn check(
 }
 
 /// Makes the run, or finds the one that its idempotency key made.
-pub(crate) async fn run(core: &Core, request: RunRequest) -> Result<Made, RunError> {
+pub(crate) async fn run(core: &Arc<Core>, request: RunRequest) -> Result<Made, RunError> {
     let understood = understand(core, core.catalogue.now(), &request).await?;
     record(core, request, understood).await
 }
 
 /// Writes the run of a call that was understood.
 pub(crate) async fn record(
-    core: &Core,
+    core: &Arc<Core>,
     request: RunRequest,
     mut understood: Understood,
 ) -> Result<Made, RunError> {
@@ -162,17 +164,30 @@ pub(crate) async fn record(
     let was_cached = cached.is_some();
     let inserted = match cached {
         Some(inserted) => inserted,
-        None => core.store.run_insert(&new).await?,
+        None => Box::pin(insert(core, &new, row)).await?,
     };
-    let made = match inserted {
-        Inserted::New(run) => Made {
-            run,
-            replayed: false,
-        },
-        Inserted::Same(run) => Made {
-            run,
-            replayed: true,
-        },
+    let made = made(core, inserted)?;
+    if !made.replayed {
+        traces::made(core, made.run, &understood.revision, began_ms);
+        if was_cached {
+            let end = State::Succeeded.into();
+            traces::ended(core, made.run, Some(&understood.revision), &end);
+        }
+    }
+    tracing::info!(run.id = %made.run, profile = understood.revision.profile_key, replayed = made.replayed, "run made");
+    Ok(made)
+}
+
+/// Tells the claims of a run that is queued.
+fn made(core: &Core, inserted: Inserted) -> Result<Made, RunError> {
+    let (run, replayed) = match inserted {
+        Inserted::New(run) => {
+            core.queue.notify_one();
+            core.hints.queued();
+            (run, false)
+        }
+        Inserted::Claimed(Intended { run_id, .. }) => (run_id, false),
+        Inserted::Same(run) => (run, true),
         Inserted::OtherBody(run_id) => return Err(RunError::KeyUsed { run_id }),
         Inserted::Erased(run_id) => return Err(RunError::KeyOfDeleted { run_id }),
         Inserted::Over(over) => {
@@ -182,17 +197,44 @@ pub(crate) async fn record(
             });
         }
     };
-    core.queue.notify_one();
-    if !made.replayed {
-        core.hints.queued();
-        traces::made(core, made.run, &understood.revision, began_ms);
-        if was_cached {
-            let end = State::Succeeded.into();
-            traces::ended(core, made.run, Some(&understood.revision), &end);
-        }
+    Ok(Made { run, replayed })
+}
+
+/// Inserts the run, and claims it with that where it can be sent at once. A commit that was not answered is looked up by the
+/// run's id, which makes the run where it came to nothing.
+async fn insert(
+    core: &Arc<Core>,
+    new: &NewRun,
+    row: &CredentialRow,
+) -> Result<Inserted, StoreError> {
+    match claimed(core, new, row).await {
+        Ok(None) => {}
+        Ok(Some(inserted)) => return Ok(inserted),
+        Err(error) if error.is_transient() => in_doubt(new, &error),
+        Err(error) => return Err(error),
     }
-    tracing::info!(run.id = %made.run, profile = understood.revision.profile_key, replayed = made.replayed, "run made");
-    Ok(made)
+    match core.store.run_insert(new).await {
+        Err(error) if error.is_transient() => {
+            in_doubt(new, &error);
+            core.store.run_insert(new).await
+        }
+        inserted => inserted,
+    }
+}
+
+async fn claimed(
+    core: &Arc<Core>,
+    new: &NewRun,
+    row: &CredentialRow,
+) -> Result<Option<Inserted>, StoreError> {
+    match at_once::rendered(core, new, row).await {
+        Some(head) => at_once::insert(core, new, head).await,
+        None => Ok(None),
+    }
+}
+
+fn in_doubt(new: &NewRun, error: &StoreError) {
+    tracing::warn!(run.id = %new.run_id, %error, "the commit of a new run was not answered; it is looked up");
 }
 
 fn ask(request: &RunRequest) -> Ask {

@@ -210,6 +210,7 @@ impl Modelrow {
             swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),
+            intends: tokio::sync::RwLock::default(),
             preparing: std::sync::Mutex::default(),
             doubted: std::sync::Mutex::default(),
             options,
@@ -546,6 +547,8 @@ impl Modelrow {
         let core = &self.core;
         core.tasks.stop.cancel();
         core.tasks.loops_ended().await;
+        // Calls that are about to claim what they make: they send it, or nobody does.
+        drop(timeout(GOODBYE, core.intends.write()).await);
         if let Some(held) = core.lease.current()
             && let Err(error) = core.store.shards_give_all(held.worker).await
         {

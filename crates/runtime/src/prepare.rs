@@ -67,7 +67,7 @@ async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
             tracing::warn!(run.id = %run, "the prepared run is not ours any more, or is not to be sent now");
         }
         Err(error) => {
-            claim::doubt(&core, &ready, worker);
+            claim::doubt(&core, &ready);
             tracing::warn!(run.id = %run, %error, "the intent is in doubt; nothing is sent");
         }
     }
@@ -109,12 +109,14 @@ async fn its_turn(core: &Core, live: &Live, place: &mut Option<Place>) -> bool {
 }
 
 async fn intend(core: &Core, ready: &Ready, worker: Uuid) -> Result<Option<i64>, StoreError> {
+    let making = core.intends.read().at("prepare.intends").await;
     claim::hold(core, ready);
     let stands = core
         .store
         .intend_prepared(worker, &ready.intent)
         .at("prepare.intend_prepared")
         .await?;
+    drop(making);
     if stands.is_some() {
         let (run, n, captured) = (ready.live.run, ready.live.n, ready.live.flow.captured());
         written(("captured", run), || {

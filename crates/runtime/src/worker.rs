@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::StoreError;
+use store::claim::Intent;
 use store::identity::{Failover, Identity};
 use store::listen::Hint;
 use tokio::time::Instant;
@@ -307,13 +308,10 @@ async fn senders(core: &Core, worker: Uuid) -> Result<(), StoreError> {
 /// Claims whose commit was not answered: certainly not sent.
 async fn doubted(core: &Core) -> Result<(), StoreError> {
     let now = boot_ms();
-    let asked: Vec<(Uuid, i32, Uuid)> = {
+    let asked: Vec<Intent> = {
         let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
         doubted.retain(|doubt| doubt.until_ms > now);
-        let asked = doubted.iter();
-        asked
-            .map(|doubt| (doubt.run, doubt.n, doubt.worker))
-            .collect()
+        doubted.iter().map(|doubt| doubt.intent.clone()).collect()
     };
     if asked.is_empty() {
         return Ok(());
@@ -324,7 +322,7 @@ async fn doubted(core: &Core) -> Result<(), StoreError> {
         .at("worker.claim_doubted")
         .await?;
     let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-    doubted.retain(|doubt| !closed.contains(&doubt.run));
+    doubted.retain(|doubt| !closed.contains(&doubt.intent.run_id));
     Ok(())
 }
 

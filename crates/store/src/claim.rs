@@ -1,6 +1,10 @@
 //! The critical section before a submit: who may send, and the intent that is
 //! committed before the first byte.
 
+mod at_once;
+
+pub(crate) use at_once::claim_made;
+
 use crate::connect::DURABLY;
 use crate::work::WorkRow;
 use crate::workers::Swept;
@@ -142,25 +146,24 @@ impl Store {
         .await?)
     }
 
-    /// Claims whose commit answer was lost: these (run, n), claimed under these workers' ids, I remember, and I never sent them.
-    /// They are closed as `not_sent` and queued again, whoever has swept them meanwhile; ask again for a minute, for a commit in
-    /// doubt may still land.
+    /// Claims whose commit answer was lost: I remember these intents, and I never sent them. They are closed as `not_sent` and
+    /// queued again, whoever has swept them meanwhile; ask again for a minute, for a commit in doubt may still land.
+    ///
+    /// An attempt is theirs by what its rendering drew: where their commit came to nothing, the same worker may claim the run
+    /// again, under the same number, and send it.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: ask again.
-    pub async fn claim_doubted(
-        &self,
-        doubted: &[(Uuid, i32, Uuid)],
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let runs: Vec<Uuid> = doubted.iter().map(|(run, ..)| *run).collect();
-        let ns: Vec<i32> = doubted.iter().map(|(_, n, _)| *n).collect();
-        let workers: Vec<Uuid> = doubted.iter().map(|(.., worker)| *worker).collect();
+    pub async fn claim_doubted(&self, doubted: &[Intent]) -> Result<Vec<Uuid>, StoreError> {
+        let runs: Vec<Uuid> = doubted.iter().map(|intent| intent.run_id).collect();
+        let ns: Vec<i32> = doubted.iter().map(|intent| intent.n).collect();
+        let drawn: Vec<Value> = doubted.iter().map(|intent| intent.drawn.clone()).collect();
         Ok(sqlx::query_scalar!(
             r#"
             with att as (update submit_attempts a set outcome = 'not_sent', sender_ended = true, ended_at = now()
-                         from unnest($1::uuid[], $2::int[], $3::uuid[]) as d (run_id, n, worker_id)
-                         where a.run_id = d.run_id and a.n = d.n and a.worker_id = d.worker_id
+                         from unnest($1::uuid[], $2::int[], $3::jsonb[]) as d (run_id, n, drawn)
+                         where a.run_id = d.run_id and a.n = d.n and a.drawn = d.drawn
                            and a.outcome in ('pending', 'unknown') and a.replays = 0 and not a.adopted
                          returning a.run_id, a.n)
             update run_states r set state = 'queued', ver = r.ver + 1, worker_id = null, shard = null,
@@ -170,7 +173,7 @@ impl Store {
             "#,
             &runs,
             &ns,
-            &workers,
+            &drawn,
         )
         .fetch_all(&self.pool)
         .await?)

@@ -2,6 +2,7 @@
 
 use crate::artifacts::ArtifactRow;
 use crate::budgets::{Over, OverLimit, Price};
+use crate::claim::Intended;
 use crate::{Outcome, Scope, State, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -73,8 +74,10 @@ pub enum Sent {
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {
-    /// A new run.
+    /// A new run, queued.
     New(Uuid),
+    /// A new run that its maker claimed with it: to be sent.
+    Claimed(Intended),
     /// The same key and body made this run before.
     Same(Uuid),
     /// The same key made this run with another body: 409.

@@ -127,27 +127,94 @@ async fn with_the_admins_consent_an_unknown_attempt_is_written_off_and_the_run_s
     assert_eq!(house.sim.accepted_jobs().len(), 2, "consented to");
 }
 
+async fn behind(house: &House, wire: &Wire) -> Modelrow {
+    let options = Options {
+        database_url: wire.url.clone().into(),
+        ..house.options()
+    };
+    Modelrow::start(options).await.unwrap()
+}
+
+/// Jobs that the provider has, and how often it was asked for one.
+fn jobs(house: &House) -> (usize, usize) {
+    (
+        house.sim.accepted_jobs().len(),
+        house.asked(Operation::Create).len(),
+    )
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_whose_commit_was_not_answered_is_closed_as_not_sent_and_sent_once() {
     let house = House::new(quick()).await;
     let wire = Wire::losing(&house.database.url, "insert into submit_attempts").await;
-    let modelrow = Modelrow::start(Options {
-        database_url: wire.url.clone().into(),
-        ..house.options()
+    let (_worker, taker) = (behind(&house, &wire).await, taker(&house).await);
+    let view = ended(&taker, cat()).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!(wire.lost(), 1);
+    assert_eq!(outcomes(&view), ["not_sent", "accepted"]);
+    assert_eq!(jobs(&house), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_whose_commit_came_to_nothing_is_made_again_and_its_doubt_closes_no_other() {
+    // Longer than a tick, at which claims in doubt are asked about.
+    let slow = Rule::on(Operation::Create, Action::DelayAnswer { ms: 2_500 });
+    let config = Config {
+        rules: vec![slow],
+        ..quick()
+    };
+    let house = House::new(config).await;
+    let wire = Wire::breaking(&house.database.url, "insert into submit_attempts").await;
+    let (_worker, taker) = (behind(&house, &wire).await, taker(&house).await);
+    let view = ended(&taker, cat()).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!(wire.lost(), 1);
+    assert_eq!(outcomes(&view), ["accepted"]);
+    assert_eq!(jobs(&house), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_claimed_with_its_insert_whose_commit_was_not_answered_is_looked_up_and_sent_once() {
+    let house = House::new(quick()).await;
+    let wire = Wire::losing(&house.database.url, "insert into submit_attempts").await;
+    let modelrow = behind(&house, &wire).await;
+    until("the lease is held", || async {
+        modelrow.readiness().await.reasons.is_empty()
     })
-    .await
-    .unwrap();
+    .await;
     let view = ended(&modelrow, cat()).await;
     assert_eq!(view.status, Status::Succeeded, "{view:#?}");
     assert_eq!(wire.lost(), 1);
     assert_eq!(outcomes(&view), ["not_sent", "accepted"]);
-    assert_eq!(
+    assert_eq!(jobs(&house), (1, 1));
+    assert_eq!(house.count("select count(*) from runs").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_was_lost_is_looked_up_by_run_id_before_an_error_is_said() {
+    let house = House::new(quick()).await;
+    for (wire, what) in [
         (
-            house.sim.accepted_jobs().len(),
-            house.asked(Operation::Create).len()
+            Wire::losing(&house.database.url, "insert into runs").await,
+            "the answer",
         ),
-        (1, 1)
-    );
+        (
+            Wire::breaking(&house.database.url, "insert into runs").await,
+            "the commit",
+        ),
+    ] {
+        let options = Options {
+            work: Work::No,
+            database_url: wire.url.clone().into(),
+            ..house.options()
+        };
+        let modelrow = Modelrow::start(options).await.unwrap();
+        let run = modelrow.run_profile(cat()).await.unwrap();
+        assert_eq!(wire.lost(), 1, "{what}");
+        let there = format!("select count(*) from runs where run_id = '{}'", run.id());
+        assert_eq!(house.count(&there).await, 1, "{what}");
+    }
+    assert_eq!(house.count("select count(*) from runs").await, 2);
 }
 
 /// A run that nobody claims.

@@ -1,10 +1,19 @@
-//! A wire to the database that can lose the answer of a commit.
+//! A wire to the database that can lose the answer of a commit, or the commit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use url::Url;
+
+/// What is lost, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    /// What was committed stands.
+    Answer,
+    /// It comes to nothing.
+    Commit,
+}
 
 /// Stands between the library and the server.
 pub(crate) struct Wire {
@@ -15,8 +24,17 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Loses the answer of the first commit after a statement with this text; what was committed stands.
-    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
     pub(crate) async fn losing(url: &str, after: &'static str) -> Self {
+        Self::between(url, (after, Lost::Answer)).await
+    }
+
+    /// Loses that commit itself: it comes to nothing.
+    pub(crate) async fn breaking(url: &str, after: &'static str) -> Self {
+        Self::between(url, (after, Lost::Commit)).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    async fn between(url: &str, what: (&'static str, Lost)) -> Self {
         let url = Url::parse(url).unwrap();
         let folder = percent(url.host_str().unwrap());
         let socket = format!("{folder}/.s.PGSQL.{}", url.port().unwrap());
@@ -34,13 +52,13 @@ impl Wire {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = UnixStream::connect(&socket).await.unwrap();
-                tokio::spawn(pass(client, server, after, Arc::clone(&lost)));
+                tokio::spawn(pass(client, server, what, Arc::clone(&lost)));
             }
         });
         wire
     }
 
-    /// How many answers were lost.
+    /// How many of them were lost.
     pub(crate) fn lost(&self) -> usize {
         self.lost.load(Ordering::SeqCst)
     }
@@ -70,7 +88,7 @@ fn has(bytes: &[u8], text: &str) -> bool {
 async fn pass(
     mut client: TcpStream,
     mut server: UnixStream,
-    after: &'static str,
+    (after, what): (&'static str, Lost),
     lost: Arc<AtomicUsize>,
 ) {
     let (mut asked, mut said) = (vec![0; 65_536], vec![0; 65_536]);
@@ -81,6 +99,10 @@ async fn pass(
                 let Ok(n @ 1..) = read else { return };
                 armed |= has(&asked[..n], after);
                 cut |= armed && has(&asked[..n], "COMMIT") && lost.load(Ordering::SeqCst) == 0;
+                if cut && what == Lost::Commit {
+                    lost.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
                 if server.write_all(&asked[..n]).await.is_err() { return }
             }
             read = server.read(&mut said) => {

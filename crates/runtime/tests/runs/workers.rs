@@ -1,5 +1,6 @@
 //! Workers come, go and die; a paid job is never lost and never paid for twice.
 
+use crate::doubt::{outcomes, taker};
 use crate::house::{House, LIMIT, cat, quick, until};
 use runtime::{Modelrow, Options, Status, Work};
 use simulator::{Action, Operation, Rule};
@@ -120,35 +121,37 @@ async fn a_process_that_only_takes_calls_sees_them_done_by_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_whose_lease_is_lost_before_the_first_byte_sends_nothing() {
     let house = House::new(quick()).await;
-    let modelrow = house.start().await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
-    // The renewal waits for the first lock, the intent for the second: the lease is over when the commit answers.
-    let mut locks = PgConnection::connect(&house.database.owner_url)
-        .await
-        .unwrap();
-    let mut held = locks.begin().await.unwrap();
-    sqlx::raw_sql("lock table workers in share mode; lock table submit_attempts in share mode")
-        .execute(&mut *held)
-        .await
-        .unwrap();
-    let run = modelrow.run_profile(cat()).await.unwrap().id();
-    until("the lease is lost", || async {
-        !modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
-    held.rollback().await.unwrap();
-    let view = modelrow.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
-    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
-    let outcomes: Vec<&str> = view
-        .attempts
-        .iter()
-        .map(|attempt| attempt.outcome.as_str())
-        .collect();
-    assert_eq!(outcomes, ["not_sent", "accepted"]);
-    assert_eq!(house.asked(Operation::Create).len(), 1);
+    let (worker, taker) = (house.start().await, taker(&house).await);
+    // The run is queued and claimed, or claimed with its insert.
+    for caller in [&taker, &worker] {
+        until("the lease is held", || async {
+            worker.readiness().await.reasons.is_empty()
+        })
+        .await;
+        // The renewal waits for the first lock, the intent for the second: the lease is over when the commit answers.
+        let mut locks = PgConnection::connect(&house.database.owner_url)
+            .await
+            .unwrap();
+        let mut held = locks.begin().await.unwrap();
+        sqlx::raw_sql("lock table workers in share mode; lock table submit_attempts in share mode")
+            .execute(&mut *held)
+            .await
+            .unwrap();
+        let lost = async {
+            until("the lease is lost", || async {
+                !worker.readiness().await.reasons.is_empty()
+            })
+            .await;
+            held.rollback().await.unwrap();
+        };
+        let asked = house.asked(Operation::Create).len();
+        let (run, ()) = tokio::join!(caller.run_profile(cat()), lost);
+        let run = run.unwrap().id();
+        let view = caller.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
+        assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+        assert_eq!(outcomes(&view), ["not_sent", "accepted"]);
+        assert_eq!(house.asked(Operation::Create).len(), asked + 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

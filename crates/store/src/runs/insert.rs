@@ -2,6 +2,7 @@
 
 use super::{Inserted, NewRun, Sent};
 use crate::budgets::{self, Admitted};
+use crate::claim::{self, Intent};
 use crate::inputs;
 use crate::{Store, StoreError};
 use sqlx::PgConnection;
@@ -24,6 +25,30 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`]: in doubt, look the run up by its id. [`crate::Rule::KeyLength`].
     pub async fn run_insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
+        self.insert(run, None).await
+    }
+
+    /// The same, by a worker that would send it at once: a new run is [`Inserted::Claimed`] where the worker may, and queued
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unreachable`]: in doubt, the intent too; send nothing, and remember it for [`Store::claim_doubted`].
+    /// [`crate::Rule::KeyLength`].
+    pub async fn run_insert_claimed(
+        &self,
+        run: &NewRun,
+        worker: Uuid,
+        intent: &Intent,
+    ) -> Result<Inserted, StoreError> {
+        self.insert(run, Some((worker, intent))).await
+    }
+
+    async fn insert(
+        &self,
+        run: &NewRun,
+        sender: Option<(Uuid, &Intent)>,
+    ) -> Result<Inserted, StoreError> {
         let mut tx = self.as_tenant(run.tenant_id).await?;
         if let Some(repeated) = repeated(&mut tx, run).await? {
             tx.commit().await?;
@@ -33,7 +58,7 @@ impl Store {
         let inserted = match new {
             Some(id) => {
                 inputs::named(&mut tx, run).await?;
-                Inserted::New(id)
+                claimed(&mut tx, id, sender).await?
             }
             None => match earlier(&mut tx, run).await? {
                 Some(earlier) => earlier,
@@ -83,6 +108,18 @@ impl Store {
         tx.commit().await?;
         Ok(inserted)
     }
+}
+
+async fn claimed(
+    connection: &mut PgConnection,
+    run: Uuid,
+    sender: Option<(Uuid, &Intent)>,
+) -> Result<Inserted, StoreError> {
+    let intended = match sender {
+        Some((worker, intent)) => claim::claim_made(connection, worker, intent).await?,
+        None => None,
+    };
+    Ok(intended.map_or(Inserted::New(run), Inserted::Claimed))
 }
 
 /// `None`: the key or the id is there, or the tenant has limits that were not asked.

@@ -2,6 +2,7 @@
 
 use super::house::{HOUR, House, NOW, accepted, intent};
 use crate::State;
+use crate::claim::Intent;
 use crate::limits::Urgency;
 use crate::listen::Hint;
 use crate::outbox::Delivery;
@@ -184,7 +185,7 @@ async fn a_claim_in_doubt_is_closed_as_not_sent_a_forgotten_one_is_unknown_and_o
     assert_eq!(
         house
             .store
-            .claim_doubted(&[(r1, 1, a), (Uuid::from_u128(5), 1, a)])
+            .claim_doubted(&[intent(r1, 1), intent(Uuid::from_u128(5), 1)])
             .await
             .unwrap(),
         [r1]
@@ -227,10 +228,14 @@ async fn a_claim_in_doubt_is_closed_as_not_sent_a_forgotten_one_is_unknown_and_o
         .sent
         .unwrap();
     assert!(!sent.sender_ended, "nobody saw that exchange end");
-    // Who knows that it was not sent says so after a sweep, too; of another's attempt nobody knows it.
-    let doubted = async |worker| house.store.claim_doubted(&[(r3, 1, worker)]).await.unwrap();
-    assert!(doubted(Uuid::from_u128(6)).await.is_empty());
-    assert_eq!(doubted(a).await, [r3]);
+    // Who knows that it was not sent says so after a sweep, too; of another claim's attempt nobody knows it.
+    let doubted = async |intent| house.store.claim_doubted(&[intent]).await.unwrap();
+    let another = Intent {
+        drawn: json!({"unix_ms": 1}),
+        ..intent(r3, 1)
+    };
+    assert!(doubted(another).await.is_empty());
+    assert_eq!(doubted(intent(r3, 1)).await, [r3]);
     assert_eq!(house.stands(r3).await, (State::Queued, "none".into()));
 }
 
