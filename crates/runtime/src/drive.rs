@@ -18,6 +18,7 @@ use engine::http::Outcome;
 use engine::{Action, Event, Fault, Kind, Verdict};
 use serde_json::json;
 use settle::{absent, answer_left_behind, candidates, replay};
+use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::time::Duration;
 use store::decisions::JobFailed;
@@ -154,9 +155,7 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                 its_turn(core, live, Urgency::Follow).await?;
                 match Box::pin(replay(core, live)).await? {
                     Some(verdict) => verdict,
-                    None if core
-                        .store
-                        .run_is_braked(live.run)
+                    None if Box::pin(core.store.run_is_braked(live.run))
                         .at("drive.run_is_braked")
                         .await? =>
                     {
@@ -292,19 +291,17 @@ async fn recall(core: &Core, live: &mut Live) -> Result<(), Trouble> {
 /// Tells the caller, once, that the job is late. It is followed on.
 async fn tell_overdue(core: &Core, live: &mut Live) -> Result<(), StoreError> {
     // Of several polls each has a deadline of its own.
-    live.deadline_ms = live.flow.overdue_at_ms().or(live.deadline_ms);
+    let deadline = live.flow.overdue_at_ms();
+    live.deadline_ms = deadline.and_then(NonZeroI64::new).or(live.deadline_ms);
     let late = live
         .deadline_ms
-        .is_some_and(|deadline| deadline <= core.clock.now_ms());
+        .is_some_and(|deadline| deadline.get() <= core.clock.now_ms());
     if live.overdue || !late || live.state != State::Polling {
         return Ok(());
     }
-    if core
-        .store
-        .mark_overdue(live.run)
-        .at("drive.mark_overdue")
-        .await?
-    {
+    // Seldom, and large: a poll does not carry it.
+    let told = Box::pin(core.store.mark_overdue(live.run));
+    if told.at("drive.mark_overdue").await? {
         live.overdue = true;
         tracing::info!(run.id = %live.run, "overdue, and followed on");
         core.watches

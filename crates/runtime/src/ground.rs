@@ -62,7 +62,8 @@ impl Grounds {
             Held::Stale(shared) => Some(shared),
             Held::Missing => None,
         };
-        match (made(core, revision, credential).await, old) {
+        // Seldom, and large: a poll does not carry it.
+        match (Box::pin(made(core, revision, credential)).await, old) {
             (Ok(shared), _) => Ok(self.keep(key, shared, boot_ms())),
             (Err(Unready::Later(_)), Some(old)) => Ok(old),
             (Err(why), _) => {

@@ -5,10 +5,11 @@ use crate::core::Core;
 use crate::quota::Asker;
 use crate::setting::{self, Machine, Unready};
 use crate::webhook;
-use engine::flow::Folded;
+use engine::flow::{Folded, Ground};
 use engine::{Flow, Verdict};
 use profile::revision::Revision;
 use serde_json::Value;
+use std::num::NonZeroI64;
 use std::sync::Arc;
 use store::State;
 use store::work::WorkRow;
@@ -33,8 +34,8 @@ pub(crate) struct Followed<F> {
     pub(crate) revision: Arc<Revision>,
     /// Where its requests go: what it queues for.
     pub(crate) host: Arc<str>,
-    /// By the database's clock; absent before acceptance.
-    pub(crate) deadline_ms: Option<i64>,
+    /// By the database's clock; absent before acceptance. Never 1970, which makes it half as large.
+    pub(crate) deadline_ms: Option<NonZeroI64>,
     /// The caller was told.
     pub(crate) overdue: bool,
     /// The provider says that the job is done: what fails now is not the job.
@@ -139,7 +140,7 @@ impl<F> Followed<F> {
     /// The flow's next moment, or the deadline when that comes first.
     pub(crate) fn next_look(&self, now_ms: i64, until_ms: i64) -> i64 {
         match self.deadline_ms.filter(|_| !self.overdue) {
-            Some(deadline) => until_ms.min(deadline.max(now_ms) + OVERDUE_LOOK_MS),
+            Some(deadline) => until_ms.min(deadline.get().max(now_ms) + OVERDUE_LOOK_MS),
             None => until_ms,
         }
     }
@@ -165,7 +166,7 @@ impl Live {
             host: Arc::clone(&shared.host),
             deadline_ms: row
                 .deadline_in_ms
-                .map(|ms| core.clock.now_ms().saturating_add(ms)),
+                .and_then(|ms| NonZeroI64::new(core.clock.now_ms().saturating_add(ms))),
             overdue: row.overdue,
             done: row.state == State::Fetching,
             tells_progress: webhook::tells_progress(&row.request),
@@ -181,14 +182,14 @@ impl Live {
         })
     }
 
-    /// Small, until it is due.
-    pub(crate) async fn fold(self, core: &Core) -> Waiting {
+    /// Small, until it is due. In boxes, for a poll under way carries what it is made of.
+    pub(crate) async fn fold(self: Box<Self>, core: &Core) -> Box<Waiting> {
         let shared = if self.state == State::Polling {
             core.shared(&self.revision, self.credential).await.ok()
         } else {
             None
         };
-        let (flow, rest) = self.swap(());
+        let (flow, rest) = (*self).swap(());
         let asleep = match shared {
             Some(shared) => match flow.fold(&shared.ground) {
                 Ok(folded) => Asleep::Folded(folded),
@@ -196,7 +197,7 @@ impl Live {
             },
             None => Asleep::Whole(Box::new(flow)),
         };
-        rest.swap(asleep).1
+        Box::new(rest.swap(asleep).1)
     }
 }
 
@@ -211,26 +212,34 @@ impl Waiting {
         }
     }
 
-    /// Whole again.
+    /// Whole again. In boxes, as [`Live::fold`].
     ///
     /// # Errors
     ///
     /// Itself, with the reason why what it shares with others cannot be had now.
-    pub(crate) async fn unfold(self, core: &Core) -> Result<Live, (Box<Self>, Unready)> {
-        let (asleep, rest) = self.swap(());
+    pub(crate) async fn unfold(
+        self: Box<Self>,
+        core: &Core,
+    ) -> Result<Box<Live>, (Box<Self>, Unready)> {
+        let shared = core.shared(&self.revision, self.credential).await;
+        let (asleep, rest) = (*self).swap(());
         let folded = match asleep {
-            Asleep::Whole(flow) => return Ok(rest.swap(*flow).1),
+            Asleep::Whole(flow) => return Ok(Box::new(rest.swap(*flow).1)),
             Asleep::Folded(folded) => folded,
         };
-        match unfolded(core, &rest, &folded).await {
-            Ok(flow) => Ok(rest.swap(flow).1),
+        match shared.and_then(|shared| unfolded(core, &rest, &shared.ground, &folded)) {
+            Ok(flow) => Ok(Box::new(rest.swap(flow).1)),
             Err(why) => Err((Box::new(rest.swap(Asleep::Folded(folded)).1), why)),
         }
     }
 }
 
-async fn unfolded(core: &Core, of: &Followed<()>, folded: &Folded) -> Result<Flow, Unready> {
-    let shared = core.shared(&of.revision, of.credential).await?;
+fn unfolded(
+    core: &Core,
+    of: &Followed<()>,
+    ground: &Ground,
+    folded: &Folded,
+) -> Result<Flow, Unready> {
     let identity = setting::identity(core, &of.revision.provider, of.run, of.n);
-    Ok(Flow::unfold(&shared.ground, identity, folded)?)
+    Ok(Flow::unfold(ground, identity, folded)?)
 }

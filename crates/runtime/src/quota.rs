@@ -80,7 +80,8 @@ impl Quotas {
         let wanted = (quota.wanted(now), urgency);
         let minute = core.options.limit_minute;
         let lease = core.store.requests_lease(asker.credential, wanted, minute);
-        match lease.await {
+        // Seldom, and large: a poll does not carry it.
+        match Box::pin(lease).await {
             Ok(None) => {
                 (quota.free, quota.believed_until) = (true, now.saturating_add(BELIEVED_MS));
                 Ok(())

@@ -216,7 +216,9 @@ fn acceptance(
         shard,
         endpoint: waiting.host.to_string(),
         captured: Some(captured),
-        deadline: waiting.deadline_ms.map(|until| core.clock.until(until)),
+        deadline: waiting
+            .deadline_ms
+            .map(|until| core.clock.until(until.get())),
         give_up: core.clock.until(since.saturating_add(life)),
         http_status: None,
         // The weaker claim: a sender that saw the job itself may have it.

@@ -17,6 +17,7 @@ use crate::watches::Speech;
 use engine::flow::{Accepted as Job, Then as Next};
 use engine::request::Request;
 use engine::{Event, Fault, Kind, Verdict};
+use std::num::NonZeroI64;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::decisions::Ended;
@@ -97,7 +98,7 @@ impl Sending {
                 callbacks::early(&self.core, &mut self.live)
                     .at("sender.early")
                     .await;
-                let waiting = self.live.fold(&self.core).at("sender.fold").await;
+                let waiting = Box::new(self.live).fold(&self.core).at("sender.fold").await;
                 self.core.follow.adopt(waiting);
             }
             Ok(false) => self.core.queue.notify_one(),
@@ -192,7 +193,7 @@ impl Written<'_> {
             adopted: job.found,
         };
         live.shard = fact.shard;
-        live.deadline_ms = Some(job.deadline_at_ms);
+        live.deadline_ms = NonZeroI64::new(job.deadline_at_ms);
         tracing::info!(run.id = %live.run, attempt = live.n, found = job.found, "accepted");
         match self.acceptance(live, fact).await? {
             Acceptance::Follows { ver, cancel } => {

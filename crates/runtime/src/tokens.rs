@@ -234,7 +234,7 @@ pub(crate) async fn sent(
     core.metrics
         .exchanged(flow.provider(), &request.step, word, begun.elapsed());
     let refused = matches!(&outcome, Outcome::Answered(received) if received.status == 401);
-    *renewed = refused && !*renewed && renew(core, flow, &request.proof).await;
+    *renewed = refused && !*renewed && Box::pin(renew(core, flow, &request.proof)).await;
     (!*renewed).then_some(outcome)
 }
 

@@ -28,8 +28,8 @@ impl Follower {
             memory.extend(self.lift_all());
             self.compare_with_row(memory);
             for entry in self.runs.values_mut() {
-                if let Entry::Driven { rewound, .. } = entry {
-                    *rewound = true;
+                if let Entry::Driven(meanwhile) = entry {
+                    meanwhile.rewound = true;
                 }
             }
         }

@@ -59,7 +59,7 @@ async fn read_some(core: &Arc<Core>, runs: Vec<Uuid>, many: bool) {
             } else {
                 0
             };
-            let waiting = Box::new(live.fold(core).await);
+            let waiting = Box::new(live).fold(core).await;
             core.follow
                 .say(Word::Adopt(waiting, Duration::from_millis(after)));
         }

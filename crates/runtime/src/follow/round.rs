@@ -94,7 +94,8 @@ fn seat(waiting: &Waiting) -> Option<Seat> {
 /// Asks about all of them at once. Those that only wait on are folded again; the others go on by themselves.
 ///
 /// Cancel safety: dropped, the process is dying; a poll is a read.
-pub(super) async fn ask(core: Arc<Core>, waiting: Vec<Waiting>) {
+#[expect(clippy::vec_box, reason = "they come in boxes, and go back in boxes")]
+pub(super) async fn ask(core: Arc<Core>, waiting: Vec<Box<Waiting>>) {
     let mut all = Vec::with_capacity(waiting.len());
     for one in waiting {
         let run = one.run;
@@ -116,7 +117,7 @@ pub(super) async fn ask(core: Arc<Core>, waiting: Vec<Waiting>) {
                 heard(&core, live, (round, traced), &mut refused).await
             }
             Came::NotTogether => by_itself(&core, live).await,
-            Came::Wait(until_ms) => Back::Wait(Box::new(live.fold(&core).await), *until_ms),
+            Came::Wait(until_ms) => Back::Wait(live.fold(&core).await, *until_ms),
         };
         core.follow.say(Word::Back(run, back));
     }
@@ -133,7 +134,7 @@ enum Came {
 /// As any request: with an access token where one is wanted, and another when that was refused.
 const TRIES: usize = 4;
 
-async fn asked(core: &Core, all: &mut [Live]) -> Came {
+async fn asked(core: &Core, all: &mut [Box<Live>]) -> Came {
     let jobs = all.iter().filter_map(|live| live.flow.job_id());
     let jobs: Vec<String> = jobs.map(str::to_owned).collect();
     let ids: Vec<&str> = jobs.iter().map(String::as_str).collect();
@@ -183,7 +184,7 @@ async fn asked(core: &Core, all: &mut [Live]) -> Came {
 /// What the answer says of one of them.
 async fn heard(
     core: &Core,
-    mut live: Live,
+    mut live: Box<Live>,
     (round, traced): (&Round, Option<&Asked>),
     refused: &mut bool,
 ) -> Back {
@@ -200,16 +201,16 @@ async fn heard(
         Some(Verdict::CredentialRefused(_)) if std::mem::replace(refused, true) => {}
         Some(verdict) => {
             live.verdict = Some(Box::new(verdict));
-            return Back::Wait(Box::new(live.fold(core).await), now);
+            return Back::Wait(live.fold(core).await, now);
         }
     }
     let until = live.flow.due_ms().unwrap_or(now);
     let until = live.next_look(now, until);
-    Back::Wait(Box::new(live.fold(core).await), until)
+    Back::Wait(live.fold(core).await, until)
 }
 
-async fn by_itself(core: &Core, mut live: Live) -> Back {
+async fn by_itself(core: &Core, mut live: Box<Live>) -> Back {
     live.alone = true;
     let now = core.clock.now_ms();
-    Back::Wait(Box::new(live.fold(core).await), now)
+    Back::Wait(live.fold(core).await, now)
 }
