@@ -14,7 +14,7 @@ use std::path::Path;
 use store::DEFAULT_TENANT;
 
 /// Moves of a run's state that the design knows.
-const MOVES: [(&str, &str); 22] = [
+const MOVES: [(&str, &str); 23] = [
     ("queued", "preparing"),
     ("queued", "submitting"),
     ("queued", "failed"),
@@ -25,6 +25,8 @@ const MOVES: [(&str, &str); 22] = [
     ("preparing", "canceled"),
     ("submitting", "polling"),
     ("submitting", "validating"),
+    // An answer that is the result, with the end.
+    ("submitting", "succeeded"),
     ("submitting", "queued"),
     ("submitting", "failed"),
     ("submitting", "canceled"),

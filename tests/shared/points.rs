@@ -5,11 +5,12 @@ use std::fs;
 use std::path::Path;
 
 /// The files of `crates/runtime/src` in which every await has a name: submit, settle, fetch, lease.
-pub(crate) const FILES: [&str; 12] = [
+pub(crate) const FILES: [&str; 13] = [
     "claim.rs",
     "claim/at_once.rs",
     "prepare.rs",
     "sender.rs",
+    "sender/answered.rs",
     "sender/closed.rs",
     "drive.rs",
     "drive/end.rs",

@@ -25,7 +25,7 @@ use store::decisions::JobFailed;
 use store::limits::Urgency;
 use store::{State, StoreError};
 
-pub(crate) use end::kept_output;
+pub(crate) use end::{kept_output, let_go, success};
 
 mod end;
 mod settle;

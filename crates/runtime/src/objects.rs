@@ -60,6 +60,11 @@ impl ObjectsError {
         }
     }
 
+    /// The store was asked, and has no such object.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.why, object_store::Error::NotFound { .. })
+    }
+
     /// What to do.
     #[must_use]
     pub fn help(&self) -> &'static str {

@@ -10,7 +10,6 @@ use crate::faults::{Broken, broken};
 use crate::live::Live;
 use crate::places::Place;
 use crate::rewind;
-use crate::setting::{StoredAnswer, answer_key};
 use crate::tokens;
 use crate::traces::{self, Before};
 use crate::watches::Speech;
@@ -21,10 +20,11 @@ use std::num::NonZeroI64;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::decisions::Ended;
-use store::facts::{Acceptance, Accepted, Answered, Closed, ClosedHow, Then, Unknown};
+use store::facts::{Acceptance, Accepted, Closed, ClosedHow, Then, Unknown};
 use store::{Rule, State, StoreError};
 use uuid::Uuid;
 
+mod answered;
 mod closed;
 
 /// What is kept of an answer that refused, in characters.
@@ -94,14 +94,15 @@ impl Sending {
             .await;
         forget(&self.core, run);
         match follows {
-            Ok(true) => {
+            Ok(Follows::Yes) => {
                 callbacks::early(&self.core, &mut self.live)
                     .at("sender.early")
                     .await;
                 let waiting = Box::new(self.live).fold(&self.core).at("sender.fold").await;
                 self.core.follow.adopt(waiting);
             }
-            Ok(false) => self.core.queue.notify_one(),
+            Ok(Follows::No) => self.core.queue.notify_one(),
+            Ok(Follows::Ended) => {}
             Err(error) => {
                 tracing::error!(run.id = %run, %error, "what the provider answered cannot be written")
             }
@@ -131,6 +132,15 @@ impl Sending {
     }
 }
 
+/// What becomes of a run whose submit has come to something.
+enum Follows {
+    Yes,
+    /// It is queued again, has failed, or is another's: whoever claims looks again.
+    No,
+    /// It has its result.
+    Ended,
+}
+
 /// Writes facts of an attempt, from the sender's own answer or from settling.
 pub(crate) struct Written<'a> {
     pub(crate) core: &'a Core,
@@ -142,22 +152,22 @@ pub(crate) struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// Judges what came of the submit and writes it. `true`: the run is to be followed.
+    /// Judges what came of the submit and writes it.
     async fn event(
         &self,
         live: &mut Live,
         event: Event,
         traced: Option<Box<Before>>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Follows, StoreError> {
         let now = self.core.clock.now_ms();
         let verdict = live.flow.on(event, now, rand::random());
         self.core.metrics.submitted(&live.revision, &verdict);
         if let Some(traced) = traced {
             traced.submitted(self.core, &live.revision, (live.n, &verdict));
         }
-        match verdict {
+        let is_followed = match verdict {
             Verdict::Accepted(job) => self.accepted(live, &job).await,
-            Verdict::Answered => self.answered(live).await,
+            Verdict::Answered => return self.came(live).await,
             Verdict::Refused { fault, retry } => {
                 self.closed(live, ClosedHow::Refused, &fault, retry).await
             }
@@ -172,7 +182,11 @@ impl Written<'_> {
                 let fault = Fault::new(Kind::BadRecord, "the submit came to no verdict");
                 self.unknown(live, &fault, Next::Fail).await
             }
-        }
+        }?;
+        Ok(match is_followed {
+            true => Follows::Yes,
+            false => Follows::No,
+        })
     }
 
     /// The provider has the job.
@@ -266,50 +280,6 @@ impl Written<'_> {
         Ok(Acceptance::JobTaken)
     }
 
-    /// A synchronous answer: the only copy, so stored before it is accepted.
-    pub(crate) async fn answered(&self, live: &mut Live) -> Result<bool, StoreError> {
-        if let Some(large) = live.flow.large_answer() {
-            let bytes = serde_json::to_vec(&StoredAnswer::of(large)).unwrap_or_default();
-            let key = answer_key(live.run, live.n);
-            while let Err(error) = self
-                .core
-                .objects
-                .put(&key, bytes.clone().into())
-                .at("sender.put_object")
-                .await
-            {
-                tracing::error!(run.id = %live.run, %error, "the only copy of an answer is not stored yet");
-                tokio::time::sleep(Duration::from_secs(1))
-                    .at("sender.sleep")
-                    .await;
-            }
-        }
-        let fact = Answered {
-            run_id: live.run,
-            n: live.n,
-            shard: written(("shard", live.run), || self.core.shard_for(live.run))
-                .at("sender.answered.shard")
-                .await?,
-            endpoint: self.endpoint.to_owned(),
-            captured: live.flow.captured(),
-            http_status: self.http_status,
-        };
-        live.shard = fact.shard;
-        let ver = written(("answered", live.run), || {
-            rewind::answered(self.core, live, &fact)
-        })
-        .at("sender.answered")
-        .await?;
-        let Some(ver) = ver else {
-            return Ok(false);
-        };
-        (live.ver, live.state, live.done) = (ver, State::Validating, true);
-        self.core
-            .watches
-            .state(live.run, State::Validating.as_str());
-        Ok(true)
-    }
-
     async fn unknown(
         &self,
         live: &mut Live,
@@ -356,21 +326,22 @@ impl Written<'_> {
                 })
                 .at("sender.captured")
                 .await?;
-                self.core
-                    .store
-                    .settle_written_off(live.run, live.n, ver)
-                    .at("sender.settle_written_off")
-                    .await?;
+                written(("written off", live.run), || {
+                    self.core.store.settle_written_off(live.run, live.n, ver)
+                })
+                .at("sender.settle_written_off")
+                .await?;
                 Ok(false)
             }
+            // Decisions, and written until they stand: whoever reads the run later knows less, and waits.
             Next::Fail if self.unwanted => self.unheard(live, ver).await,
             Next::Fail => {
-                let gone = self
-                    .core
-                    .store
-                    .settle_gave_up(live.run, ver, &fault.to_json())
-                    .at("sender.settle_gave_up")
-                    .await?;
+                let failure = fault.to_json();
+                let gone = written(("unknown at last", live.run), || {
+                    self.core.store.settle_gave_up(live.run, ver, &failure)
+                })
+                .at("sender.settle_gave_up")
+                .await?;
                 if gone.is_some() {
                     let end = (State::Failed, fault).into();
                     self.core.ended(live.run, &live.revision, &end);
@@ -392,9 +363,12 @@ impl Written<'_> {
             failure: None,
             cleanup: None,
             file: None,
+            answer: None,
         };
-        let gone = self.core.store.run_ended(&end);
-        if gone.at("sender.canceled").await?.is_some() {
+        let gone = written(("canceled", live.run), || self.core.store.run_ended(&end))
+            .at("sender.canceled")
+            .await?;
+        if gone.is_some() {
             let end = State::Canceled.into();
             self.core.ended(live.run, &live.revision, &end);
         }

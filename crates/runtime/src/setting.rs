@@ -6,6 +6,7 @@ use crate::error::RunError;
 use crate::fallback::Standby;
 use crate::ground::Shared;
 use crate::inputs;
+use crate::objects::ObjectsError;
 use crate::view::Cost;
 use diag::Diagnostics;
 use engine::media::Media;
@@ -129,7 +130,7 @@ async fn over(core: &Core, row: &WorkRow, shared: &Shared) -> Result<(Setting, R
     let setting = shared
         .ground
         .setting(Arc::new(checked), Arc::new(media), identity);
-    Ok((setting, resume(core, row).await))
+    Ok((setting, resume(core, row).await?))
 }
 
 /// The names of a run's attempt `n` to the provider.
@@ -171,11 +172,11 @@ async fn media(core: &Core, of: (Uuid, Uuid), recorded: &Recorded) -> Result<Med
     }
 }
 
-async fn resume(core: &Core, row: &WorkRow) -> Resume {
+async fn resume(core: &Core, row: &WorkRow) -> Result<Resume, Unready> {
     let now = core.clock.now_ms();
     let sent = row.sent.as_ref();
     let ago = |ms: Option<i64>| ms.map(|ms| now.saturating_sub(ms));
-    Resume {
+    Ok(Resume {
         state: Some(state_of(row.state)),
         captured: row.captured.clone(),
         job_id: row.provider_job_id.clone(),
@@ -185,17 +186,24 @@ async fn resume(core: &Core, row: &WorkRow) -> Resume {
             .filter(|sent| sent.sender_ended)
             .and_then(|sent| ago(sent.ended_ago_ms)),
         replays: sent.map_or(0, |sent| u32::try_from(sent.replays).unwrap_or(u32::MAX)),
-        answer: large_answer(core, row).await,
+        answer: large_answer(core, row).await?,
         cancel: row.cancel_requested,
-    }
+    })
 }
+
+/// An answer that the store has not had for a day is not awaited any more.
+const ANSWER_LOST_MS: i64 = 86_400_000;
 
 /// Where a synchronous answer is kept that `captured` cannot hold.
 pub(crate) fn answer_key(run: Uuid, n: i32) -> String {
     format!("{run}/answer/{n}")
 }
 
-async fn large_answer(core: &Core, row: &WorkRow) -> Option<engine::request::Received> {
+/// It was stored before its acceptance was written: a store that does not have it now, or cannot be reached, is waited for.
+async fn large_answer(
+    core: &Core,
+    row: &WorkRow,
+) -> Result<Option<engine::request::Received>, Unready> {
     let inline = row
         .captured
         .as_ref()
@@ -207,21 +215,35 @@ async fn large_answer(core: &Core, row: &WorkRow) -> Option<engine::request::Rec
         _ => false,
     };
     if !kept || inline {
-        return None;
+        return Ok(None);
     }
-    stored_answer(core, row.run_id, row.attempt).await
+    let stored = stored_answer(core, row.run_id, row.attempt).await;
+    let stored = stored.map_err(|error| Unready::Later(error.to_string()))?;
+    let may_come = row.accepted_ago_ms.is_some_and(|ago| ago < ANSWER_LOST_MS);
+    if stored.is_none() && may_come {
+        return Err(Unready::Later(
+            "the artifact store does not have the run's answer".into(),
+        ));
+    }
+    Ok(stored)
 }
 
 /// A large answer that was stored, whether or not its acceptance was written.
+///
+/// # Errors
+///
+/// The store does not say: an answer that is not there now is not one that never came.
 pub(crate) async fn stored_answer(
     core: &Core,
     run: Uuid,
     n: i32,
-) -> Option<engine::request::Received> {
-    let stored = core.objects.read(&answer_key(run, n)).await.ok()?;
-    serde_json::from_slice::<StoredAnswer>(&stored)
-        .ok()?
-        .received()
+) -> Result<Option<engine::request::Received>, ObjectsError> {
+    let stored = match core.objects.read(&answer_key(run, n)).await {
+        Err(error) if error.is_absent() => return Ok(None),
+        stored => stored?,
+    };
+    let read = serde_json::from_slice::<StoredAnswer>(&stored).ok();
+    Ok(read.and_then(StoredAnswer::received))
 }
 
 /// A large answer as it is stored.

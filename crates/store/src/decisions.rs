@@ -48,6 +48,17 @@ pub struct Ended {
     pub cleanup: Option<Value>,
     /// The last file, whose fact is written in the same statement; absent: every file's stands already.
     pub file: Option<Fetched>,
+    /// The submit's own answer, whose fact is written in the same statement; absent: it stands already.
+    pub answer: Option<Came>,
+}
+
+/// A synchronous answer came: what is written of it beside its content, which is the end's `captured`.
+#[derive(Debug, Clone)]
+pub struct Came {
+    /// From where.
+    pub endpoint: String,
+    /// Its status.
+    pub http_status: Option<i16>,
 }
 
 /// The provider says that the job failed.
@@ -287,29 +298,38 @@ impl Store {
         .await?)
     }
 
-    /// The end, with its event, its callback, its cleanup and, where it waits for that, its last file. `ver` is asked where
+    /// The end, with its event, its callback, its cleanup and, where it waits for that, its last file or the submit's own answer. `ver` is asked where
     /// [`Ended`] has one: a former owner's copy of the result is as good, its failure to get one is not. `None`: it has ended
-    /// already, another attempt or owner decides, or another copy of the file stands. Whether the file's
-    /// own fact stands is then asked by [`Store::fact_fetched`], as after every error: it is never dropped with the end.
+    /// already, another attempt or owner decides, another copy of the file stands, or its caller has canceled what is answered. Whether
+    /// the fact stands is then asked by [`Store::fact_fetched`] or [`Store::fact_answered`], as after every error: it is never
+    /// dropped with the end.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
     pub async fn run_ended(&self, end: &Ended) -> Result<Option<i64>, StoreError> {
-        let file = end.file.as_ref();
+        let (file, answer) = (end.file.as_ref(), end.answer.as_ref());
         Ok(sqlx::query_scalar!(
             r#"
-            with kept as (
+            with sent as (
+                select run_id from run_states where $16::text is not null and run_id = $1 and state = $2 and attempt = $14
+                  and cancel_requested_at is null for update),
+            att as (
+                update submit_attempts a set outcome = 'accepted', sender_ended = true, http_status = $17, ended_at = now() from sent
+                where a.run_id = sent.run_id and a.n = $14 and a.outcome in ('pending', 'unknown') returning a.run_id),
+            kept as (
                 insert into artifacts (run_id, name, idx, tenant_id, object_key, sha256, bytes, content_type, delete_after)
                 select $1, $7, $8, tenant_id, $9, $10, $11, $12, now() + make_interval(secs => $13) from run_states
                 where run_id = $1 and erased_at is null and $7::text is not null
                 on conflict (run_id, name, idx) do nothing returning run_id),
             st as (
                 update run_states s set state = $3, ver = s.ver + 1, captured = coalesce($4, s.captured), failure = $5, ended_at = now(),
-                    shard = null, worker_id = null, event_seq = s.event_seq + 1
+                    shard = null, worker_id = null, event_seq = s.event_seq + 1,
+                    spent = case when $16::text is null then s.spent else 'yes' end, endpoint = coalesce($16, s.endpoint),
+                    accepted_at = case when $16::text is null then s.accepted_at else now() end
                 where s.run_id = $1 and s.state = $2 and $3 in ('succeeded', 'failed', 'canceled')
                   and s.attempt = $14 and ($15::bigint is null or s.ver = $15)
-                  and ($7::text is null or exists (select 1 from kept))
+                  and ($7::text is null or exists (select 1 from kept)) and ($16::text is null or exists (select 1 from att))
                 returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.credential_id, s.revision_id),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
                    select run_id, event_seq, tenant_id, $3, coalesce(failure, '{}') from st),
@@ -340,6 +360,8 @@ impl Store {
             file.and_then(|file| file.keep).map(|keep| keep.as_secs_f64()),
             end.n,
             end.ver,
+            answer.map(|came| came.endpoint.as_str()),
+            answer.and_then(|came| came.http_status),
         )
         .fetch_optional(&self.pool)
         .await?)

@@ -1,7 +1,7 @@
 //! The end of a driven run, with the last file's fact where that is written in the same statement.
 
 use super::settle::unsettled;
-use super::{Driven, Step, Trouble, job_failed};
+use super::{Driven, Step, Trouble, UNREADY_MS, job_failed};
 use crate::core::Core;
 use crate::facts::written;
 use crate::faults::At as _;
@@ -75,13 +75,11 @@ pub(super) async fn keep_last(
     let drawn = core.drawn();
     if let Action::Ended(Ending::Succeeded { output, warnings }) =
         live.flow.next(drawn.unix_ms, drawn)
-        && is_small(&output)
+        && let Some((end, end_of)) = success(live, output, &warnings)
     {
-        let end_of = succeeded(&output);
-        let captured = with_member(live, (OUTPUT, output), &warnings);
         let end = Ended {
             file: Some(last.fact.clone()),
-            ..end(live, State::Succeeded, Some(captured), None)
+            ..end
         };
         match written(("fetched and ended", live.run), || {
             core.store.run_ended(&end)
@@ -115,7 +113,7 @@ async fn with_output(
     let kept = kept_output(core, (live.run, live.ver), output).await;
     let kept = kept.map_err(|error| {
         tracing::error!(run.id = %live.run, %error, "the output is not stored yet");
-        Trouble::Wait(core.clock.now_ms() + 5_000)
+        Trouble::Wait(core.clock.now_ms() + UNREADY_MS)
     })?;
     Ok(with_member(live, kept, warnings))
 }
@@ -139,8 +137,18 @@ fn succeeded(output: &Value) -> End<'static> {
     }
 }
 
-fn is_small(output: &Value) -> bool {
-    output.to_string().len() <= OUTPUT_MAX
+/// The end of a run with this output; `None`: it is too large for the row, and is to be stored before.
+pub(crate) fn success(
+    live: &Live,
+    output: Value,
+    warnings: &[String],
+) -> Option<(Ended, End<'static>)> {
+    if output.to_string().len() > OUTPUT_MAX {
+        return None;
+    }
+    let end_of = succeeded(&output);
+    let captured = with_member(live, (OUTPUT, output), warnings);
+    Some((end(live, State::Succeeded, Some(captured), None), end_of))
 }
 
 /// The member of `captured` that has the output, or the key of its object.
@@ -173,6 +181,7 @@ fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) 
         failure,
         cleanup: (cleans && to == State::Succeeded).then(|| json!({})),
         file: None,
+        answer: None,
     }
 }
 
@@ -184,15 +193,19 @@ pub(super) fn gone<'a>(
     written: Option<i64>,
 ) -> Step {
     let end = end.into();
-    let to = end.state;
     if written.is_none() {
         return Step::Leave(Driven::Stale);
     }
-    tracing::info!(run.id = %live.run, state = to.as_str(), "let go");
-    core.ended(live.run, &live.revision, &end);
+    let_go(core, live, &end);
+    Step::Leave(Driven::Gone)
+}
+
+/// Tells whoever waits for it.
+pub(crate) fn let_go(core: &Core, live: &Live, end: &End<'_>) {
+    tracing::info!(run.id = %live.run, state = end.state.as_str(), "let go");
+    core.ended(live.run, &live.revision, end);
     // Only these leave something to do at the provider.
-    if to == State::Canceled || !live.revision.workflow.cleanup.is_empty() {
+    if end.state == State::Canceled || !live.revision.workflow.cleanup.is_empty() {
         core.outbox.notify_one();
     }
-    Step::Leave(Driven::Gone)
 }

@@ -1,6 +1,6 @@
 //! A submit whose outcome is unknown: what the profile declares, and nothing else, settles it.
 
-use super::{Driven, Step, Trouble, gone, heed};
+use super::{Driven, Step, Trouble, UNREADY_MS, gone, heed};
 use crate::clock::boot_ms;
 use crate::core::Core;
 use crate::faults::At as _;
@@ -24,10 +24,14 @@ pub(super) async fn answer_left_behind(core: &Core, live: &mut Live) -> Result<S
     if live.state != State::SubmitUnknown || live.revision.response.job_id.is_some() {
         return Ok(Step::Go);
     }
-    let Some(received) = stored_answer(core, live.run, live.n)
+    let stored = stored_answer(core, live.run, live.n)
         .at("settle.stored_answer")
-        .await
-    else {
+        .await;
+    let stored = stored.map_err(|error| {
+        tracing::warn!(run.id = %live.run, %error, "whether an answer was left behind is asked later");
+        Trouble::Wait(core.clock.now_ms().saturating_add(UNREADY_MS))
+    });
+    let Some(received) = stored? else {
         return Ok(Step::Go);
     };
     let verdict = live.flow.found_answer(received, core.clock.now_ms());

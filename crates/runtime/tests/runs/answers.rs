@@ -191,3 +191,39 @@ async fn a_large_answer_is_stored_before_its_acceptance_and_found_after_a_crash_
     assert_eq!(outcomes, [json!(["accepted", 1])]);
     assert_eq!(house.sim.ledger().len(), 2, "the submit and the file");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_answer_is_waited_for_while_the_artifact_store_is_away() {
+    let house = house_of_addresses().await;
+    let stall = Action::Stall { ms: 30_000 };
+    answers(&house, vec![large(&house), stall, gif()]);
+    let first = house.start().await;
+    let run = first.run_profile(picture()).await.unwrap().id();
+    until("the file is asked for", || async {
+        house.sim.ledger().len() == 2
+    })
+    .await;
+    drop(first);
+    let there = house.folder.path().join(format!("{run}/answer"));
+    let away = house.folder.path().join("away");
+    // As a disk that is not mounted, and as one that cannot be read.
+    for is_there in [false, true] {
+        std::fs::rename(&there, &away).unwrap();
+        if is_there {
+            std::fs::write(&there, "").unwrap();
+        }
+        let worker = house.start().await;
+        let seen = std::time::Duration::from_secs(2);
+        let view = worker.wait(DEFAULT_TENANT, run, seen).await.unwrap();
+        assert!(!view.ended(), "{view:#?}");
+        drop(worker);
+        if is_there {
+            std::fs::remove_file(&there).unwrap();
+        }
+        std::fs::rename(&away, &there).unwrap();
+    }
+    let last = house.start().await;
+    let view = last.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!(view.attempts.len(), 1);
+}

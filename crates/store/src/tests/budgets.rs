@@ -125,6 +125,7 @@ async fn ended(house: &House, run: Uuid, from: State, to: State) {
         failure: None,
         cleanup: None,
         file: None,
+        answer: None,
     };
     assert!(house.store.run_ended(&end).await.unwrap().is_some());
 }

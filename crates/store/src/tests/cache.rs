@@ -58,6 +58,7 @@ async fn end(house: &House, run: Uuid) {
         failure: None,
         cleanup: None,
         file: None,
+        answer: None,
     };
     house.store.run_ended(&end).await.unwrap().unwrap();
 }
@@ -189,6 +190,7 @@ async fn only_a_result_of_the_revision_that_was_asked_for_is_cached() {
         failure: Some(json!({"code": "transient"})),
         cleanup: None,
         file: None,
+        answer: None,
     };
     house.store.run_ended(&failure).await.unwrap().unwrap();
     assert_eq!(house.one("select count(*) from result_cache").await, "0");

@@ -1,8 +1,8 @@
 //! The self-check of the design's sketch, and what belongs to it.
 
 use super::house::{HOUR, House, NOW, accepted, refused};
-use crate::decisions::Ended;
-use crate::facts::{Acceptance, Fetched, Then, Unknown};
+use crate::decisions::{Came, Ended};
+use crate::facts::{Acceptance, Answered, Fetched, Then, Unknown};
 use crate::identity::Failover;
 use crate::runs::{Cancel, Inserted};
 use crate::workers::Lease;
@@ -396,6 +396,86 @@ fn end_with(run: Uuid, key: &str) -> Ended {
         failure: None,
         cleanup: None,
         file: Some(fetched(run, key)),
+        answer: None,
+    }
+}
+
+/// The end of a run that is sent, with the answer to it.
+fn end_by_answer(run: Uuid, n: i32) -> Ended {
+    Ended {
+        n,
+        from: State::Submitting,
+        file: None,
+        answer: Some(Came {
+            endpoint: "https://acme.test".into(),
+            http_status: Some(200),
+        }),
+        ..end_with(run, "k")
+    }
+}
+
+#[tokio::test]
+async fn an_answers_fact_is_written_with_the_end_and_never_dropped_with_it() {
+    let house = House::new().await;
+    let store = &house.store;
+    let (a, _lease, _) = house.worker(10).await;
+    let mut runs = Vec::new();
+    for run in 1..=3 {
+        runs.push(house.queue(run).await);
+    }
+    house.submit(a, &runs, 1).await;
+    let [first, canceled, swept] = runs[..] else {
+        panic!("three runs");
+    };
+    let attempt = async |run| {
+        let of = format!(
+            "select outcome || coalesce(http_status::text, '') from submit_attempts where run_id = '{run}'"
+        );
+        house.one(&of).await
+    };
+    assert_eq!(
+        store.run_ended(&end_by_answer(first, 2)).await.unwrap(),
+        None,
+        "another attempt's"
+    );
+    assert!(
+        store
+            .run_ended(&end_by_answer(first, 1))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(
+        store.run_ended(&end_by_answer(first, 1)).await.unwrap(),
+        None,
+        "written twice"
+    );
+    assert_eq!(house.stands(first).await, (State::Succeeded, "yes".into()));
+    assert_eq!(attempt(first).await, "accepted200");
+    // Its caller, or a sweep, was first: nothing moves, and the fact is written by itself.
+    store.run_cancel(house.tenant, canceled).await.unwrap();
+    assert_eq!(
+        store.run_ended(&end_by_answer(canceled, 1)).await.unwrap(),
+        None
+    );
+    house
+        .sql(&format!("update run_states set state = 'submit_unknown', shard = 1, worker_id = null where run_id = '{swept}'"))
+        .await;
+    assert_eq!(
+        store.run_ended(&end_by_answer(swept, 1)).await.unwrap(),
+        None
+    );
+    for run in [canceled, swept] {
+        assert_eq!(attempt(run).await, "pending", "it may still be written");
+        let fact = Answered {
+            run_id: run,
+            n: 1,
+            shard: 1,
+            endpoint: "e".into(),
+            captured: json!({}),
+            http_status: Some(200),
+        };
+        assert!(store.fact_answered(&fact).await.unwrap().is_some());
     }
 }
 
@@ -448,6 +528,7 @@ async fn a_run_ends_once_with_one_callback_and_events_without_a_gap() {
         failure: None,
         cleanup: Some(json!({})),
         file: None,
+        answer: None,
     };
     assert!(house.store.run_ended(&end).await.unwrap().is_some());
     assert_eq!(house.store.run_ended(&end).await.unwrap(), None);

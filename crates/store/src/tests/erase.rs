@@ -67,6 +67,7 @@ async fn ended(house: &House) -> Uuid {
         failure: None,
         cleanup: Some(json!({})),
         file: None,
+        answer: None,
     };
     store.run_ended(&end).await.unwrap().unwrap();
     run

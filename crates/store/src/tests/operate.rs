@@ -247,6 +247,7 @@ async fn only_an_unknown_outcome_is_resolved() {
         failure: Some(failed),
         cleanup: None,
         file: None,
+        answer: None,
     };
     store.run_ended(&end).await.unwrap().unwrap();
     resolved("failed otherwise").await;
