@@ -10,6 +10,8 @@ use store::Scope;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// A run that was made, or found by its idempotency key.
 #[derive(Debug, Clone)]
 pub struct RunHandle {
@@ -17,6 +19,8 @@ pub struct RunHandle {
     pub(crate) scope: Scope,
     pub(crate) id: Uuid,
     pub(crate) replayed: bool,
+    /// Since before the run was there: whoever waits need not look first.
+    pub(crate) heard: Option<watch::Receiver<Progress>>,
 }
 
 impl RunHandle {
@@ -57,14 +61,22 @@ impl RunHandle {
     /// [`RunError::Store`] after the database was away for a minute.
     pub async fn wait(&self) -> Result<RunView, RunError> {
         loop {
-            let view = self
-                .modelrow
-                .wait(self.scope, self.id, Duration::from_secs(3600))
-                .await?;
+            let view = self.wait_within(HOUR).await?;
             if view.ended() {
                 return Ok(view);
             }
         }
+    }
+
+    /// The same, until `limit` is over: where it stands then.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunHandle::wait`].
+    pub async fn wait_within(&self, limit: Duration) -> Result<RunView, RunError> {
+        let run = (self.scope, self.id);
+        let heard = self.heard.clone();
+        self.modelrow.wait_for(run, limit, heard).await
     }
 
     /// Where it stands now.

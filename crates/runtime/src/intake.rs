@@ -6,6 +6,7 @@ use crate::claim::at_once;
 use crate::core::Core;
 use crate::cost;
 use crate::error::RunError;
+use crate::events::Progress;
 use crate::fallback;
 use crate::inputs::{self, Given};
 use crate::options::Work;
@@ -29,6 +30,7 @@ use store::catalogue::CredentialRow;
 use store::claim::Intended;
 use store::runs::{Inserted, NewRun};
 use store::{State, StoreError};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// A run that waits longer than a day was forgotten by its caller.
@@ -48,6 +50,8 @@ pub(crate) struct Understood {
 pub(crate) struct Made {
     pub(crate) run: Uuid,
     pub(crate) replayed: bool,
+    /// What is heard of it since before it was there; absent where it may have ended already.
+    pub(crate) heard: Option<watch::Receiver<Progress>>,
 }
 
 /// Chooses the profile and checks the call, all findings at once.
@@ -135,6 +139,7 @@ pub(crate) async fn record(
     }
     inputs::keep(core, request.tenant, &mut understood.given).await?;
     let run_id = Uuid::now_v7();
+    let heard = core.watches.watch(run_id);
     let cost = cost::estimate(
         &understood.revision,
         &understood.checked.call,
@@ -166,7 +171,7 @@ pub(crate) async fn record(
         Some(inserted) => inserted,
         None => Box::pin(insert(core, &new, row)).await?,
     };
-    let made = made(core, inserted)?;
+    let made = made(core, inserted, (!was_cached).then_some(heard))?;
     if !made.replayed {
         traces::made(core, made.run, &understood.revision, began_ms);
         if was_cached {
@@ -179,7 +184,11 @@ pub(crate) async fn record(
 }
 
 /// Tells the claims of a run that is queued.
-fn made(core: &Core, inserted: Inserted) -> Result<Made, RunError> {
+fn made(
+    core: &Core,
+    inserted: Inserted,
+    heard: Option<watch::Receiver<Progress>>,
+) -> Result<Made, RunError> {
     let (run, replayed) = match inserted {
         Inserted::New(run) => {
             core.queue.notify_one();
@@ -197,7 +206,11 @@ fn made(core: &Core, inserted: Inserted) -> Result<Made, RunError> {
             });
         }
     };
-    Ok(Made { run, replayed })
+    Ok(Made {
+        run,
+        replayed,
+        heard: heard.filter(|_| !replayed),
+    })
 }
 
 /// Inserts the run, and claims it with that where it can be sent at once. A commit that was not answered is looked up by the

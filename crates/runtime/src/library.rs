@@ -278,6 +278,7 @@ impl Modelrow {
             scope: tenant.into(),
             id: made.run,
             replayed: made.replayed,
+            heard: made.heard.clone(),
         }
     }
 
@@ -316,6 +317,7 @@ impl Modelrow {
             scope: scope.into(),
             id: run,
             replayed: false,
+            heard: None,
         }
     }
 
@@ -341,22 +343,28 @@ impl Modelrow {
         run: Uuid,
         limit: Duration,
     ) -> Result<RunView, RunError> {
-        let scope = scope.into();
-        let mut watcher = self.core.watches.watch(run);
+        self.wait_for((scope.into(), run), limit, None).await
+    }
+
+    /// The same; what was `heard` since before the run was there spares the first look.
+    pub(crate) async fn wait_for(
+        &self,
+        (scope, run): (Scope, Uuid),
+        limit: Duration,
+        heard: Option<watch::Receiver<Progress>>,
+    ) -> Result<RunView, RunError> {
+        let is_made = heard.is_some();
+        let mut watcher = heard.unwrap_or_else(|| self.core.watches.watch(run));
         let until = tokio::time::Instant::now() + limit;
         for look in 0_u32.. {
-            let stands = self.core.store.run_state(scope, run).await?;
-            let now = tokio::time::Instant::now();
-            match stands {
-                Some((state, ..)) if !state.is_ended() && now < until => {
-                    // A run that is soon over needs no progress.
-                    if state == State::Polling && look > 0 {
-                        read::ask_for_progress(&self.core, run).await;
-                    }
-                }
-                _ => break,
+            if (look > 0 || !is_made) && !self.goes_on(scope, run, look).await? {
+                break;
             }
-            let wait = LOOK_EVERY.min(until - now);
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let wait = LOOK_EVERY.min(left);
             // A hint, of this process or of another, is worth a look: at all of it, for it has ended.
             if timeout(wait, heard_of_its_end(&mut watcher)).await.is_ok() {
                 let view = self.run(scope, run).await?;
@@ -366,6 +374,18 @@ impl Modelrow {
             }
         }
         self.run(scope, run).await
+    }
+
+    /// Whether a run that is waited for has not ended.
+    async fn goes_on(&self, scope: Scope, run: Uuid, look: u32) -> Result<bool, RunError> {
+        let Some((state, ..)) = self.core.store.run_state(scope, run).await? else {
+            return Ok(false);
+        };
+        // A run that is soon over needs no progress.
+        if state == State::Polling && look > 0 {
+            read::ask_for_progress(&self.core, run).await;
+        }
+        Ok(!state.is_ended())
     }
 
     /// Asks to cancel a run, at the provider too where the profile can; what stands afterwards.

@@ -1,6 +1,7 @@
 //! Against a real PostgreSQL: the statements' promises, one sentence each.
 
 mod access;
+mod at_once;
 mod budgets;
 mod cache;
 mod catalogue;

@@ -32,7 +32,7 @@ pub(super) async fn run(
         Begun::Ended(view) => return judged(house, *view),
     };
     let view = tokio::select! {
-        view = house.modelrow.wait(run.scope(), run.id(), limit) => view?,
+        view = run.wait_within(limit) => view?,
         () = house.stopping.cancelled() => run.view().await?,
     };
     judged(house, view)

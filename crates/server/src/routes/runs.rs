@@ -49,7 +49,7 @@ pub(super) async fn create(
     request.api_key_id = caller.api_key_id();
     let begun = house.modelrow.call(request).await;
     match begun.map_err(|error| Problem::from(call.lone_inputs.point(error)))? {
-        Begun::Recorded(run) => made_run(&house, &caller, &run, prefer::wait(&headers)).await,
+        Begun::Recorded(run) => made_run(&house, &run, prefer::wait(&headers)).await,
         Begun::Ended(view) => shown(&view, StatusCode::OK),
     }
 }
@@ -57,11 +57,10 @@ pub(super) async fn create(
 /// What the caller of a new run hears, or of one that its key made before.
 async fn made_run(
     house: &House,
-    caller: &Caller,
     run: &RunHandle,
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
-    let mut response = match look(house, caller, run.id(), wait).await {
+    let mut response = match look(house, run, wait).await {
         Ok(view) => shown(&view, StatusCode::ACCEPTED)?,
         Err(error) => unseen(run.id(), &error),
     };
@@ -92,7 +91,8 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = prefer::wait(&headers);
-    let view = look(&house, &caller, id, wait).await?;
+    let run = house.modelrow.handle(caller.tenant(), id);
+    let view = look(&house, &run, wait).await?;
     let shown = Shown::of(&view)?;
     let known = shown.tag.is_known(&headers);
     let mut response = if known {
@@ -147,7 +147,7 @@ pub(super) async fn retry(
     let mut how = call::retry(json::read_optional(&headers, body).await?, key)?;
     how.api_key_id = caller.api_key_id();
     let run = house.modelrow.retry(caller.tenant(), id, how).await?;
-    made_run(&house, &caller, &run, prefer::wait(&headers)).await
+    made_run(&house, &run, prefer::wait(&headers)).await
 }
 
 /// Deletes an ended run: what was asked, what came of it, and its files
@@ -171,18 +171,16 @@ pub(super) async fn delete(
 /// The run as it stands, or, if the caller would rather wait, once it has ended.
 async fn look(
     house: &House,
-    caller: &Caller,
-    id: Uuid,
+    run: &RunHandle,
     wait: Option<Duration>,
 ) -> Result<RunView, RunError> {
-    let modelrow = &house.modelrow;
     let Some(limit) = wait.filter(|limit| !limit.is_zero()) else {
-        return modelrow.run(caller.tenant(), id).await;
+        return run.view().await;
     };
     // Cancel safety: a look reads, and may be dropped at any point.
     tokio::select! {
-        view = modelrow.wait(caller.tenant(), id, limit) => view,
-        () = house.stopping.cancelled() => modelrow.run(caller.tenant(), id).await,
+        view = run.wait_within(limit) => view,
+        () = house.stopping.cancelled() => run.view().await,
     }
 }
 

@@ -37,9 +37,10 @@ pub(crate) async fn claim_made(
               and not exists (select 1 from database_identity d, database_identity_now() i
                               where (i.timeline <> 'unknown' and i.timeline <> d.timeline)
                                  or (i.system_identifier <> 'unknown' and i.system_identifier <> d.system_identifier))
-              -- Whoever waits goes first.
+              -- Whoever has waited for a second goes first. The younger ones are about to be claimed: calls that waited for those
+              -- would all be queued for as long as one is, and under load that is for good.
               and not exists (select 1 from run_states q where q.credential_id = s.credential_id and q.state = 'queued'
-                              and not q.held and q.not_before <= now() and q.run_id <> s.run_id)
+                              and not q.held and q.not_before <= now() - interval '1 second' and q.run_id <> s.run_id)
             on conflict do nothing
             returning run_id, n)
         update run_states s set state = 'submitting', ver = s.ver + 1, worker_id = $1, attempt = att.n, spent = 'maybe'
