@@ -1,9 +1,10 @@
-//! Whole runs, from the call to the checked output, against Postgres alone with statements of the same weight.
+//! Whole runs, from the call to the checked output, against Postgres alone with the same statements.
 
 use crate::Size;
 use crate::cpu;
 use crate::ground::{Ground, call};
 use crate::processes::Process;
+use crate::replay::Replay;
 use crate::table::Table;
 use runtime::{Concurrency, Modelrow};
 use simulator::crowd::CrowdConfig;
@@ -14,6 +15,8 @@ use tokio::task::JoinSet;
 
 /// Runs that are on their way at a time.
 const AT_ONCE: usize = 128;
+/// Seconds before the measurement.
+const WARM: u64 = 2;
 const CLIENTS: &str = "32";
 
 pub(crate) async fn measure(size: Size, table: &mut Table) {
@@ -24,22 +27,23 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
         keep_polls: false,
     });
     let ground = ground.await;
-    let worker = ground.worker(Concurrency {
+    let mut serving = ground.serving(Concurrency {
         fetches: 32,
         ..Concurrency::default()
     });
-    let library = Arc::new(ground.library().await);
-    let _warm = runs(&library, Duration::from_secs(2)).await;
+    let _warm = runs_of(&mut serving, WARM);
+    // As autovacuum does within a minute. Plans that were kept while the tables were empty read whole indexes.
+    ground.sql("analyze").await;
 
     let (rows, commits) = (ground.rows_written().await, commits(&ground).await);
-    let begun = spent(&ground, &worker);
-    let done = runs(&library, Duration::from_secs(seconds)).await;
-    let ended = spent(&ground, &worker);
+    let begun = spent(&ground, &serving);
+    let done = runs_of(&mut serving, seconds);
+    let ended = spent(&ground, &serving);
     let took = std::array::from_fn(|i| cpu::each(ended[i] - begun[i], done) / 1e3);
     let rate = done / seconds;
     let rows = (ground.rows_written().await - rows) as f64 / done as f64;
     let commits = (self::commits(&ground).await - commits) as f64 / done as f64;
-    worker.end();
+    serving.end();
 
     table.judged(
         "complete runs a second",
@@ -62,40 +66,42 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
     );
 }
 
-/// Processor time so far: Postgres, the worker, the callers with this bench, the provider.
-fn spent(ground: &Ground, worker: &Process) -> [Duration; 4] {
-    [
-        ground.postgres_cpu(),
-        worker.cpu(),
-        cpu::of(std::process::id()),
-        ground.provider.cpu(),
-    ]
+/// Processor time so far: Postgres, the process that is called and works, the provider.
+fn spent(ground: &Ground, serving: &Process) -> [Duration; 3] {
+    [ground.postgres_cpu(), serving.cpu(), ground.provider.cpu()]
+}
+
+fn runs_of(serving: &mut Process, seconds: u64) -> u64 {
+    let said = tokio::task::block_in_place(|| serving.ask(&seconds.to_string()));
+    said.parse().unwrap()
 }
 
 /// The baseline, and the milliseconds of processor that both take: on two cores it is that what decides.
 async fn against_pgbench(
     ground: &Ground,
     seconds: u64,
-    (rate, took): (u64, [f64; 4]),
+    (rate, took): (u64, [f64; 3]),
     table: &mut Table,
 ) {
-    let [postgres, worker, callers, provider] = took;
+    let [postgres, serving, provider] = took;
     let ms = |ms: f64| format!("{ms:.2} ms");
     table.row(
-        "  processor of a run: Postgres, worker",
-        &[postgres, worker].map(ms),
+        "  processor of a run: Postgres, who is called and works",
+        &[postgres, serving].map(ms),
     );
-    table.row(
-        "    the callers, the provider",
-        &[callers, provider].map(ms),
-    );
-    let names = names(ground).await;
+    table.row("    the provider", &[String::new(), ms(provider)]);
+    let (replay, ended) = (Replay::of_a_run(ground).await, ended(ground).await);
     let begun = [ground.postgres_cpu(), cpu::of_us_and_ended()];
-    let Some(bare) = tokio::task::block_in_place(|| pgbench(ground, &names, seconds)) else {
+    let Some(bare) = tokio::task::block_in_place(|| pgbench(ground, &replay, seconds)) else {
         table.beside("  pgbench is not on the PATH: no baseline", "", "");
         return;
     };
     let n = bare * seconds as f64;
+    let really = self::ended(ground).await - ended;
+    assert!(
+        really as f64 > 0.95 * n,
+        "of {n:.0} replays {really} brought a run to its end"
+    );
     let each = |spent: Duration| cpu::each(spent, n as u64) / 1e3;
     let took_bare = [
         each(ground.postgres_cpu() - begun[0]),
@@ -117,7 +123,7 @@ async fn against_pgbench(
 }
 
 /// Whole runs for so long, `AT_ONCE` at a time; how many ended well.
-async fn runs(library: &Arc<Modelrow>, time: Duration) -> u64 {
+pub(crate) async fn runs(library: &Arc<Modelrow>, time: Duration) -> u64 {
     let ends = Instant::now() + time;
     let mut callers = JoinSet::new();
     for _ in 0..AT_ONCE {
@@ -148,35 +154,22 @@ async fn commits(ground: &Ground) -> i64 {
         .await
 }
 
-/// Transactions of the script a second, in the same database. `None`: `pgbench` is not on the path.
-fn pgbench(ground: &Ground, names: &[String; 3], seconds: u64) -> Option<f64> {
-    let [tenant, credential, revision] = names;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/durable/complete.sql");
+/// Runs that came to a good end so far.
+async fn ended(ground: &Ground) -> i64 {
+    let ended = "select count(*) from run_states where state = 'succeeded'";
+    ground.count(ended).await
+}
+
+/// Runs replayed a second, in the same database and as the same role. `None`: `pgbench` is not on the path.
+fn pgbench(ground: &Ground, replay: &Replay, seconds: u64) -> Option<f64> {
+    let seconds = seconds.to_string();
     let out = Command::new("pgbench")
         .args([
-            "-n",
-            "-M",
-            "prepared",
-            "-c",
-            CLIENTS,
-            "-j",
-            "2",
-            "-T",
-            &seconds.to_string(),
-            "-f",
-            script,
+            "-n", "-M", "prepared", "-c", CLIENTS, "-j", "2", "-T", &seconds, "-f",
         ])
-        .args([
-            "-D",
-            &format!("tenant={tenant}"),
-            "-D",
-            &format!("credential={credential}"),
-        ])
-        .args([
-            "-D",
-            &format!("revision={revision}"),
-            &ground.postgres.owner_url(),
-        ])
+        .arg(&replay.script)
+        .args(replay.variables.iter().flat_map(|set| ["-D", set]))
+        .arg(ground.postgres.url())
         .output()
         .ok()?;
     let text = String::from_utf8(out.stdout).unwrap();
@@ -189,13 +182,4 @@ fn pgbench(ground: &Ground, names: &[String; 3], seconds: u64) -> Option<f64> {
         String::from_utf8_lossy(&out.stderr)
     );
     tps
-}
-
-/// What the script's rows refer to.
-async fn names(ground: &Ground) -> [String; 3] {
-    use sqlx::Row as _;
-    let row = ground
-        .row("select tenant_id::text, credential_id::text, encode(revision_id, 'hex') from run_states limit 1")
-        .await;
-    [0, 1, 2].map(|n| row.get(n))
 }

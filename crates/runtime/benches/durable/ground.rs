@@ -77,8 +77,17 @@ impl Ground {
 
     /// A worker, in a process of its own.
     pub(crate) fn worker(&self, concurrency: Concurrency) -> Process {
+        self.process("--worker", concurrency)
+    }
+
+    /// The same, which makes the calls too.
+    pub(crate) fn serving(&self, concurrency: Concurrency) -> Process {
+        self.process("--serving", concurrency)
+    }
+
+    fn process(&self, role: &str, concurrency: Concurrency) -> Process {
         start(&[
-            "--worker".to_owned(),
+            role.to_owned(),
             self.postgres.url(),
             self.artifacts(),
             concurrency.submits.to_string(),

@@ -20,6 +20,7 @@ mod kills;
 mod news;
 mod processes;
 mod rate;
+mod replay;
 #[path = "../../../engine/benches/shared/table.rs"]
 #[expect(dead_code, reason = "the other bench measures times in turns")]
 mod table;

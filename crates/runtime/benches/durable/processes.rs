@@ -1,11 +1,12 @@
 //! The other processes of a measurement: this program again, in another role.
 
+use crate::complete;
 use crate::cpu;
 use crate::ground::options;
 use runtime::{Concurrency, Modelrow, Options};
 use simulator::crowd::{Crowd, CrowdConfig};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
+    lines: BufReader<ChildStdout>,
     /// Its first line.
     pub(crate) said: String,
 }
@@ -34,6 +36,7 @@ pub(crate) fn start(args: &[String]) -> Process {
     assert!(!said.is_empty(), "{args:?} did not start");
     Process {
         input: child.stdin.take(),
+        lines,
         child,
         said: said.trim().to_owned(),
     }
@@ -42,6 +45,14 @@ pub(crate) fn start(args: &[String]) -> Process {
 impl Process {
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Says a line, and waits for the answer.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+        let mut said = String::new();
+        self.lines.read_line(&mut said).unwrap();
+        said.trim().to_owned()
     }
 
     /// Processor time so far.
@@ -90,7 +101,7 @@ impl Drop for Process {
 /// What this process is to be, if it is not the measurement itself.
 pub(crate) fn role() -> Option<Vec<String>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let roles = ["--provider", "--worker", "--client"];
+    let roles = ["--provider", "--worker", "--serving", "--client"];
     args.first()
         .is_some_and(|first| roles.contains(&first.as_str()))
         .then_some(args)
@@ -100,6 +111,7 @@ pub(crate) async fn play(args: Vec<String>) {
     match args[0].as_str() {
         "--provider" => provider(&args).await,
         "--worker" => worker(&args).await,
+        "--serving" => serving(&args).await,
         _ => client(&args).await,
     }
 }
@@ -127,6 +139,13 @@ async fn provider(args: &[String]) {
 }
 
 async fn worker(args: &[String]) {
+    let modelrow = works(args).await;
+    say("ready");
+    input_ends().await;
+    modelrow.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn works(args: &[String]) -> Modelrow {
     let concurrency = Concurrency {
         submits: args[3].parse().unwrap(),
         polls: args[4].parse().unwrap(),
@@ -138,10 +157,22 @@ async fn worker(args: &[String]) {
         build: format!("bench {}", std::process::id()),
         ..options(&args[1], &args[2])
     });
-    let modelrow = started.await.unwrap();
+    started.await.unwrap()
+}
+
+/// A worker that is called, too, as `modelrow serve` is. For each line, which says so many seconds, it answers how many runs
+/// came to their end.
+async fn serving(args: &[String]) {
+    let modelrow = Arc::new(works(args).await);
     say("ready");
-    input_ends().await;
-    modelrow.shutdown(Duration::from_secs(5)).await;
+    let line = || tokio::task::block_in_place(|| std::io::stdin().lines().next());
+    while let Some(seconds) = line() {
+        let time = Duration::from_secs(seconds.unwrap().parse().unwrap());
+        say(&complete::runs(&modelrow, time).await.to_string());
+    }
+    Modelrow::clone(&modelrow)
+        .shutdown(Duration::from_secs(5))
+        .await;
 }
 
 /// The shortest client: so many requests at a time for so many seconds, each answer read as JSON. Says how many, and its

@@ -169,11 +169,7 @@ pub(super) async fn delete(
 }
 
 /// The run as it stands, or, if the caller would rather wait, once it has ended.
-async fn look(
-    house: &House,
-    run: &RunHandle,
-    wait: Option<Duration>,
-) -> Result<RunView, RunError> {
+async fn look(house: &House, run: &RunHandle, wait: Option<Duration>) -> Result<RunView, RunError> {
     let Some(limit) = wait.filter(|limit| !limit.is_zero()) else {
         return run.view().await;
     };
