@@ -456,7 +456,7 @@ pub(crate) fn doubt(core: &Core, ready: &Ready) {
     let mut doubted = core.doubted.lock().unwrap_or_else(PoisonError::into_inner);
     doubted.push(doubt);
     drop(doubted);
-    sender::forget(core, ready.intent.run_id);
+    sender::forget(core, (ready.intent.run_id, ready.intent.n));
 }
 
 /// Sends on a task of its own, which only death ends.

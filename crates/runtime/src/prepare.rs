@@ -63,7 +63,7 @@ async fn prepared(core: Arc<Core>, run: Uuid, worker: Uuid, place: Place) {
             claim::start(&core, ready, worker, place);
         }
         Ok(None) => {
-            crate::sender::forget(&core, run);
+            crate::sender::forget(&core, (run, ready.intent.n));
             tracing::warn!(run.id = %run, "the prepared run is not ours any more, or is not to be sent now");
         }
         Err(error) => {

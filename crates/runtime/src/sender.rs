@@ -40,12 +40,12 @@ pub(crate) struct Sending {
     pub(crate) permit: Place,
 }
 
-/// The fact is written; memory need not hold the attempt any more.
-pub(crate) fn forget(core: &Core, run: Uuid) {
-    core.sending
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(&run);
+/// Memory need not hold attempt `n` any more. A later one of the run may be under way already.
+pub(crate) fn forget(core: &Core, (run, n): (Uuid, i32)) {
+    let mut sending = core.sending.lock().unwrap_or_else(PoisonError::into_inner);
+    if sending.get(&run).is_some_and(|held| held.intent.n == n) {
+        sending.remove(&run);
+    }
 }
 
 impl Sending {
@@ -53,7 +53,7 @@ impl Sending {
     ///
     /// Cancel safety: dropped, the process is dying; the row says `submitting` and is swept to `submit_unknown`.
     pub(crate) async fn send(mut self) {
-        let run = self.live.run;
+        let (run, n) = (self.live.run, self.live.n);
         let core = Arc::clone(&self.core);
         let speech = self.live.flow.streams().then(|| core.watches.speak(run));
         core.watches.state(run, State::Submitting.as_str());
@@ -68,7 +68,7 @@ impl Sending {
         drop(self.permit);
         #[cfg(feature = "faults")]
         if broken(Broken::StaleAnswersDropped) && !self.core.lease.proves(self.worker) {
-            return forget(&self.core, run);
+            return forget(&self.core, (run, n));
         }
         if let Event::Answered(received) = &event {
             if received.status == 401 {
@@ -92,7 +92,6 @@ impl Sending {
             .event(&mut self.live, event, traced)
             .at("sender.event")
             .await;
-        forget(&self.core, run);
         match follows {
             Ok(Follows::Yes) => {
                 callbacks::early(&self.core, &mut self.live)
@@ -107,6 +106,8 @@ impl Sending {
                 tracing::error!(run.id = %run, %error, "what the provider answered cannot be written")
             }
         }
+        // Not before it is followed: a database that goes back in between is told by whoever holds it.
+        forget(&core, (run, n));
     }
 
     /// The lease was lost between the commit and the first byte.
@@ -127,7 +128,7 @@ impl Sending {
         {
             tracing::error!(run.id = %fact.run_id, %error, "that nothing was sent cannot be written");
         }
-        forget(&self.core, fact.run_id);
+        forget(&self.core, (fact.run_id, fact.n));
         self.core.queue.notify_one();
     }
 }

@@ -75,7 +75,7 @@ pub(crate) async fn insert(
             ready.live.ver = stands.ver;
             start(core, *ready, worker, place);
         }
-        _ => sender::forget(core, new.run_id),
+        _ => sender::forget(core, (intent.run_id, intent.n)),
     }
     Ok(Some(inserted))
 }
