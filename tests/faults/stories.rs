@@ -90,9 +90,24 @@ impl House {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Err(format!(
-            "never `{wanted}`: {query}: {}",
-            self.says(query).await
+            "never `{wanted}`: {query}: {}{}",
+            self.says(query).await,
+            self.last_words()
         ))
+    }
+
+    /// The ends of the workers' logs.
+    fn last_words(&self) -> String {
+        let files = std::fs::read_dir(&self.lane.folder).into_iter().flatten();
+        let logs = files.flatten().map(|entry| entry.path());
+        let logs = logs.filter(|path| path.extension().is_some_and(|it| it == "log"));
+        let ends = logs.map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines[lines.len().saturating_sub(20)..].join("\n        ");
+            format!("\n      {}:\n        {last}", path.display())
+        });
+        ends.collect()
     }
 
     /// The one job that was paid for under this tag.
@@ -166,10 +181,26 @@ pub(crate) async fn rewound(broken: Option<&'static str>) -> Result<(), String> 
 const PAUSE: &str = "update credential_limits set paused_until = now() + interval '1 hour'";
 const GO_ON: &str = "update credential_limits set paused_until = null";
 
+/// They are followed: the provider was asked what became of their jobs.
 async fn polled(house: &House, runs: &[Uuid]) -> Result<(), String> {
     for run in runs {
         let state = format!("select state from run_states where run_id = '{run}'");
         house.until(&state, "polling").await?;
+        let job = format!("select provider_job_id from run_states where run_id = '{run}'");
+        let job = house.says(&job).await;
+        let asked = || {
+            let ledger = house.sim.ledger();
+            ledger.iter().any(|entry| entry.path.ends_with(&job))
+        };
+        for _ in 0..600 {
+            if asked() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if !asked() {
+            return Err(format!("nobody asks for {job}{}", house.last_words()));
+        }
     }
     Ok(())
 }
@@ -180,6 +211,9 @@ async fn remembered(house: &House, run: Uuid, gone: Uuid) -> Result<(), String> 
     sql(&house.url, GO_ON).await;
     let held = format!("select held::text from run_states where run_id = '{run}'");
     house.until(&held, "true").await?;
+    // What is called before a worker has seen the change is held, too.
+    let seen = "select (d.timeline = i.timeline)::text from database_identity d, database_identity_now() i";
+    house.until(seen, "true").await?;
     // The worker works: a run of afterwards is sent.
     let other = house.call("afterwards").await;
     polled(house, &[other]).await?;

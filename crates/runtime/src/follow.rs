@@ -44,6 +44,8 @@ enum Word {
     Look(Vec<Uuid>),
     /// Could not be read: the next look at its shard tries again.
     Unread(Vec<Uuid>),
+    /// One that was stale is to be read now.
+    Again(Uuid),
     Cancel(Uuid),
     /// A callback was stored for this one.
     Called(Uuid),
@@ -187,8 +189,8 @@ pub(crate) fn start(core: &Arc<Core>) {
 
 #[derive(Debug)]
 enum Entry {
-    /// Being read.
-    Read,
+    /// Being read. What memory had of it is kept until its row is seen: the read may come to a database that went back in time.
+    Read(Option<Box<Waiting>>),
     /// With its place in the wheel; without one it is due, and queues for its host.
     Waits(Box<Waiting>, Option<Key>),
     /// Being driven. In a box, for most runs wait.
@@ -246,10 +248,14 @@ impl Follower {
 
     fn hear(&mut self, word: Word) {
         match word {
-            Word::Adopt(live, after) => self.adopt(live, after),
+            Word::Adopt(live, after) => self.found(live, after),
             Word::Sent(waiting) => self.sent(waiting),
             Word::Look(runs) => self.look(runs),
-            Word::Unread(runs) => runs.iter().for_each(|run| self.let_go(*run)),
+            Word::Unread(runs) => self.unread(runs),
+            Word::Again(run) if matches!(self.runs.get(&run), Some(Entry::Read(_))) => {
+                self.read(vec![run]);
+            }
+            Word::Again(_) => {}
             Word::Cancel(run) => self.cancel(run),
             Word::Called(run) => self.called(run),
             Word::Own(shards) => self.own(&shards),
@@ -265,6 +271,16 @@ impl Follower {
         match self.core.upgrade() {
             Some(core) if !core.owns(waiting.shard) => self.leave(vec![*waiting]),
             _ => self.adopt(waiting, Duration::ZERO),
+        }
+    }
+
+    /// As its row was read. Memory that knows more stays: the row may be of a database that went back in time.
+    fn found(&mut self, live: Box<Waiting>, after: Duration) {
+        self.unread(vec![live.run]);
+        let knows_more =
+            |entry: &Entry| matches!(entry, Entry::Waits(known, _) if known.ver > live.ver);
+        if !self.runs.get(&live.run).is_some_and(knows_more) {
+            self.adopt(live, after);
         }
     }
 
@@ -308,7 +324,7 @@ impl Follower {
                 self.runs.insert(run, driven);
                 None
             }
-            Entry::Read => None,
+            Entry::Read(_) => None,
         }
     }
 
@@ -414,7 +430,7 @@ impl Follower {
                 self.hasten(run);
             }
             // Its row says so when it has been read.
-            Some(Entry::Read) | None => {}
+            Some(Entry::Read(_)) | None => {}
         }
     }
 
@@ -425,7 +441,7 @@ impl Follower {
                 waiting.called = true;
                 self.hasten(run);
             }
-            Some(Entry::Read) | None => self.unmet.note(run),
+            Some(Entry::Read(_)) | None => self.unmet.note(run),
         }
     }
 
@@ -468,7 +484,7 @@ impl Follower {
                         self.cancel(one.run_id);
                     }
                 }
-                Some(Entry::Read | Entry::Driven(_)) => {}
+                Some(Entry::Read(_) | Entry::Driven(_)) => {}
             }
         }
         self.look(unknown);
@@ -498,27 +514,31 @@ impl Follower {
         let Some(core) = self.core.upgrade() else {
             return;
         };
-        self.runs.insert(waiting.run, Entry::Read);
+        let run = waiting.run;
+        self.runs.insert(run, Entry::Read(Some(waiting)));
         let tasks = core.tasks.clone();
-        let look = Box::pin(look_after_a_while(core, waiting));
+        let look = Box::pin(look_after_a_while(core, run));
         tasks.spawn("look again", Until::Stop, look);
     }
 
     fn look(&mut self, runs: Vec<Uuid>) {
         let mut wanted = Vec::new();
         for run in runs {
-            if !matches!(self.runs.get(&run), Some(Entry::Driven(_) | Entry::Read)) {
-                self.let_go(run);
-                self.runs.insert(run, Entry::Read);
+            if !matches!(self.runs.get(&run), Some(Entry::Driven(_) | Entry::Read(_))) {
+                let memory = self.lift(run);
+                self.runs.insert(run, Entry::Read(memory));
                 wanted.push(run);
             }
         }
-        let Some(core) = self.core.upgrade() else {
-            return;
-        };
-        if !wanted.is_empty() {
+        self.read(wanted);
+    }
+
+    fn read(&self, runs: Vec<Uuid>) {
+        if let Some(core) = self.core.upgrade()
+            && !runs.is_empty()
+        {
             let tasks = core.tasks.clone();
-            let reading = read(Arc::clone(&core), wanted);
+            let reading = read(Arc::clone(&core), runs);
             tasks.spawn("read runs", Until::Stop, Box::pin(reading));
         }
     }

@@ -41,6 +41,10 @@ impl Seed<'_> {
     }
 
     /// Asks one worker after the other until one has answered, as clients do: with the same key.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a client as others have it, that calls us"
+    )]
     pub(super) async fn called_at_a_worker(&mut self) -> Result<Uuid, String> {
         self.until_they_work().await?;
         let client = Client::builder().no_proxy().timeout(PATIENCE).build();

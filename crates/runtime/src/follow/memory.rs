@@ -26,13 +26,28 @@ impl Follower {
         let mut memory = self.adrift.take().unwrap_or_default();
         if rewound {
             memory.extend(self.lift_all());
-            self.compare_with_row(memory);
             for entry in self.runs.values_mut() {
-                if let Entry::Driven(meanwhile) = entry {
-                    meanwhile.rewound = true;
+                match entry {
+                    Entry::Driven(meanwhile) => meanwhile.rewound = true,
+                    Entry::Read(kept) => memory.extend(kept.take().map(|waiting| *waiting)),
+                    Entry::Waits(..) => {}
                 }
             }
+            self.compare_with_row(memory);
         }
+    }
+
+    /// Rows that are not to be followed, or could not be read. What memory had of them is compared; what came meanwhile stays.
+    pub(super) fn unread(&mut self, runs: Vec<Uuid>) {
+        let mut memory = Vec::new();
+        for run in runs {
+            if let Some(Entry::Read(_)) = self.runs.get(&run)
+                && let Some(Entry::Read(Some(kept))) = self.runs.remove(&run)
+            {
+                memory.push(*kept);
+            }
+        }
+        self.compare_with_row(memory);
     }
 
     fn lift_all(&mut self) -> Vec<Waiting> {

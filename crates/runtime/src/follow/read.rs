@@ -2,8 +2,7 @@
 
 use super::Word;
 use crate::core::Core;
-use crate::live::{Live, Waiting};
-use crate::rewind;
+use crate::live::Live;
 use crate::setting::Unready;
 use futures_util::StreamExt as _;
 use std::collections::HashSet;
@@ -22,13 +21,9 @@ const PACE_FROM: usize = 32;
 /// A run whose state was stale is read again after so long.
 const STALE_WAIT: Duration = Duration::from_millis(200);
 
-/// What memory has is not forgotten before its row is seen to have it.
-pub(super) async fn look_after_a_while(core: Arc<Core>, waiting: Box<Waiting>) {
-    let run = waiting.run;
+pub(super) async fn look_after_a_while(core: Arc<Core>, run: Uuid) {
     tokio::time::sleep(STALE_WAIT).await;
-    rewind::compared(Arc::clone(&core), vec![*waiting]).await;
-    core.follow.say(Word::Unread(vec![run]));
-    core.follow.look(vec![run]);
+    core.follow.say(Word::Again(run));
 }
 
 /// Reads runs to follow them, few at a time: a shard of a dead peer may hold ten thousand, and what is read is larger than
