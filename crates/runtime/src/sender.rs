@@ -142,6 +142,12 @@ enum Follows {
     Ended,
 }
 
+impl From<bool> for Follows {
+    fn from(is_followed: bool) -> Self {
+        if is_followed { Self::Yes } else { Self::No }
+    }
+}
+
 /// Writes facts of an attempt, from the sender's own answer or from settling.
 pub(crate) struct Written<'a> {
     pub(crate) core: &'a Core,
@@ -184,10 +190,7 @@ impl Written<'_> {
                 self.unknown(live, &fault, Next::Fail).await
             }
         }?;
-        Ok(match is_followed {
-            true => Follows::Yes,
-            false => Follows::No,
-        })
+        Ok(is_followed.into())
     }
 
     /// The provider has the job.

@@ -19,10 +19,7 @@ impl Written<'_> {
         if self.ends(live).await {
             return Ok(Follows::Ended);
         }
-        Ok(match self.answered(live).await? {
-            true => Follows::Yes,
-            false => Follows::No,
-        })
+        Ok(self.answered(live).await?.into())
     }
 
     /// Writes the answer with the end of its run, one commit for both. `false`: it has files, or is not valid, or nothing was

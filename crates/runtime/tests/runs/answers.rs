@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use simulator::{Action, Operation, Rule, Scripted};
 use sqlx::{Connection as _, PgConnection};
 use store::DEFAULT_TENANT;
+use uuid::Uuid;
 
 pub(crate) const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
@@ -124,11 +125,10 @@ fn gif() -> Action {
     Action::Answer(Scripted::text(200, "image/gif", GIF))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fetch_of_a_large_answers_file_survives_its_worker() {
-    let house = house_of_addresses().await;
+/// A run whose worker is gone while it fetched the file of a large answer.
+async fn left_while_fetching(house: &House) -> Uuid {
     let stall = Action::Stall { ms: 30_000 };
-    answers(&house, vec![large(&house), stall, gif()]);
+    answers(house, vec![large(house), stall, gif()]);
     let first = house.start().await;
     let run = first.run_profile(picture()).await.unwrap().id();
     until("the file is asked for", || async {
@@ -136,6 +136,13 @@ async fn a_fetch_of_a_large_answers_file_survives_its_worker() {
     })
     .await;
     drop(first);
+    run
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fetch_of_a_large_answers_file_survives_its_worker() {
+    let house = house_of_addresses().await;
+    let run = left_while_fetching(&house).await;
     let second = house.start().await;
     let view = second.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
     assert_eq!(view.status, Status::Succeeded, "{view:#?}");
@@ -195,15 +202,7 @@ async fn a_large_answer_is_stored_before_its_acceptance_and_found_after_a_crash_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_answer_is_waited_for_while_the_artifact_store_is_away() {
     let house = house_of_addresses().await;
-    let stall = Action::Stall { ms: 30_000 };
-    answers(&house, vec![large(&house), stall, gif()]);
-    let first = house.start().await;
-    let run = first.run_profile(picture()).await.unwrap().id();
-    until("the file is asked for", || async {
-        house.sim.ledger().len() == 2
-    })
-    .await;
-    drop(first);
+    let run = left_while_fetching(&house).await;
     let there = house.folder.path().join(format!("{run}/answer"));
     let away = house.folder.path().join("away");
     // As a disk that is not mounted, and as one that cannot be read.
