@@ -60,6 +60,9 @@ struct Args {
     /// Writes `survey.txt`: the points that each scenario reaches; with `--only A,B` those of the scenarios named so
     #[arg(long)]
     survey: bool,
+    /// Only the stories of a database that goes back or away, so often: they end at the first that goes wrong
+    #[arg(long, value_name = "TIMES")]
+    stories: Option<u64>,
     /// Another `modelrow`, of a build with the feature `faults`
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -82,6 +85,8 @@ fn main() -> ExitCode {
             take_survey(&args.only).await
         } else if args.broken {
             broken::all(&args.only).await
+        } else if let Some(times) = args.stories {
+            again_and_again(times).await
         } else if args.seed.is_some() || !args.only.is_empty() {
             seeds(&args).await
         } else {
@@ -94,6 +99,15 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+async fn again_and_again(times: u64) -> bool {
+    for _ in 0..times {
+        if !stories::all(false).await {
+            return false;
+        }
+    }
+    true
 }
 
 fn top() -> PathBuf {

@@ -9,7 +9,7 @@ use crate::fetch;
 use crate::lease::millis;
 use crate::live::Live;
 use crate::quota::urgency_of;
-use crate::sender::Written;
+use crate::sender::{Follows, Written};
 use crate::traces::{Before, judged};
 use crate::{setting, tokens};
 use end::{canceled, ended, failed, gone, keep_last};
@@ -346,7 +346,7 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
                 unwanted: false,
             };
             let follows = written.accepted(live, &job).at("drive.accepted").await?;
-            Ok(if follows {
+            Ok(if follows == Follows::Yes {
                 // A callback may have named it, or come before we knew it.
                 callbacks::early(core, live).at("drive.early").await;
                 Step::Go
@@ -365,7 +365,7 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
             .answered(live)
             .at("drive.answered")
             .await?;
-            Ok(if follows {
+            Ok(if follows == Follows::Yes {
                 Step::Go
             } else {
                 Step::Leave(Driven::Stale)

@@ -11,6 +11,7 @@ use crate::setting::Unready;
 use crate::tasks::Until;
 use crate::vitals::Vitals;
 use futures_util::{FutureExt as _, StreamExt as _};
+use memory::Handed;
 use read::{look_after_a_while, read};
 use round::Rounds;
 use std::collections::{HashMap, HashSet};
@@ -42,6 +43,8 @@ enum Word {
     Sent(Box<Waiting>),
     /// Read these again, unless they are being driven.
     Look(Vec<Uuid>),
+    /// Read this one, and keep what memory has of it until its row is seen.
+    LookAt(Box<Waiting>),
     /// Could not be read: the next look at its shard tries again.
     Unread(Vec<Uuid>),
     /// One that was stale is to be read now.
@@ -53,6 +56,8 @@ enum Word {
     Own(Vec<i16>),
     /// The lease is lost: follow nothing, and forget nothing.
     Adrift,
+    /// The rows of these have what memory has, as seen after so many rewinds.
+    Stand(Vec<Waiting>, u64),
     /// There is a lease again. `true`: on a database that went back in time.
     Landed(bool),
     /// All that these shards hold.
@@ -107,6 +112,11 @@ impl Follow {
         self.say(Word::Look(runs));
     }
 
+    /// Reads a run of which memory knows what its row may not.
+    pub(crate) fn look_at(&self, waiting: Box<Waiting>) {
+        self.say(Word::LookAt(waiting));
+    }
+
     /// The caller no longer wants it.
     pub(crate) fn cancel(&self, run: Uuid) {
         self.say(Word::Cancel(run));
@@ -127,8 +137,8 @@ impl Follow {
         self.say(Word::Adrift);
     }
 
-    /// There is a lease again: what was kept is the owners' of now. With `rewound` the database may lack it, and what else
-    /// memory holds: it is compared, and written again.
+    /// There is a lease again: what was kept is the owners' of now. With `rewound` the database may lack what else memory
+    /// holds, too. It is compared, and what is missing written again.
     pub(crate) fn landed(&self, rewound: bool) {
         self.say(Word::Landed(rewound));
     }
@@ -182,6 +192,8 @@ pub(crate) fn start(core: &Arc<Core>) {
         lanes: Lanes::new(polls, share(polls)),
         unmet: Unmet::default(),
         adrift: None,
+        handed: Handed::default(),
+        rewinds: 0,
     };
     core.tasks
         .spawn("follow", Until::Stop, Box::pin(follower.serve(heard)));
@@ -206,6 +218,8 @@ struct Meanwhile {
     rewound: bool,
     /// The host at which it holds a place.
     host: Option<Arc<str>>,
+    /// What its sender has written meanwhile, of which who drives it knows nothing.
+    sent: Option<Box<Waiting>>,
 }
 
 struct Follower {
@@ -219,6 +233,9 @@ struct Follower {
     unmet: Unmet,
     /// While there is no lease: what was followed under the last one.
     adrift: Option<Vec<Waiting>>,
+    handed: Handed,
+    /// How often the database went back in time.
+    rewinds: u64,
 }
 
 impl Follower {
@@ -232,6 +249,7 @@ impl Follower {
                     _ => words.drain(..).for_each(|word| self.hear(word)),
                 },
                 Some(due) = self.due.next() => self.arrive(due.into_inner()),
+                () = self.handed.expired() => {}
             }
             // What is due by now arrives with it: all of them begin at once.
             for _ in 1..AT_A_TIME {
@@ -251,6 +269,7 @@ impl Follower {
             Word::Adopt(live, after) => self.found(live, after),
             Word::Sent(waiting) => self.sent(waiting),
             Word::Look(runs) => self.look(runs),
+            Word::LookAt(waiting) => self.look_at(waiting),
             Word::Unread(runs) => self.unread(runs),
             Word::Again(run) if matches!(self.runs.get(&run), Some(Entry::Read(_))) => {
                 self.read(vec![run]);
@@ -261,6 +280,7 @@ impl Follower {
             Word::Own(shards) => self.own(&shards),
             Word::Adrift => self.drift(),
             Word::Landed(rewound) => self.land(rewound),
+            Word::Stand(waiting, rewinds) => self.stand(waiting, rewinds),
             Word::Shards(shards, runs) => self.compare(&shards, &runs),
             Word::Back(run, back) => self.back(run, back),
             Word::Fetches(run) => self.free(run),
@@ -268,9 +288,10 @@ impl Follower {
     }
 
     fn sent(&mut self, waiting: Box<Waiting>) {
-        match self.core.upgrade() {
-            Some(core) if !core.owns(waiting.shard) => self.leave(vec![*waiting]),
-            _ => self.adopt(waiting, Duration::ZERO),
+        match (self.core.upgrade(), self.runs.get_mut(&waiting.run)) {
+            (_, Some(Entry::Driven(meanwhile))) => meanwhile.sent = Some(waiting),
+            (Some(core), _) if !core.owns(waiting.shard) => self.leave(vec![*waiting]),
+            _ => self.join(waiting, Duration::ZERO),
         }
     }
 
@@ -284,7 +305,7 @@ impl Follower {
         }
     }
 
-    fn adopt(&mut self, mut waiting: Box<Waiting>, after: Duration) {
+    fn adopt(&mut self, waiting: Box<Waiting>, after: Duration) {
         let Some(core) = self.core.upgrade() else {
             return;
         };
@@ -293,6 +314,13 @@ impl Follower {
             self.let_go(waiting.run);
             return;
         }
+        self.join(waiting, after);
+    }
+
+    fn join(&mut self, mut waiting: Box<Waiting>, after: Duration) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
         waiting.called |= self.unmet.take(waiting.run);
         let now = core.clock.now_ms();
         let due = waiting.due_ms(now).unwrap_or(now);
@@ -302,6 +330,7 @@ impl Follower {
     fn wait(&mut self, waiting: Box<Waiting>, after: Duration) {
         let run = waiting.run;
         self.let_go(run);
+        self.handed.forget(run);
         let key = self.due.insert(run, after);
         self.rounds.join(&waiting);
         self.runs.insert(run, Entry::Waits(waiting, Some(key)));
@@ -399,9 +428,16 @@ impl Follower {
 
     fn back(&mut self, run: Uuid, back: Back) {
         self.free(run);
-        let meanwhile = match self.runs.remove(&run) {
+        let mut meanwhile = match self.runs.remove(&run) {
             Some(Entry::Driven(meanwhile)) => *meanwhile,
             _ => Meanwhile::default(),
+        };
+        let back = match meanwhile.sent.take() {
+            Some(sent) => {
+                meanwhile.cancel |= sent.cancel;
+                Back::Wait(sent, i64::MIN)
+            }
+            None => back,
         };
         let Some(core) = self.core.upgrade() else {
             return;
@@ -519,6 +555,16 @@ impl Follower {
         let tasks = core.tasks.clone();
         let look = Box::pin(look_after_a_while(core, run));
         tasks.spawn("look again", Until::Stop, look);
+    }
+
+    fn look_at(&mut self, waiting: Box<Waiting>) {
+        let run = waiting.run;
+        self.let_go(run);
+        // Who drives it has read its row.
+        if !matches!(self.runs.get(&run), Some(Entry::Driven(_))) {
+            self.runs.insert(run, Entry::Read(Some(waiting)));
+            self.read(vec![run]);
+        }
     }
 
     fn look(&mut self, runs: Vec<Uuid>) {

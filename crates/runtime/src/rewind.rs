@@ -106,39 +106,40 @@ async fn stands_again(core: &Core, memory: &Remembered) -> Result<Known, StoreEr
     core.store.attempt_again(memory, shard).await
 }
 
-/// Compares what memory holds with the rows, and writes again what they lack.
+/// Compares what memory holds with the rows, and writes again what they lack. Those whose rows lack nothing, or could not be
+/// seen, are given back.
 ///
 /// Cancel safety: each is written by itself; the process is dying.
-pub(crate) async fn compared(core: Arc<Core>, waiting: Vec<Waiting>) {
+pub(crate) async fn compared(core: &Arc<Core>, waiting: Vec<Waiting>) -> Vec<Waiting> {
     #[cfg(feature = "faults")]
     if broken(Broken::MemoryNotWritten) {
-        return;
+        return waiting;
     }
+    let mut stand = Vec::new();
     let mut waiting = waiting.into_iter();
     loop {
         let some: Vec<Waiting> = waiting.by_ref().take(COMPARED).collect();
         if some.is_empty() {
-            return;
+            return stand;
         }
         let runs: Vec<Uuid> = some.iter().map(|one| one.run).collect();
         let first = runs.first().copied().unwrap_or_default();
-        let stands = match written(("standings", first), || core.store.standings(&runs)).await {
-            Ok(stands) => stands,
+        let rows = match written(("standings", first), || core.store.standings(&runs)).await {
+            Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(%error, "what memory holds cannot be compared with the database");
-                return;
+                stand.extend(some);
+                stand.extend(waiting);
+                return stand;
             }
         };
-        let stands: HashMap<Uuid, Standing> =
-            stands.into_iter().map(|one| (one.run_id, one)).collect();
-        let lost: Vec<Waiting> = some
-            .into_iter()
-            .filter(|one| {
-                let job = job_of(&one.flow.captured());
-                is_lost((one.ver, one.n, job.as_deref()), stands.get(&one.run))
-            })
-            .collect();
-        let again = lost.into_iter().map(|one| again(&core, one));
+        let rows: HashMap<Uuid, Standing> = rows.into_iter().map(|one| (one.run_id, one)).collect();
+        let (lost, others): (Vec<Waiting>, Vec<Waiting>) = some.into_iter().partition(|one| {
+            let job = job_of(&one.flow.captured());
+            is_lost((one.ver, one.n, job.as_deref()), rows.get(&one.run))
+        });
+        stand.extend(others);
+        let again = lost.into_iter().map(|one| again(core, one));
         let again = futures_util::stream::iter(again).buffer_unordered(WRITTEN);
         again.collect::<()>().await;
     }
@@ -176,11 +177,12 @@ async fn told(core: &Core, waiting: &Waiting) -> Result<(), StoreError> {
     let captured = waiting.flow.captured();
     let shard = written(("shard", waiting.run), || core.shard_for(waiting.run)).await?;
     match (waiting.state, job_of(&captured)) {
-        (State::Polling | State::Fetching, Some(job)) => {
+        // Also where the acceptance could not be written.
+        (_, Some(job)) => {
             let fact = acceptance(core, waiting, (job, shard), captured);
             written(("accepted", waiting.run), || follows(core, waiting, &fact)).await
         }
-        (State::Validating | State::Fetching, _) => {
+        (State::Validating | State::Fetching, None) => {
             let fact = Answered {
                 run_id: waiting.run,
                 n: waiting.n,
@@ -192,7 +194,7 @@ async fn told(core: &Core, waiting: &Waiting) -> Result<(), StoreError> {
             let ver = written(("answered", waiting.run), || answered(core, waiting, &fact));
             ver.await.map(drop)
         }
-        _ => {
+        (_, None) => {
             let memory = remembered(core, waiting, &waiting.host);
             let again = || attempted(core, &memory, shard, (None, None));
             written(("attempt", waiting.run), again).await.map(drop)

@@ -93,12 +93,17 @@ impl Sending {
             .at("sender.event")
             .await;
         match follows {
-            Ok(Follows::Yes) => {
-                callbacks::early(&self.core, &mut self.live)
-                    .at("sender.early")
-                    .await;
+            Ok(follows @ (Follows::Yes | Follows::AsItsRow)) => {
+                if follows == Follows::Yes {
+                    callbacks::early(&self.core, &mut self.live)
+                        .at("sender.early")
+                        .await;
+                }
                 let waiting = Box::new(self.live).fold(&self.core).at("sender.fold").await;
-                self.core.follow.adopt(waiting);
+                match follows {
+                    Follows::Yes => self.core.follow.adopt(waiting),
+                    _ => self.core.follow.look_at(waiting),
+                }
             }
             Ok(Follows::No) => self.core.queue.notify_one(),
             Ok(Follows::Ended) => {}
@@ -134,18 +139,15 @@ impl Sending {
 }
 
 /// What becomes of a run whose submit has come to something.
-enum Follows {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Follows {
     Yes,
+    /// It may: an answer that was lost may have said so, or a sweep was first. Its row is read, and memory kept until then.
+    AsItsRow,
     /// It is queued again, has failed, or is another's: whoever claims looks again.
     No,
     /// It has its result.
     Ended,
-}
-
-impl From<bool> for Follows {
-    fn from(is_followed: bool) -> Self {
-        if is_followed { Self::Yes } else { Self::No }
-    }
 }
 
 /// Writes facts of an attempt, from the sender's own answer or from settling.
@@ -172,9 +174,9 @@ impl Written<'_> {
         if let Some(traced) = traced {
             traced.submitted(self.core, &live.revision, (live.n, &verdict));
         }
-        let is_followed = match verdict {
+        match verdict {
             Verdict::Accepted(job) => self.accepted(live, &job).await,
-            Verdict::Answered => return self.came(live).await,
+            Verdict::Answered => self.came(live).await,
             Verdict::Refused { fault, retry } => {
                 self.closed(live, ClosedHow::Refused, &fault, retry).await
             }
@@ -189,12 +191,11 @@ impl Written<'_> {
                 let fault = Fault::new(Kind::BadRecord, "the submit came to no verdict");
                 self.unknown(live, &fault, Next::Fail).await
             }
-        }?;
-        Ok(is_followed.into())
+        }
     }
 
     /// The provider has the job.
-    pub(crate) async fn accepted(&self, live: &mut Live, job: &Job) -> Result<bool, StoreError> {
+    pub(crate) async fn accepted(&self, live: &mut Live, job: &Job) -> Result<Follows, StoreError> {
         let clock = &self.core.clock;
         let fact = Accepted {
             run_id: live.run,
@@ -217,13 +218,17 @@ impl Written<'_> {
             Acceptance::Follows { ver, cancel } => {
                 (live.ver, live.state, live.cancel) = (ver, State::Polling, cancel);
                 self.core.watches.state(live.run, State::Polling.as_str());
-                Ok(true)
+                Ok(Follows::Yes)
             }
             Acceptance::Contradicts(outcome) => {
                 tracing::error!(run.id = %live.run, job = job.job_id, ?outcome, "the provider has a job for an attempt that was closed");
-                Ok(false)
+                Ok(Follows::No)
             }
-            Acceptance::CancelOnly | Acceptance::Already | Acceptance::JobTaken => Ok(false),
+            Acceptance::Already => {
+                live.state = State::Polling;
+                Ok(Follows::AsItsRow)
+            }
+            Acceptance::CancelOnly | Acceptance::JobTaken => Ok(Follows::No),
         }
     }
 
@@ -289,7 +294,7 @@ impl Written<'_> {
         live: &mut Live,
         fault: &Fault,
         then: Next,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Follows, StoreError> {
         self.core
             .drift
             .fault(&live.revision, "submit", fault, live.run);
@@ -314,15 +319,14 @@ impl Written<'_> {
         .await?;
         let Some(ver) = ver else {
             // A sweep was first: its new owner reads it; we may be that.
-            self.core.follow.look(vec![live.run]);
-            return Ok(false);
+            return Ok(Follows::AsItsRow);
         };
         (live.ver, live.state) = (ver, State::SubmitUnknown);
         self.core
             .watches
             .state(live.run, State::SubmitUnknown.as_str());
         match then {
-            Next::Settle => Ok(true),
+            Next::Settle => Ok(Follows::Yes),
             Next::Repeat => {
                 let captured = live.flow.captured();
                 written(("captured", live.run), || {
@@ -335,7 +339,7 @@ impl Written<'_> {
                 })
                 .at("sender.settle_written_off")
                 .await?;
-                Ok(false)
+                Ok(Follows::No)
             }
             // Decisions, and written until they stand: whoever reads the run later knows less, and waits.
             Next::Fail if self.unwanted => self.unheard(live, ver).await,
@@ -350,13 +354,13 @@ impl Written<'_> {
                     let end = (State::Failed, fault).into();
                     self.core.ended(live.run, &live.revision, &end);
                 }
-                Ok(false)
+                Ok(Follows::No)
             }
         }
     }
 
     /// The caller of its stream has left: nobody waits for what is unknown.
-    async fn unheard(&self, live: &Live, ver: i64) -> Result<bool, StoreError> {
+    async fn unheard(&self, live: &Live, ver: i64) -> Result<Follows, StoreError> {
         let end = Ended {
             run_id: live.run,
             n: live.n,
@@ -376,7 +380,7 @@ impl Written<'_> {
             let end = State::Canceled.into();
             self.core.ended(live.run, &live.revision, &end);
         }
-        Ok(false)
+        Ok(Follows::No)
     }
 }
 

@@ -19,7 +19,7 @@ impl Written<'_> {
         if self.ends(live).await {
             return Ok(Follows::Ended);
         }
-        Ok(self.answered(live).await?.into())
+        self.answered(live).await
     }
 
     /// Writes the answer with the end of its run, one commit for both. `false`: it has files, or is not valid, or nothing was
@@ -59,7 +59,7 @@ impl Written<'_> {
     }
 
     /// A synchronous answer: the only copy, so stored before it is accepted.
-    pub(crate) async fn answered(&self, live: &mut Live) -> Result<bool, StoreError> {
+    pub(crate) async fn answered(&self, live: &mut Live) -> Result<Follows, StoreError> {
         if let Some(large) = live.flow.large_answer() {
             let bytes = serde_json::to_vec(&StoredAnswer::of(large)).unwrap_or_default();
             let key = answer_key(live.run, live.n);
@@ -92,13 +92,15 @@ impl Written<'_> {
         })
         .at("sender.answered")
         .await?;
+        // What memory has, whatever the row says.
+        (live.state, live.done) = (State::Validating, true);
         let Some(ver) = ver else {
-            return Ok(false);
+            return Ok(Follows::AsItsRow);
         };
-        (live.ver, live.state, live.done) = (ver, State::Validating, true);
+        live.ver = ver;
         self.core
             .watches
             .state(live.run, State::Validating.as_str());
-        Ok(true)
+        Ok(Follows::Yes)
     }
 }

@@ -1,6 +1,6 @@
 //! An attempt that was not sent, or that the provider refused: again, under the fallback, or the end.
 
-use super::{Written, excerpt};
+use super::{Follows, Written, excerpt};
 use crate::facts::written;
 use crate::fallback;
 use crate::faults::At as _;
@@ -18,7 +18,7 @@ impl Written<'_> {
         how: ClosedHow,
         fault: &Fault,
         retry: Option<Retry>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Follows, StoreError> {
         self.core
             .drift
             .fault(&live.revision, "submit", fault, live.run);
@@ -64,7 +64,7 @@ impl Written<'_> {
             let end = (moved.state, fault).into();
             self.core.ended(live.run, &live.revision, &end);
         }
-        Ok(false)
+        Ok(Follows::No)
     }
 
     /// Under what the run goes on instead. What passes soon is tried again first, as often as `retry` says; a refusal for

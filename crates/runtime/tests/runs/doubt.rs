@@ -191,6 +191,25 @@ async fn a_run_claimed_with_its_insert_whose_commit_was_not_answered_is_looked_u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_acceptance_was_written_without_an_answer_is_followed_at_once() {
+    let house = House::new(quick()).await;
+    let wire = Wire::losing_row(&house.database.url, "set outcome = 'accepted'").await;
+    let options = Options {
+        database_url: wire.url.clone().into(),
+        // Nobody compares the rows with memory before the test is over.
+        tick: LIMIT * 10,
+        ..house.options()
+    };
+    let modelrow = Modelrow::start(options).await.unwrap();
+    house.shards_are_owned().await;
+    let view = ended(&modelrow, cat()).await;
+    assert_eq!(view.status, Status::Succeeded, "{view:#?}");
+    assert_eq!(wire.lost(), 1);
+    assert_eq!(outcomes(&view), ["accepted"]);
+    assert_eq!(jobs(&house), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_was_lost_is_looked_up_by_run_id_before_an_error_is_said() {
     let house = House::new(quick()).await;
     for (wire, what) in [

@@ -142,6 +142,15 @@ impl House {
         connection.close().await.unwrap();
     }
 
+    /// Waits until somebody owns every shard: what is accepted from then on is followed by its owner.
+    pub(crate) async fn shards_are_owned(&self) {
+        until("all shards are owned", || async {
+            let owned = "select count(*) from shards where owner is not null";
+            self.count(owned).await == 256
+        })
+        .await;
+    }
+
     pub(crate) async fn count(&self, statement: &str) -> i64 {
         use sqlx::Row as _;
         let mut connection = PgConnection::connect(&self.database.url).await.unwrap();

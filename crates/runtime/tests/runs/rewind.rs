@@ -4,9 +4,10 @@ use crate::answers::{PNG, answers, picture};
 use crate::doubt::outcomes;
 use crate::house::{House, LIMIT, cat, quick, quick_settle, until};
 use base64::Engine as _;
-use runtime::{Because, RunHandle, RunView, Status};
+use runtime::{Because, Modelrow, Options, RunHandle, RunView, Status};
 use serde_json::json;
 use simulator::{Action, Config, Cut, JobPatch, Operation, Rule, Scripted};
+use std::time::Duration;
 use store::DEFAULT_TENANT;
 
 /// As a copy from before every submit has it, on another timeline; the workers' leases are not in it.
@@ -19,6 +20,13 @@ fn create(action: Action) -> Config {
     let mut config = quick();
     config.rules = vec![Rule::on(Operation::Create, action)];
     config
+}
+
+fn long() -> JobPatch {
+    JobPatch {
+        run_ms: Some(6_000),
+        ..JobPatch::default()
+    }
 }
 
 async fn stands(run: &RunHandle, state: &str) {
@@ -36,17 +44,38 @@ async fn again(run: &RunHandle, outcome: &str) -> RunView {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_run_has_its_attempt_and_its_job_again_and_is_followed_to_its_end() {
-    let long = JobPatch {
-        run_ms: Some(6_000),
-        ..JobPatch::default()
-    };
-    let house = House::new(create(Action::Job(long))).await;
+    let house = House::new(create(Action::Job(long()))).await;
     let modelrow = house.start().await;
     let run = modelrow.run_profile(cat()).await.unwrap();
     stands(&run, "polling").await;
     house.sql(BACK).await;
     again(&run, "accepted").await;
     let view = modelrow.wait(DEFAULT_TENANT, run.id(), LIMIT).await;
+    assert_eq!(view.unwrap().status, Status::Succeeded);
+    assert_eq!(house.sim.accepted_jobs().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_handed_to_an_owner_that_is_gone_is_written_again_by_whoever_remembers_it() {
+    let house = House::new(create(Action::Job(long()))).await;
+    let seldom = || Options {
+        // Nothing is compared or taken over in between.
+        tick: LIMIT * 10,
+        ..house.options()
+    };
+    let owner = Modelrow::start(seldom()).await.unwrap();
+    house.shards_are_owned().await;
+    let sender = Modelrow::start(seldom()).await.unwrap();
+    until("the lease is held", || async {
+        sender.readiness().await.reasons.is_empty()
+    })
+    .await;
+    let run = sender.run_profile(cat()).await.unwrap();
+    stands(&run, "polling").await;
+    owner.shutdown(Duration::ZERO).await;
+    house.sql(BACK).await;
+    again(&run, "accepted").await;
+    let view = sender.wait(DEFAULT_TENANT, run.id(), LIMIT).await;
     assert_eq!(view.unwrap().status, Status::Succeeded);
     assert_eq!(house.sim.accepted_jobs().len(), 1);
 }

@@ -13,6 +13,8 @@ enum Lost {
     Answer,
     /// It comes to nothing.
     Commit,
+    /// Of a statement that commits by itself; what it wrote stands.
+    Row,
 }
 
 /// Stands between the library and the server.
@@ -31,6 +33,11 @@ impl Wire {
     /// Loses that commit itself: it comes to nothing.
     pub(crate) async fn breaking(url: &str, after: &'static str) -> Self {
         Self::between(url, (after, Lost::Commit)).await
+    }
+
+    /// Loses the answer of the first statement with this text, which commits by itself; what it wrote stands.
+    pub(crate) async fn losing_row(url: &str, of: &'static str) -> Self {
+        Self::between(url, (of, Lost::Row)).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
@@ -93,12 +100,18 @@ async fn pass(
 ) {
     let (mut asked, mut said) = (vec![0; 65_536], vec![0; 65_536]);
     let (mut armed, mut cut) = (false, false);
+    let done = if what == Lost::Row {
+        "SELECT 1"
+    } else {
+        "COMMIT"
+    };
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(n @ 1..) = read else { return };
                 armed |= has(&asked[..n], after);
-                cut |= armed && has(&asked[..n], "COMMIT") && lost.load(Ordering::SeqCst) == 0;
+                let commits = what == Lost::Row || has(&asked[..n], "COMMIT");
+                cut |= armed && commits && lost.load(Ordering::SeqCst) == 0;
                 if cut && what == Lost::Commit {
                     lost.fetch_add(1, Ordering::SeqCst);
                     return;
@@ -107,7 +120,7 @@ async fn pass(
             }
             read = server.read(&mut said) => {
                 let Ok(n @ 1..) = read else { return };
-                if cut && has(&said[..n], "COMMIT") {
+                if cut && has(&said[..n], done) {
                     // It is done; nobody hears of it.
                     lost.fetch_add(1, Ordering::SeqCst);
                     return;
