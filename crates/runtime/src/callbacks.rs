@@ -43,7 +43,7 @@ impl Unmet {
 
 /// Acts on what is stored for the run: when it was called, and while nobody knows its job.
 pub(crate) async fn heed(core: &Core, live: &mut Live) -> Result<(), StoreError> {
-    let unknown = live.state == State::SubmitUnknown && live.revision.webhook.is_some();
+    let unknown = live.state == State::SubmitUnknown && live.common.revision.webhook.is_some();
     if !live.called && !unknown {
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub(crate) async fn heed(core: &Core, live: &mut Live) -> Result<(), StoreError>
 
 /// The job is known now: what came before is acted on. Where the database is away, polling goes on.
 pub(crate) async fn early(core: &Core, live: &mut Live) {
-    if live.revision.webhook.is_none() || live.state != State::Polling {
+    if live.common.revision.webhook.is_none() || live.state != State::Polling {
         return;
     }
     live.called = true;
@@ -112,7 +112,7 @@ fn act(core: &Core, live: &mut Live, callback: &Callback, proof: Proof) -> bool 
 }
 
 async fn checked(core: &Core, live: &Live, callback: &Callback, ago_ms: i64) -> Proof {
-    let Some(webhook) = &live.revision.webhook else {
+    let Some(webhook) = &live.common.revision.webhook else {
         return Proof::Unproved;
     };
     let Verify::Signed(signature) = &webhook.verify else {
@@ -134,14 +134,14 @@ async fn checked(core: &Core, live: &Live, callback: &Callback, ago_ms: i64) -> 
 async fn key(core: &Core, live: &Live, signature: &Signature, again: bool) -> Option<Key> {
     match &signature.by {
         SignedBy::Ed25519Jwks(address) => {
-            let whose = (&live.revision, live.credential);
+            let whose = (&live.common.revision, live.common.credential);
             let keys = core.hooks.public_keys(core, whose, (address, again)).await;
             keys.map(Key::Public)
         }
         SignedBy::StandardWebhooks(secret) | SignedBy::HmacSha256(secret) => {
             let opened = self::secret(core, live, secret).await;
             if opened.is_none() {
-                tracing::error!(run.id = %live.run, profile = live.revision.profile_key, "the secret of the callbacks' signature cannot be had; they are hints only");
+                tracing::error!(run.id = %live.run, profile = live.common.revision.profile_key, "the secret of the callbacks' signature cannot be had; they are hints only");
             }
             opened.map(Key::Secret)
         }
@@ -152,7 +152,10 @@ async fn secret(core: &Core, live: &Live, secret: &WebhookSecret) -> Option<diag
     match secret {
         WebhookSecret::Reference(reference) => core.options.secrets.open(reference).ok(),
         WebhookSecret::Text(text) => {
-            let shared = core.shared(&live.revision, live.credential).await.ok()?;
+            let shared = core
+                .shared(&live.common.revision, live.common.credential)
+                .await
+                .ok()?;
             let keys = shared.ground.secrets().of(None)?;
             let mut scope = Scope::new(Draws::new(0, Uuid::nil()));
             scope.secrets(&keys.secrets);

@@ -440,8 +440,8 @@ pub(crate) fn hold(core: &Core, ready: &Ready) {
     let attempt = Remembered {
         intent: ready.intent.clone(),
         tenant_id: live.tenant,
-        credential_id: live.credential,
-        revision_id: live.revision.id.0.to_vec(),
+        credential_id: live.common.credential,
+        revision_id: live.common.revision.id.0.to_vec(),
         ver: live.ver,
     };
     sending.insert(live.run, attempt);

@@ -138,8 +138,12 @@ async fn steps(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
                     .await;
                 let Some(outcome) = outcome else { continue };
                 if let (Phase::Poll, Outcome::Answered(received)) = (phase, &outcome) {
-                    core.drift
-                        .answer(&live.revision, &request.step, &received.body, live.run);
+                    core.drift.answer(
+                        &live.common.revision,
+                        &request.step,
+                        &received.body,
+                        live.run,
+                    );
                 }
                 judged(core, &mut live.flow, outcome, traced)
             }
@@ -268,9 +272,14 @@ async fn recall(core: &Core, live: &mut Live) -> Result<(), Trouble> {
     let asked = core.store.asked(live.run).at("drive.asked").await?;
     let read = match asked {
         Some((tenant, request)) => {
-            setting::asked(core, (tenant, live.run), &request, &live.revision.id.0)
-                .at("drive.inputs")
-                .await
+            setting::asked(
+                core,
+                (tenant, live.run),
+                &request,
+                &live.common.revision.id.0,
+            )
+            .at("drive.inputs")
+            .await
         }
         None => return Ok(()),
     };
@@ -329,10 +338,10 @@ async fn heed(core: &Core, live: &mut Live, verdict: Verdict) -> Result<Step, Tr
         }
         Verdict::CredentialRefused(fault) => {
             core.store
-                .credential_pause(live.credential, REFUSED_PAUSE, fault.class_word())
+                .credential_pause(live.common.credential, REFUSED_PAUSE, fault.class_word())
                 .at("drive.credential_pause")
                 .await?;
-            tracing::error!(run.id = %live.run, credential = %live.credential, class = fault.class_word(), "the credential is refused; its submits are paused");
+            tracing::error!(run.id = %live.run, credential = %live.common.credential, class = fault.class_word(), "the credential is refused; its submits are paused");
             Ok(Step::Go)
         }
         Verdict::AskAgain => ask_again(core, live).await,
@@ -396,11 +405,11 @@ pub(crate) fn told(core: &Core, live: &mut Live, pending: &Pending) {
     if pending.drift && !live.drifted {
         live.drifted = true;
         if let Some(word) = &pending.provider_status {
-            core.drift.status(&live.revision, word, live.run);
+            core.drift.status(&live.common.revision, word, live.run);
         }
         tracing::warn!(
             run.id = %live.run,
-            profile = live.revision.profile_key,
+            profile = live.common.revision.profile_key,
             word = pending.provider_status,
             "the provider uses a word that the profile does not list"
         );
@@ -440,8 +449,9 @@ async fn ask_again(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
 }
 
 async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Trouble> {
-    core.drift.fault(&live.revision, "poll", fault, live.run);
-    core.metrics.failed(&live.revision, fault);
+    core.drift
+        .fault(&live.common.revision, "poll", fault, live.run);
+    core.metrics.failed(&live.common.revision, fault);
     let word = live.flow.provider_status();
     core.watches.tell(live.run, |progress| {
         progress.provider_status = word.map(str::to_owned);
@@ -460,7 +470,7 @@ async fn job_failed(core: &Core, live: &Live, fault: &Fault) -> Result<Step, Tro
     // A run whose files are being fetched asks the poll again first: only from there does it go on.
     let fallback = match live.state {
         State::Polling => {
-            fallback::after(core, (live.run, &live.revision), fault)
+            fallback::after(core, (live.run, &live.common.revision), fault)
                 .at("drive.fallback")
                 .await?
         }

@@ -102,7 +102,7 @@ fn is_asked_for(file: &FileTask) -> bool {
 fn host_of(live: &Live, file: &FileTask) -> Arc<str> {
     match &file.source {
         FileSource::Request(request) => request.origin().into(),
-        FileSource::Bytes(_) => Arc::clone(&live.host),
+        FileSource::Bytes(_) => Arc::clone(&live.common.host),
     }
 }
 
@@ -159,12 +159,12 @@ async fn one(core: &Core, live: &Live, file: &FileTask) -> Result<Last, FetchFau
     let begun = Instant::now();
     let fetched = core.http.fetch(file, &mut upload).at("fetch.fetch").await;
     if let FileSource::Request(request) = &file.source {
-        let (provider, word) = (&live.revision.provider, metrics::fetched(&fetched));
+        let (provider, word) = (&live.common.revision.provider, metrics::fetched(&fetched));
         core.metrics
             .exchanged(provider, &request.step, word, begun.elapsed());
     }
     if let Some(traced) = traced {
-        traced.fetched(core, &live.revision, &fetched);
+        traced.fetched(core, &live.common.revision, &fetched);
     }
     let fetched = match fetched {
         Ok(fetched) => fetched,

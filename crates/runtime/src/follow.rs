@@ -380,7 +380,7 @@ impl Follower {
     fn arrive(&mut self, run: Uuid) {
         if let Some(Entry::Waits(waiting, key)) = self.runs.get_mut(&run) {
             *key = None;
-            self.lanes.arrive(&waiting.host, run);
+            self.lanes.arrive(&waiting.common.host, run);
         }
     }
 
@@ -636,7 +636,7 @@ mod tests {
     #[test]
     fn a_waiting_run_is_a_compact_record_and_a_poll_under_way_a_small_task() {
         // A size class of the allocator: 8 bytes more would take 32.
-        assert!(size_of::<Waiting>() <= 192, "{}", size_of::<Waiting>());
+        assert!(size_of::<Waiting>() <= 160, "{}", size_of::<Waiting>());
         assert!(size_of::<Entry>() <= 24, "{}", size_of::<Entry>());
         let poll = size_of_future(driven_run);
         assert!(poll <= 6_144, "{poll}");

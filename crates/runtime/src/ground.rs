@@ -22,6 +22,14 @@ const UNUSED_MS: i64 = 600_000;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) ground: Ground,
+    pub(crate) common: Arc<Common>,
+}
+
+/// What each of their runs keeps at hand: once for all of them, for very many wait.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) credential: Uuid,
     /// Scheme, host and port: what polls of one provider queue for.
     pub(crate) host: Arc<str>,
 }
@@ -98,12 +106,10 @@ impl Grounds {
     fn keep(&self, key: Key, shared: Shared, now_ms: i64) -> Arc<Shared> {
         let mut all = self.lock();
         all.retain(|_, made| now_ms.saturating_sub(made.asked_ms) < UNUSED_MS);
-        let host = all
-            .values()
-            .map(|made| &made.shared.host)
-            .find(|host| **host == shared.host);
+        let known = all.get(&key).map(|made| &made.shared.common);
+        let known = known.filter(|known| known.host == shared.common.host);
         let shared = Arc::new(Shared {
-            host: host.map_or_else(|| Arc::clone(&shared.host), Arc::clone),
+            common: Arc::clone(known.unwrap_or(&shared.common)),
             ..shared
         });
         let made = Made {
@@ -138,11 +144,16 @@ async fn made(core: &Core, revision: Arc<Revision>, credential: Uuid) -> Result<
         allow: core.options.allow,
         // Any number will do, as long as credentials differ.
         phase_ms: credential.as_u64_pair().1 >> 32,
-        revision,
+        revision: Arc::clone(&revision),
     };
     let ground = Ground::new(setting);
-    Ok(Shared {
+    let common = Common {
+        revision,
+        credential,
         host: ground.origin().into(),
+    };
+    Ok(Shared {
+        common: Arc::new(common),
         ground,
     })
 }

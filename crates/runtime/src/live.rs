@@ -2,12 +2,12 @@
 //! Between two polls it is folded: [`Waiting`].
 
 use crate::core::Core;
+use crate::ground::Common;
 use crate::quota::Asker;
 use crate::setting::{self, Machine, Unready};
 use crate::webhook;
 use engine::flow::{Folded, Ground};
 use engine::{Flow, Verdict};
-use profile::revision::Revision;
 use serde_json::Value;
 use std::num::NonZeroI64;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ const OVERDUE_LOOK_MS: i64 = 20;
 #[derive(Debug)]
 pub(crate) struct Followed<F> {
     pub(crate) run: Uuid,
-    pub(crate) credential: Uuid,
+    /// What it has in common with many.
+    pub(crate) common: Arc<Common>,
     pub(crate) tenant: Uuid,
     /// Of the attempt that is followed.
     pub(crate) n: i32,
@@ -31,9 +32,6 @@ pub(crate) struct Followed<F> {
     pub(crate) shard: i16,
     pub(crate) state: State,
     pub(crate) flow: F,
-    pub(crate) revision: Arc<Revision>,
-    /// Where its requests go: what it queues for.
-    pub(crate) host: Arc<str>,
     /// By the database's clock; absent before acceptance. Never 1970, which makes it half as large.
     pub(crate) deadline_ms: Option<NonZeroI64>,
     /// The caller was told.
@@ -99,14 +97,12 @@ impl<F> Followed<F> {
         let other = Followed {
             flow,
             run: self.run,
-            credential: self.credential,
+            common: self.common,
             tenant: self.tenant,
             n: self.n,
             ver: self.ver,
             shard: self.shard,
             state: self.state,
-            revision: self.revision,
-            host: self.host,
             deadline_ms: self.deadline_ms,
             overdue: self.overdue,
             done: self.done,
@@ -127,7 +123,7 @@ impl<F> Followed<F> {
     /// Whose requests its are.
     pub(crate) fn asker(&self) -> Asker {
         Asker {
-            credential: self.credential,
+            credential: self.common.credential,
             tenant: self.tenant,
         }
     }
@@ -155,15 +151,13 @@ impl Live {
         let may_wait = flow.due_ms().is_some_and(|due| due > now);
         Ok(Self {
             run: row.run_id,
-            credential: row.credential_id,
+            common: Arc::clone(&shared.common),
             tenant: row.tenant_id,
             n: row.attempt,
             ver: row.ver,
             shard: row.shard.unwrap_or(0),
             state: row.state,
             flow,
-            revision: Arc::clone(shared.ground.revision()),
-            host: Arc::clone(&shared.host),
             deadline_ms: row
                 .deadline_in_ms
                 .and_then(|ms| NonZeroI64::new(core.clock.now_ms().saturating_add(ms))),
@@ -185,7 +179,9 @@ impl Live {
     /// Small, until it is due. In boxes, for a poll under way carries what it is made of.
     pub(crate) async fn fold(self: Box<Self>, core: &Core) -> Box<Waiting> {
         let shared = if self.state == State::Polling {
-            core.shared(&self.revision, self.credential).await.ok()
+            core.shared(&self.common.revision, self.common.credential)
+                .await
+                .ok()
         } else {
             None
         };
@@ -221,7 +217,9 @@ impl Waiting {
         self: Box<Self>,
         core: &Core,
     ) -> Result<Box<Live>, (Box<Self>, Unready)> {
-        let shared = core.shared(&self.revision, self.credential).await;
+        let shared = core
+            .shared(&self.common.revision, self.common.credential)
+            .await;
         let (asleep, rest) = (*self).swap(());
         let folded = match asleep {
             Asleep::Whole(flow) => return Ok(Box::new(rest.swap(*flow).1)),
@@ -240,6 +238,6 @@ fn unfolded(
     ground: &Ground,
     folded: &Folded,
 ) -> Result<Flow, Unready> {
-    let identity = setting::identity(core, &of.revision.provider, of.run, of.n);
+    let identity = setting::identity(core, &of.common.revision.provider, of.run, of.n);
     Ok(Flow::unfold(ground, identity, folded)?)
 }

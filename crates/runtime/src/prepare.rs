@@ -78,7 +78,7 @@ async fn had(core: &Core, live: &Live, place: Option<Place>) -> Option<Place> {
     match place {
         Some(place) => Some(place),
         None => {
-            let provider = Arc::from(live.revision.provider.as_str());
+            let provider = Arc::from(live.common.revision.provider.as_str());
             core.submits.acquire(&provider).at("prepare.acquire").await
         }
     }
@@ -215,7 +215,7 @@ async fn rendered(
                 Verdict::Continue
             }
             Action::Ended(Ending::Failed(fault)) => {
-                return refused(core, run, &live.revision, &fault).await;
+                return refused(core, run, &live.common.revision, &fault).await;
             }
             other => {
                 tracing::error!(run.id = %run, ?other, "a run that prepares asks for something else");
@@ -223,7 +223,7 @@ async fn rendered(
             }
         };
         if let Verdict::Failed(fault) = verdict {
-            return refused(core, run, &live.revision, &fault).await;
+            return refused(core, run, &live.common.revision, &fault).await;
         }
     }
 }

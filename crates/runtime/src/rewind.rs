@@ -187,7 +187,7 @@ async fn told(core: &Core, waiting: &Waiting) -> Result<(), StoreError> {
                 run_id: waiting.run,
                 n: waiting.n,
                 shard,
-                endpoint: waiting.host.to_string(),
+                endpoint: waiting.common.host.to_string(),
                 captured,
                 http_status: None,
             };
@@ -195,7 +195,7 @@ async fn told(core: &Core, waiting: &Waiting) -> Result<(), StoreError> {
             ver.await.map(drop)
         }
         (_, None) => {
-            let memory = remembered(core, waiting, &waiting.host);
+            let memory = remembered(core, waiting, &waiting.common.host);
             let again = || attempted(core, &memory, shard, (None, None));
             written(("attempt", waiting.run), again).await.map(drop)
         }
@@ -208,7 +208,7 @@ fn acceptance(
     (job, shard): (String, i16),
     captured: Value,
 ) -> Accepted {
-    let life = i64::try_from(job_times(&waiting.revision).life_ms).unwrap_or(i64::MAX);
+    let life = i64::try_from(job_times(&waiting.common.revision).life_ms).unwrap_or(i64::MAX);
     let since = waiting.flow.accepted_at_ms();
     let since = since.unwrap_or_else(|| core.clock.now_ms());
     Accepted {
@@ -216,7 +216,7 @@ fn acceptance(
         n: waiting.n,
         job,
         shard,
-        endpoint: waiting.host.to_string(),
+        endpoint: waiting.common.host.to_string(),
         captured: Some(captured),
         deadline: waiting
             .deadline_ms
@@ -281,8 +281,8 @@ fn remembered<F>(core: &Core, of: &Followed<F>, endpoint: &str) -> Remembered {
             drawn: json!({}),
         },
         tenant_id: of.tenant,
-        credential_id: of.credential,
-        revision_id: of.revision.id.0.to_vec(),
+        credential_id: of.common.credential,
+        revision_id: of.common.revision.id.0.to_vec(),
         ver: of.ver,
     })
 }

@@ -80,7 +80,7 @@ impl Sending {
             let live = &self.live;
             self.core
                 .drift
-                .answer(&live.revision, "submit", &received.body, live.run);
+                .answer(&live.common.revision, "submit", &received.body, live.run);
         }
         let sent = Written {
             core: &self.core,
@@ -170,9 +170,9 @@ impl Written<'_> {
     ) -> Result<Follows, StoreError> {
         let now = self.core.clock.now_ms();
         let verdict = live.flow.on(event, now, rand::random());
-        self.core.metrics.submitted(&live.revision, &verdict);
+        self.core.metrics.submitted(&live.common.revision, &verdict);
         if let Some(traced) = traced {
-            traced.submitted(self.core, &live.revision, (live.n, &verdict));
+            traced.submitted(self.core, &live.common.revision, (live.n, &verdict));
         }
         match verdict {
             Verdict::Accepted(job) => self.accepted(live, &job).await,
@@ -256,7 +256,7 @@ impl Written<'_> {
         }
         // The sender's own answer beats what another run had only found in a list.
         let disowned = written(("disown", live.run), || {
-            store.disown_adopted(live.credential, &fact.job, live.run)
+            store.disown_adopted(live.common.credential, &fact.job, live.run)
         })
         .at("sender.disown")
         .await?;
@@ -283,7 +283,7 @@ impl Written<'_> {
         traces::ended(
             self.core,
             live.run,
-            Some(&live.revision),
+            Some(&live.common.revision),
             &(State::Failed, &fault).into(),
         );
         Ok(Acceptance::JobTaken)
@@ -297,7 +297,7 @@ impl Written<'_> {
     ) -> Result<Follows, StoreError> {
         self.core
             .drift
-            .fault(&live.revision, "submit", fault, live.run);
+            .fault(&live.common.revision, "submit", fault, live.run);
         let fact = Unknown {
             run_id: live.run,
             n: live.n,
@@ -352,7 +352,7 @@ impl Written<'_> {
                 .await?;
                 if gone.is_some() {
                     let end = (State::Failed, fault).into();
-                    self.core.ended(live.run, &live.revision, &end);
+                    self.core.ended(live.run, &live.common.revision, &end);
                 }
                 Ok(Follows::No)
             }
@@ -378,7 +378,7 @@ impl Written<'_> {
             .await?;
         if gone.is_some() {
             let end = State::Canceled.into();
-            self.core.ended(live.run, &live.revision, &end);
+            self.core.ended(live.run, &live.common.revision, &end);
         }
         Ok(Follows::No)
     }

@@ -2,7 +2,7 @@
 //! is kept once, and what only its end reads is read again then.
 
 use super::machine::{At, Cancel};
-use super::record::{Record, Seen};
+use super::record::{Record, Seen, Texts, bare, whole};
 use super::{Flow, RunIdentity, Setting, Site, Why};
 use crate::auth::Keyring;
 use crate::egress::Author;
@@ -15,7 +15,7 @@ use profile::revision::{Action as Does, Revision, Step};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A call that is no longer than this as JSON stays with the run, in bytes.
+/// A call that is no longer than this as text stays with the run, in bytes.
 const CALL_MAX: usize = 512;
 
 /// What the waiting runs of one revision and credential have in common.
@@ -56,10 +56,9 @@ enum Waits {
 /// A run that waits for its next poll. There are a hundred thousand of them: `SIZE_MAX`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folded {
-    /// The record in two texts, and behind them the call, where that is kept: one allocation for all.
+    /// The texts of the record, and behind them the call, where that is kept: one allocation for all.
     texts: Box<str>,
-    head_len: u32,
-    steps_len: u32,
+    cuts: Cuts,
     until_ms: Time,
     accepted_at_ms: Time,
     hinted_at_ms: Time,
@@ -68,6 +67,16 @@ pub struct Folded {
     step: u16,
     why: Why,
     cancel: Cancel,
+}
+
+/// Where the texts of a record end that stand in one, and what of it is no text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cuts {
+    rest_len: u32,
+    steps_len: u32,
+    job_len: u16,
+    word_len: u8,
+    prepared: bool,
 }
 
 /// Milliseconds since 1970, or never: half the size of an option.
@@ -188,26 +197,19 @@ impl Flow {
         let (Some(step), true) = (step, waits != Waits::Whole && self.holds_little()) else {
             return Err(Box::new(self));
         };
-        let call = match self.kept_call.take() {
-            Some(text) => Some(text.into_string()),
-            None => self.call_text(),
-        };
+        let call = self.kept_call.take().or_else(|| self.call_text());
         let call = match waits {
             Waits::WithoutCall => call.filter(|text| text.len() <= CALL_MAX),
             Waits::WithCall | Waits::Whole if call.is_none() => return Err(Box::new(self)),
             Waits::WithCall | Waits::Whole => call,
         };
-        let (head, captures) = self.record.fold();
-        let texts = [&head, &*captures, call.as_deref().unwrap_or_default()].concat();
-        let lengths = (u32::try_from(head.len()), u32::try_from(captures.len()));
-        let (Ok(head_len), Ok(steps_len)) = lengths else {
+        let Some((texts, cuts)) = joined(&self.record.fold(), call.as_deref()) else {
             return Err(Box::new(self));
         };
         let (until_ms, why) = self.wait.unzip();
         Ok(Folded {
-            texts: texts.into(),
-            head_len,
-            steps_len,
+            texts,
+            cuts,
             until_ms: until_ms.into(),
             accepted_at_ms: self.accepted_at_ms.into(),
             hinted_at_ms: self.hinted_at_ms.into(),
@@ -225,11 +227,11 @@ impl Flow {
     ///
     /// [`Fault`] of kind `BadRecord`: what was folded is not ours.
     pub fn unfold(ground: &Ground, identity: RunIdentity, folded: &Folded) -> Result<Self, Fault> {
-        let texts = folded.texts();
-        let record = Record::unfold(texts.head, texts.steps)?;
-        let step = usize::from(folded.step);
+        let (texts, call) = folded.texts();
+        let record = Record::unfold(&texts)?;
+        let (step, lacks_call) = (usize::from(folded.step), call.is_none());
         let needs = ground.needs(step);
-        let (call, kept) = match texts.call {
+        let (call, kept) = match call {
             Some(text) if needs.waits == Waits::WithoutCall => (Call::default(), Some(text.into())),
             Some(text) => (read_call(text)?, None),
             None => (Call::default(), None),
@@ -247,7 +249,7 @@ impl Flow {
         flow.accepted_at_ms = folded.accepted_at_ms.get();
         flow.hinted_at_ms = folded.hinted_at_ms.get();
         flow.cancel = folded.cancel;
-        flow.lacks_call = texts.call.is_none();
+        flow.lacks_call = lacks_call;
         flow.kept_call = kept;
         flow.spares_steps = (!needs.reads_steps).then_some(step);
         Ok(flow)
@@ -310,10 +312,11 @@ impl Flow {
             && self.seen.iter().all(|seen| seen.step == "submit")
     }
 
-    /// The call as JSON; absent when it has media, or is not here.
-    fn call_text(&self) -> Option<String> {
+    /// The call, [`bare`]; absent when it has media, or is not here.
+    fn call_text(&self) -> Option<Box<str>> {
         let here = !self.lacks_call && self.setting.media.0.is_empty();
-        here.then(|| serde_json::to_string(&self.setting.checked.call).ok())?
+        let text = here.then(|| serde_json::to_string(&self.setting.checked.call).ok())?;
+        text.map(|text| bare(&text).into())
     }
 }
 
@@ -337,8 +340,7 @@ impl Folded {
     /// What was captured, for `run_states.captured`; null, where it cannot be read.
     #[must_use]
     pub fn captured(&self) -> Value {
-        let texts = self.texts();
-        let record = Record::unfold(texts.head, texts.steps);
+        let record = Record::unfold(&self.texts().0);
         record.map(|record| record.to_json()).unwrap_or_default()
     }
 
@@ -348,31 +350,44 @@ impl Folded {
         self.accepted_at_ms.get()
     }
 
-    fn texts(&self) -> Texts<'_> {
-        let (head, rest) = cut(&self.texts, self.head_len);
-        let (steps, call) = cut(rest, self.steps_len);
-        Texts {
-            head,
-            steps,
-            call: (!call.is_empty()).then_some(call),
-        }
+    /// The record's, and the call.
+    fn texts(&self) -> (Texts<'_>, Option<&str>) {
+        let at = |len: u32| usize::try_from(len).unwrap_or(usize::MAX);
+        let (job, more) = cut(&self.texts, self.cuts.job_len.into());
+        let (word, more) = cut(more, self.cuts.word_len.into());
+        let (rest, more) = cut(more, at(self.cuts.rest_len));
+        let (steps, call) = cut(more, at(self.cuts.steps_len));
+        let texts = Texts {
+            job,
+            word,
+            rest: rest.into(),
+            steps: steps.into(),
+            prepared: self.cuts.prepared,
+        };
+        (texts, (!call.is_empty()).then_some(call))
     }
 }
 
-fn cut(text: &str, at: u32) -> (&str, &str) {
-    let at = usize::try_from(at).unwrap_or(usize::MAX);
+/// All texts in one; absent where one of them is longer than can be said.
+fn joined(record: &Texts<'_>, call: Option<&str>) -> Option<(Box<str>, Cuts)> {
+    let cuts = Cuts {
+        rest_len: record.rest.len().try_into().ok()?,
+        steps_len: record.steps.len().try_into().ok()?,
+        job_len: record.job.len().try_into().ok()?,
+        word_len: record.word.len().try_into().ok()?,
+        prepared: record.prepared,
+    };
+    let call = call.unwrap_or_default();
+    let texts = [record.job, record.word, &*record.rest, &*record.steps, call].concat();
+    Some((texts.into(), cuts))
+}
+
+fn cut(text: &str, at: usize) -> (&str, &str) {
     text.split_at_checked(at).unwrap_or((text, ""))
 }
 
-/// The texts of a folded run.
-struct Texts<'a> {
-    head: &'a str,
-    steps: &'a str,
-    call: Option<&'a str>,
-}
-
 fn read_call(text: &str) -> Result<Call, Fault> {
-    serde_json::from_str(text).map_err(|_| unreadable())
+    serde_json::from_str(&whole(text)).map_err(|_| unreadable())
 }
 
 fn unreadable() -> Fault {

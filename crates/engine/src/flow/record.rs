@@ -5,10 +5,14 @@ use crate::request::Received;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use profile::lang::{Answer, View};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::sync::OnceLock;
+
+mod texts;
+
+pub(crate) use texts::{Texts, bare, whole};
 
 /// Bytes of `captured` as text. The column takes 64 KiB of the database's own
 /// form, which is a little larger than the text.
@@ -147,35 +151,6 @@ impl Record {
         serde_json::to_string(&self.kept()).unwrap_or_default()
     }
 
-    /// The record in two texts, for [`Record::unfold`]: the captures are the second. Made for every poll.
-    pub(crate) fn fold(&self) -> (String, Cow<'_, str>) {
-        let head = Kept {
-            answer: self.kept_answer(),
-            ..self.head()
-        };
-        let head = serde_json::to_string(&head).unwrap_or_default();
-        (head, self.steps.text())
-    }
-
-    /// What [`Record::fold`] has written. The captures stay a text until they are asked for.
-    pub(crate) fn unfold(head: &str, steps: &str) -> Result<Self, Fault> {
-        let head: Head = serde_json::from_str(head).map_err(|_| unreadable())?;
-        let answer = head.answer.as_ref();
-        Ok(Self {
-            job_id: head.job_id,
-            steps: Steps::of_text(steps),
-            secret: head.secret,
-            answer: answer
-                .map(|value| answer_of_json(value).ok_or_else(unreadable))
-                .transpose()?,
-            prepared: head.prepared,
-            refused: head.refused,
-            counted: head.counted,
-            renewed: head.renewed,
-            word: head.word,
-        })
-    }
-
     pub(crate) fn to_json(&self) -> Value {
         let kept = Kept {
             answer: self.kept_answer(),
@@ -226,7 +201,7 @@ impl Record {
 /// `steps.<step>.<name>`. Of a run that was folded it is a text until a value of it is asked for: most polls ask for none.
 #[derive(Debug, Clone, Default)]
 struct Steps {
-    /// As long as nothing was changed. Ours, and so readable.
+    /// [`bare`]; as long as nothing was changed. Ours, and so readable.
     text: Option<Box<str>>,
     value: OnceLock<Value>,
 }
@@ -248,7 +223,8 @@ impl Steps {
 
     fn value(&self) -> &Value {
         self.value.get_or_init(|| {
-            let read = self.text.as_deref().map(serde_json::from_str);
+            let text = self.text.as_deref().map(whole);
+            let read = text.map(|text| serde_json::from_str(&text));
             let read = read.and_then(Result::ok);
             read.unwrap_or_else(|| Value::Object(Map::new()))
         })
@@ -263,26 +239,13 @@ impl Steps {
         }
     }
 
+    /// [`bare`].
     fn text(&self) -> Cow<'_, str> {
         match &self.text {
             Some(text) => Cow::Borrowed(text),
-            None => Cow::Owned(self.value().to_string()),
+            None => Cow::Owned(bare(&self.value().to_string()).to_owned()),
         }
     }
-}
-
-/// What of a folded record is read before a poll.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Head {
-    job_id: Option<Value>,
-    secret: Vec<String>,
-    prepared: bool,
-    refused: u32,
-    counted: u32,
-    renewed: bool,
-    word: Option<String>,
-    answer: Option<Value>,
 }
 
 /// The record as it is written down, borrowed.
@@ -419,7 +382,7 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn full() -> Record {
+    pub(super) fn full() -> Record {
         let mut record = Record {
             answer: Some(Received {
                 status: 201,
@@ -451,24 +414,6 @@ mod tests {
             (back.job_id(), back.counted, back.refused),
             (Some("job-1"), 1, 3)
         );
-    }
-
-    #[test]
-    fn a_record_is_unfolded_as_it_was_folded_whether_its_captures_were_asked_for_or_not() {
-        let record = full();
-        let unfolded = |record: &Record| {
-            let (head, steps) = record.fold();
-            Record::unfold(&head, &steps).unwrap()
-        };
-        let back = unfolded(&unfolded(&record));
-        assert!(back.steps.value.get().is_none(), "nobody asked");
-        assert_eq!(back.to_json(), record.to_json());
-        assert_eq!(back.secret_texts(), ["t"]);
-        let mut changed = unfolded(&record);
-        let captures = json!({"more": 1}).as_object().unwrap().clone();
-        changed.keep("poll", captures, &[]);
-        let steps = json!({"login": {"token": "t", "id": 12}, "poll": {"more": 1}});
-        assert_eq!(unfolded(&changed).to_json()["steps"], steps);
     }
 
     #[test]

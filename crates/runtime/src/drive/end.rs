@@ -24,7 +24,7 @@ pub(super) async fn failed(core: &Core, live: &Live, fault: &Fault) -> Result<St
     if live.state == State::SubmitUnknown {
         return unsettled(core, live, fault).await;
     }
-    core.metrics.failed(&live.revision, fault);
+    core.metrics.failed(&live.common.revision, fault);
     let written = core
         .store
         .run_ended(&end(live, State::Failed, None, Some(fault.to_json())))
@@ -170,7 +170,7 @@ pub(crate) async fn kept_output(
 }
 
 fn end(live: &Live, to: State, captured: Option<Value>, failure: Option<Value>) -> Ended {
-    let cleans = !live.revision.workflow.cleanup.is_empty();
+    let cleans = !live.common.revision.workflow.cleanup.is_empty();
     Ended {
         run_id: live.run,
         n: live.n,
@@ -203,9 +203,9 @@ pub(super) fn gone<'a>(
 /// Tells whoever waits for it.
 pub(crate) fn let_go(core: &Core, live: &Live, end: &End<'_>) {
     tracing::info!(run.id = %live.run, state = end.state.as_str(), "let go");
-    core.ended(live.run, &live.revision, end);
+    core.ended(live.run, &live.common.revision, end);
     // Only these leave something to do at the provider.
-    if end.state == State::Canceled || !live.revision.workflow.cleanup.is_empty() {
+    if end.state == State::Canceled || !live.common.revision.workflow.cleanup.is_empty() {
         core.outbox.notify_one();
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 /// A large synchronous answer that its sender stored before it died, and could not write the acceptance of.
 pub(super) async fn answer_left_behind(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
-    if live.state != State::SubmitUnknown || live.revision.response.job_id.is_some() {
+    if live.state != State::SubmitUnknown || live.common.revision.response.job_id.is_some() {
         return Ok(Step::Go);
     }
     let stored = stored_answer(core, live.run, live.n)
@@ -77,7 +77,7 @@ async fn unclaimed(core: &Core, live: &Live, ids: Vec<String>) -> Result<Vec<Str
     for id in ids {
         if core
             .store
-            .settle_candidate_free(live.credential, &id)
+            .settle_candidate_free(live.common.credential, &id)
             .at("settle.settle_candidate_free")
             .await?
         {
@@ -168,7 +168,7 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
             let begun = Instant::now();
             let outcome = core.http.send(&request).at("settle.send").await;
             traced = traced.map(|traced| traced.came(&outcome));
-            let provider = &live.revision.provider;
+            let provider = &live.common.revision.provider;
             core.metrics
                 .exchanged(provider, "replay", metrics::word(&outcome), begun.elapsed());
             if matches!(&outcome, Outcome::Answered(received) if received.status == 401) {
@@ -189,7 +189,7 @@ pub(super) async fn replay(core: &Core, live: &mut Live) -> Result<Option<Verdic
     };
     let verdict = live.flow.on(event, core.clock.now_ms(), rand::random());
     if let Some(traced) = traced {
-        traced.submitted(core, &live.revision, (live.n, &verdict));
+        traced.submitted(core, &live.common.revision, (live.n, &verdict));
     }
     Ok(Some(verdict))
 }
@@ -213,7 +213,7 @@ pub(super) async fn unsettled(core: &Core, live: &Live, fault: &Fault) -> Result
         return Ok(Step::Leave(Driven::Stale));
     }
     // Nobody knows what a sender that died had given to a caller of its stream.
-    let streams = live.revision.response.stream.is_some();
+    let streams = live.common.revision.response.stream.is_some();
     let consented = live
         .flow
         .terms()

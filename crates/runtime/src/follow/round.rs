@@ -79,11 +79,11 @@ fn seat(waiting: &Waiting) -> Option<Seat> {
     if waiting.cancel || waiting.alone || waiting.verdict.is_some() {
         return None;
     }
-    let (step, size) = folded.round(&waiting.revision)?;
+    let (step, size) = folded.round(&waiting.common.revision)?;
     Some(Seat {
         group: Group {
-            revision: waiting.revision.id.0,
-            credential: waiting.credential,
+            revision: waiting.common.revision.id.0,
+            credential: waiting.common.credential,
             step,
         },
         due: (folded.due_ms().unwrap_or(i64::MIN), waiting.run),
@@ -148,7 +148,7 @@ async fn asked(core: &Core, all: &mut [Box<Live>]) -> Came {
         let request = match first.flow.render_round(&ids, core.drawn()) {
             Some(Ok(request)) => request,
             Some(Err(fault)) => {
-                tracing::warn!(run.id = %first.run, profile = first.revision.profile_key, why = %fault, "runs cannot be polled together");
+                tracing::warn!(run.id = %first.run, profile = first.common.revision.profile_key, why = %fault, "runs cannot be polled together");
                 return Came::NotTogether;
             }
             None => return Came::NotTogether,
@@ -173,8 +173,12 @@ async fn asked(core: &Core, all: &mut [Box<Live>]) -> Came {
             traced.came(&came);
         }
         if let Outcome::Answered(received) = &came {
-            core.drift
-                .answer(&first.revision, &request.step, &received.body, first.run);
+            core.drift.answer(
+                &first.common.revision,
+                &request.step,
+                &received.body,
+                first.run,
+            );
         }
         return Came::Said(Round::of(&request, &came), traced);
     }

@@ -21,7 +21,7 @@ impl Written<'_> {
     ) -> Result<Follows, StoreError> {
         self.core
             .drift
-            .fault(&live.revision, "submit", fault, live.run);
+            .fault(&live.common.revision, "submit", fault, live.run);
         let wait = retry.map(|retry| self.core.clock.until(retry.not_before_ms));
         let fallback = self.instead(live, fault, retry).await?;
         tracing::info!(run.id = %live.run, attempt = live.n, class = fault.class_word(), again = retry.is_some(), fallback = fallback.is_some(), "not accepted");
@@ -62,7 +62,7 @@ impl Written<'_> {
                 fallback::tell(self.core, live.run, to);
             }
             let end = (moved.state, fault).into();
-            self.core.ended(live.run, &live.revision, &end);
+            self.core.ended(live.run, &live.common.revision, &end);
         }
         Ok(Follows::No)
     }
@@ -78,7 +78,7 @@ impl Written<'_> {
         if live.flow.gave_part() || retry.is_some_and(|retry| retry.counts) {
             return Ok(None);
         }
-        let runs = (live.run, live.revision.as_ref());
+        let runs = (live.run, live.common.revision.as_ref());
         written(("fallback", live.run), || {
             fallback::after(self.core, runs, fault)
         })
@@ -96,12 +96,12 @@ impl Written<'_> {
     ) {
         let pauses = retry.filter(|(retry, _)| retry.pauses_credential);
         let Some((_, wait)) = pauses else { return };
-        if fallback.is_some_and(|to| to.credential_id == live.credential) {
+        if fallback.is_some_and(|to| to.credential_id == live.common.credential) {
             return;
         }
         let store = &self.core.store;
         let _ = store
-            .credential_pause(live.credential, wait, fault.class_word())
+            .credential_pause(live.common.credential, wait, fault.class_word())
             .at("closed.credential_pause")
             .await;
     }
