@@ -31,6 +31,10 @@ pub use tap::{Heard, HeardAnswer, Tap};
 
 /// Until the connection and TLS stand.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Connections to one host that are kept without a request on them, and how long: each takes some 40 KB (the buffers of
+/// hyper and its channel), so those of a burst are not all kept.
+const IDLE_MAX: usize = 256;
+const IDLE: Duration = Duration::from_secs(30);
 /// The longest stream.
 const STREAM_MAX: Duration = Duration::from_secs(3_600);
 /// Bytes of all headers of an answer.
@@ -308,9 +312,12 @@ impl Clients {
                 )
             })
         };
+        let other = builder(guard())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_MAX);
         Ok(Self {
             submit: build(builder(guard()).pool_max_idle_per_host(0))?,
-            other: build(builder(guard()).pool_idle_timeout(Duration::from_secs(30)))?,
+            other: build(other)?,
         })
     }
 }

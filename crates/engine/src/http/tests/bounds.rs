@@ -134,3 +134,47 @@ async fn headers_are_bounded() {
     let (address, _heads) = server(move |stream, _| write(stream, "200 OK", &many, b""));
     broken_as(&sent(&request("POST", &address)).await, TRANSIENT);
 }
+
+/// Each holds some 40 KB: a worker that once had two thousand polls under way does not keep them all.
+#[tokio::test]
+async fn of_the_connections_of_a_burst_only_so_many_are_kept() {
+    const MORE: usize = 8;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (closes, closed) = channel();
+    thread::spawn(move || {
+        // All are asked before one is answered: no connection serves two.
+        let asked = (0..IDLE_MAX + MORE).map(|_| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = head(&mut stream);
+            stream
+        });
+        let asked: Vec<TcpStream> = asked.collect();
+        for mut stream in asked {
+            let closes = closes.clone();
+            thread::spawn(move || {
+                write(&mut stream, "200 OK", "", b"");
+                // Held until the other side ends it.
+                let _ = stream.read(&mut [0]);
+                let _ = closes.send(());
+            });
+        }
+    });
+    let http = Http::new().unwrap();
+    let all = (0..IDLE_MAX + MORE).map(|_| {
+        let (http, mut request) = (http.clone(), request("GET", &address));
+        request.timeout_ms = 30_000;
+        async move { http.send(&request).await }
+    });
+    for outcome in futures_util::future::join_all(all).await {
+        assert!(matches!(outcome, Outcome::Answered(_)), "{outcome:?}");
+    }
+    let ended = tokio::task::spawn_blocking(move || {
+        (0..MORE).all(|_| closed.recv_timeout(IDLE / 2).is_ok())
+    });
+    assert!(
+        ended.await.unwrap(),
+        "they are ended at once, not when they have idled"
+    );
+    drop(http);
+}
