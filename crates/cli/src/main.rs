@@ -72,7 +72,8 @@ async fn dispatch(cli: Cli) -> Result<(), Stop> {
         Command::Usage(args) => commands::usage::usage(house, &args).await,
         Command::Sweep(args) => commands::sweep::sweep(house, &args).await,
         Command::Migrate => commands::migrate(house).await,
-        Command::Profile(command) => profile(house, command).await,
+        // Its commands are the largest, and this is one of many.
+        Command::Profile(command) => Box::pin(profile(house, command)).await,
         Command::Key(command) => commands::keys::key(house, command).await,
         Command::Tenant(command) => commands::keys::tenant(house, command).await,
         Command::Audit(args) => commands::keys::audit(house, &args).await,

@@ -19,6 +19,7 @@ use diag::{ExposeSecret as _, Secret};
 use serde::{Deserialize, Serialize};
 use store::{SYSTEM_TENANT, Scope, StoreError};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -66,6 +67,8 @@ pub struct Principal {
     pub api_key_id: Option<Uuid>,
     /// For the log of changes.
     pub actor: String,
+    /// When it was seen that nothing is paused, and that the tenant has no limits; absent: something is, or nobody has looked.
+    pub unhindered: Option<Instant>,
 }
 
 impl Principal {
@@ -123,6 +126,7 @@ impl Modelrow {
             return Err(KeyRefused::Unknown);
         }
         let core = self.core();
+        let asked = Instant::now();
         let held = core.store.api_key_holder(&core.key_hash.of(text)).await?;
         let held = held.ok_or(KeyRefused::Unknown)?;
         let role = Role::parse(&held.role).ok_or(KeyRefused::Unknown)?;
@@ -133,6 +137,7 @@ impl Modelrow {
                 tenant: held.tenant,
                 role,
                 api_key_id: Some(held.id),
+                unhindered: held.unhindered.then_some(asked),
                 actor: format!("{} {}", held.shown, held.name)
                     .trim_end()
                     .to_owned(),
@@ -166,6 +171,7 @@ mod tests {
                 role,
                 api_key_id: None,
                 actor: String::new(),
+                unhindered: None,
             };
             let other = Uuid::from_u128(9);
             assert_eq!(of(SYSTEM_TENANT).is_operator(), role == Role::Admin);

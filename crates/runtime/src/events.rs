@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Scope;
+use store::decisions::{Ended, Left};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -62,6 +63,16 @@ pub struct Progress {
     pub overdue: bool,
     /// The model that runs since the target was not to be had.
     pub fallback: Option<String>,
+    /// Once this process has ended it: what the statement of that left.
+    #[serde(skip)]
+    pub(crate) end: Option<Arc<AtEnd>>,
+}
+
+/// How this process ended a run, and what that left in its rows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AtEnd {
+    pub(crate) end: Ended,
+    pub(crate) left: Left,
 }
 
 /// Where a stream of events stands.
@@ -213,6 +224,7 @@ impl Listening {
             provider_status: heard.provider_status,
             overdue: view.overdue || heard.overdue,
             fallback: view.fallen_to().map(str::to_owned).or(heard.fallback),
+            end: None,
         };
         if now.state != self.told.state {
             self.ready.push_back(RunEvent::State(now.clone()));

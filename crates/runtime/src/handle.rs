@@ -1,12 +1,15 @@
 //! One run in the hands of a program.
 
 use crate::events::{Progress, RunEvent};
+use crate::read;
 use crate::tasks::Until;
 use crate::view::RunView;
 use crate::{Modelrow, RunError};
 use futures_util::stream::BoxStream;
+use std::sync::Arc;
 use std::time::Duration;
 use store::Scope;
+use store::runs::RunDetails;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -21,6 +24,8 @@ pub struct RunHandle {
     pub(crate) replayed: bool,
     /// Since before the run was there: whoever waits need not look first.
     pub(crate) heard: Option<watch::Receiver<Progress>>,
+    /// Its rows as they were made, where this handle's call made them: what memory has is not read.
+    pub(crate) rows: Option<Arc<RunDetails>>,
 }
 
 impl RunHandle {
@@ -74,9 +79,19 @@ impl RunHandle {
     ///
     /// As [`RunHandle::wait`].
     pub async fn wait_within(&self, limit: Duration) -> Result<RunView, RunError> {
-        let run = (self.scope, self.id);
-        let heard = self.heard.clone();
-        self.modelrow.wait_for(run, limit, heard).await
+        self.modelrow.wait_for(self, limit).await
+    }
+
+    /// Where it stood when it was made, of a run that this handle's call made; of another, where it stands now.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunHandle::view`].
+    pub async fn first_view(&self) -> Result<RunView, RunError> {
+        match &self.rows {
+            Some(rows) => Ok(read::of(self.modelrow.core(), rows)),
+            None => self.view().await,
+        }
     }
 
     /// Where it stands now.

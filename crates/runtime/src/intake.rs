@@ -10,6 +10,7 @@ use crate::events::Progress;
 use crate::fallback;
 use crate::inputs::{self, Given};
 use crate::options::Work;
+use crate::read;
 use crate::request::RunRequest;
 use crate::sealed::SealError;
 use crate::setting::Recorded;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use store::budgets::{Limit, Over};
 use store::catalogue::CredentialRow;
 use store::claim::Intended;
-use store::runs::{Inserted, NewRun};
+use store::runs::{Inserted, Insertion, NewRun, RunDetails};
 use store::{State, StoreError};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -52,6 +53,8 @@ pub(crate) struct Made {
     pub(crate) replayed: bool,
     /// What is heard of it since before it was there; absent where it may have ended already.
     pub(crate) heard: Option<watch::Receiver<Progress>>,
+    /// The rows as they were made; absent where somebody may have changed them.
+    pub(crate) rows: Option<Arc<RunDetails>>,
 }
 
 /// Chooses the profile and checks the call, all findings at once.
@@ -168,10 +171,11 @@ pub(crate) async fn record(
     let cached = cache::served(core, &request, &new).await?;
     let was_cached = cached.is_some();
     let inserted = match cached {
-        Some(inserted) => inserted,
+        Some(inserted) => inserted.into(),
         None => Box::pin(insert(core, &new, row)).await?,
     };
-    let made = made(core, inserted, (!was_cached).then_some(heard))?;
+    let mut made = made(core, inserted.inserted, (!was_cached).then_some(heard))?;
+    made.rows = read::as_made(new, &inserted).map(Arc::new);
     if !made.replayed {
         traces::made(core, made.run, &understood.revision, began_ms);
         if was_cached {
@@ -210,6 +214,7 @@ fn made(
         run,
         replayed,
         heard: heard.filter(|_| !replayed),
+        rows: None,
     })
 }
 
@@ -219,17 +224,17 @@ async fn insert(
     core: &Arc<Core>,
     new: &NewRun,
     row: &CredentialRow,
-) -> Result<Inserted, StoreError> {
+) -> Result<Insertion, StoreError> {
     match claimed(core, new, row).await {
         Ok(None) => {}
         Ok(Some(inserted)) => return Ok(inserted),
         Err(error) if error.is_transient() => in_doubt(new, &error),
         Err(error) => return Err(error),
     }
-    match core.store.run_insert(new).await {
+    match core.store.run_make(new, None).await {
         Err(error) if error.is_transient() => {
             in_doubt(new, &error);
-            core.store.run_insert(new).await
+            core.store.run_make(new, None).await
         }
         inserted => inserted,
     }
@@ -239,7 +244,7 @@ async fn claimed(
     core: &Arc<Core>,
     new: &NewRun,
     row: &CredentialRow,
-) -> Result<Option<Inserted>, StoreError> {
+) -> Result<Option<Insertion>, StoreError> {
     match at_once::rendered(core, new, row).await {
         Some(head) => at_once::insert(core, new, head).await,
         None => Ok(None),

@@ -279,6 +279,7 @@ impl Modelrow {
             id: made.run,
             replayed: made.replayed,
             heard: made.heard.clone(),
+            rows: made.rows.clone(),
         }
     }
 
@@ -318,6 +319,7 @@ impl Modelrow {
             id: run,
             replayed: false,
             heard: None,
+            rows: None,
         }
     }
 
@@ -343,16 +345,17 @@ impl Modelrow {
         run: Uuid,
         limit: Duration,
     ) -> Result<RunView, RunError> {
-        self.wait_for((scope.into(), run), limit, None).await
+        self.wait_for(&self.handle(scope, run), limit).await
     }
 
-    /// The same; what was `heard` since before the run was there spares the first look.
+    /// The same; what the handle has heard since before the run was there spares the first look, and its rows the last one, where
+    /// they were ended as they were made.
     pub(crate) async fn wait_for(
         &self,
-        (scope, run): (Scope, Uuid),
+        handle: &RunHandle,
         limit: Duration,
-        heard: Option<watch::Receiver<Progress>>,
     ) -> Result<RunView, RunError> {
+        let (scope, run, heard) = (handle.scope, handle.id, handle.heard.clone());
         let is_made = heard.is_some();
         let mut watcher = heard.unwrap_or_else(|| self.core.watches.watch(run));
         let until = tokio::time::Instant::now() + limit;
@@ -367,6 +370,11 @@ impl Modelrow {
             let wait = LOOK_EVERY.min(left);
             // A hint, of this process or of another, is worth a look: at all of it, for it has ended.
             if timeout(wait, heard_of_its_end(&mut watcher)).await.is_ok() {
+                let end = watcher.borrow().end.clone();
+                let rows = handle.rows.as_ref().zip(end);
+                if let Some(rows) = rows.and_then(|(made, end)| read::as_ended(made, &end)) {
+                    return Ok(read::of(&self.core, &rows));
+                }
                 let view = self.run(scope, run).await?;
                 if view.ended() {
                     return Ok(view);

@@ -3,13 +3,14 @@
 use crate::core::Core;
 use crate::cost::so_far;
 use crate::error::RunError;
+use crate::events::AtEnd;
 use crate::setting::Recorded;
 use crate::view::{ArtifactView, AttemptView, FallbackView, RunView, Status};
 use serde_json::Value;
 use store::artifacts::ArtifactRow;
-use store::runs::{AttemptRow, RunDetails};
+use store::runs::{AttemptRow, Inserted, Insertion, NewRun, RunDetails, RunRow};
 use store::work::SentRow;
-use store::{Scope, State};
+use store::{Outcome, Scope, State};
 use uuid::Uuid;
 
 /// Member of `captured` with the output of a run that succeeded.
@@ -66,7 +67,85 @@ fn object_of(details: &RunDetails) -> Option<String> {
     Some(captured.get(OUTPUT_OBJECT)?.as_str()?.to_owned())
 }
 
-fn of(core: &Core, details: &RunDetails) -> RunView {
+/// The rows of a run as its insert has left them; `None`: they may stand otherwise.
+pub(crate) fn as_made(new: NewRun, insertion: &Insertion) -> Option<RunDetails> {
+    let at = insertion.at?;
+    let (state, ver) = match insertion.inserted {
+        Inserted::New(_) => (State::Queued, 0),
+        Inserted::Claimed(intended) => (State::Submitting, intended.ver),
+        _ => return None,
+    };
+    let sent = (state == State::Submitting).then(|| AttemptRow {
+        n: 1,
+        revision_id: new.revision_id.clone(),
+        outcome: Outcome::Pending,
+        http_status: None,
+        provider_job_id: None,
+        replays: 0,
+        adopted: false,
+        sent_at: at,
+        ended_at: None,
+    });
+    Some(RunDetails {
+        run: RunRow {
+            run_id: new.run_id,
+            tenant_id: new.tenant_id,
+            purpose: new.purpose,
+            request: new.request,
+            request_sha256: new.request_sha256,
+            revision_id: new.revision_id,
+            fell_back: None,
+            state,
+            not_before: at,
+            ver,
+            held: false,
+            attempt: i32::from(sent.is_some()),
+            progress: None,
+            spent: if sent.is_some() { "maybe" } else { "none" }.to_owned(),
+            failure: None,
+            captured: None,
+            provider_job_id: None,
+            cancel_requested: false,
+            overdue: false,
+            event_seq: 0,
+            cache_of: None,
+            created_at: at,
+            accepted_at: None,
+            deadline_at: None,
+            ended_at: None,
+        },
+        attempts: sent.into_iter().collect(),
+        artifacts: Vec::new(),
+    })
+}
+
+/// The same rows after this end; `None`: another change of state, or a file, came in between.
+pub(crate) fn as_ended(made: &RunDetails, AtEnd { end, left }: &AtEnd) -> Option<RunDetails> {
+    let answer = end.answer.as_ref()?;
+    if left.ver != made.run.ver + 1 || end.to != State::Succeeded || end.file.is_some() {
+        return None;
+    }
+    let mut rows = made.clone();
+    let [attempt] = rows.attempts.as_mut_slice() else {
+        return None;
+    };
+    attempt.outcome = Outcome::Accepted;
+    attempt.http_status = answer.http_status;
+    attempt.ended_at = Some(left.at);
+    let row = &mut rows.run;
+    row.state = end.to;
+    row.ver = left.ver;
+    row.held = left.held;
+    "yes".clone_into(&mut row.spent);
+    row.captured.clone_from(&end.captured);
+    row.event_seq = left.event_seq;
+    row.accepted_at = Some(left.at);
+    row.ended_at = Some(left.at);
+    Some(rows)
+}
+
+/// A run as its rows have it.
+pub(crate) fn of(core: &Core, details: &RunDetails) -> RunView {
     let row = &details.run;
     let recorded = Recorded::read(&row.request).unwrap_or_default();
     let succeeded = row.state == State::Succeeded;
@@ -120,7 +199,7 @@ fn of(core: &Core, details: &RunDetails) -> RunView {
         cache_of: row.cache_of,
         seq: row.event_seq,
         created_at: row.created_at,
-        not_before: (row.state == State::Queued && row.not_before > core.now())
+        not_before: (row.state == State::Queued && row.not_before > core.now().max(row.created_at))
             .then_some(row.not_before),
         accepted_at: row.accepted_at,
         deadline_at: row.deadline_at,

@@ -1,5 +1,6 @@
 //! What a backend asks for: a call, and what belongs to the run around it.
 
+use crate::access::Principal;
 use bytes::Bytes;
 use profile::call::{Call, Message};
 use serde_json::{Map, Value};
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use store::budgets::OverLimit;
 use store::runs::Sent;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A run to be made.
@@ -48,6 +50,8 @@ pub struct RunRequest {
     pub cache: Option<bool>,
     /// Which API key called; absent for the library.
     pub api_key_id: Option<Uuid>,
+    /// [`Principal::unhindered`] of who called; absent: it is asked.
+    pub unhindered: Option<Instant>,
     /// Whether its client sends again what was not answered, where it gives no idempotency key.
     pub sent: Sent,
     /// The run whose result this one is made from, shown with it: the video of a remix.
@@ -117,6 +121,7 @@ impl RunRequest {
             over_limit: None,
             cache: None,
             api_key_id: None,
+            unhindered: None,
             sent: Sent::Once,
             made_from: None,
             again: None,
@@ -186,6 +191,15 @@ impl RunRequest {
     #[must_use]
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Whose run it is, and whose key called.
+    #[must_use]
+    pub fn called_by(mut self, caller: &Principal) -> Self {
+        self.tenant = caller.tenant;
+        self.api_key_id = caller.api_key_id;
+        self.unhindered = caller.unhindered;
         self
     }
 

@@ -1,7 +1,7 @@
 //! Who watches which run in this process. A run that nobody watches costs nothing.
 
 use crate::clock::boot_ms;
-use crate::events::Progress;
+use crate::events::{AtEnd, Progress};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -139,6 +139,16 @@ impl Watches {
     /// The same, for a change of state.
     pub(crate) fn state(&self, run: Uuid, state: &str) {
         self.tell(run, |progress| state.clone_into(&mut progress.state));
+    }
+
+    /// How a run was ended, for those who wait for it; that it has, they are told with its state.
+    pub(crate) fn ending(&self, run: Uuid, end: AtEnd) {
+        if let Some(sender) = self.lock().get(&run) {
+            sender.send_if_modified(|progress| {
+                progress.end = Some(Arc::new(end));
+                false
+            });
+        }
     }
 
     /// What the watchers know.

@@ -5,7 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use diag::Code;
-use runtime::{Principal, Scope};
+use runtime::{Principal, RunRequest, Scope};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -25,6 +25,11 @@ impl Caller {
 
     pub(crate) fn api_key_id(&self) -> Option<Uuid> {
         self.0.api_key_id
+    }
+
+    /// The call as this caller's.
+    pub(crate) fn makes(&self, request: RunRequest) -> RunRequest {
+        request.called_by(&self.0)
     }
 
     /// For the log of changes.

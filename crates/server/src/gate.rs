@@ -55,6 +55,7 @@ fn local() -> Principal {
         role: Role::Admin,
         api_key_id: None,
         actor: "a local caller".to_owned(),
+        unhindered: None,
     }
 }
 

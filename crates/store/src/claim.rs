@@ -3,7 +3,7 @@
 
 mod at_once;
 
-pub(crate) use at_once::claim_made;
+pub(crate) use at_once::insert_claimed;
 
 use crate::connect::DURABLY;
 use crate::work::WorkRow;

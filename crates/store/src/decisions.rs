@@ -8,6 +8,7 @@ use crate::{State, Store, StoreError};
 use serde_json::Value;
 use sqlx::PgConnection;
 use std::time::Duration;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// The attempt that a replay sends again: same bytes, token, endpoint, credential.
@@ -28,7 +29,7 @@ pub struct Replay {
 }
 
 /// How a run ends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// The run.
     pub run_id: Uuid,
@@ -52,8 +53,21 @@ pub struct Ended {
     pub answer: Option<Came>,
 }
 
+/// What the statement that ended a run left in its row, beside what it was told to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Counts state changes.
+    pub ver: i64,
+    /// Number of the end's event.
+    pub event_seq: i32,
+    /// No new attempt without an operator.
+    pub held: bool,
+    /// When that was.
+    pub at: OffsetDateTime,
+}
+
 /// A synchronous answer came: what is written of it beside its content, which is the end's `captured`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Came {
     /// From where.
     pub endpoint: String,
@@ -308,8 +322,18 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`].
     pub async fn run_ended(&self, end: &Ended) -> Result<Option<i64>, StoreError> {
+        Ok(self.run_ends(end).await?.map(|left| left.ver))
+    }
+
+    /// The same, and what it left in the row.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::run_ended`].
+    pub async fn run_ends(&self, end: &Ended) -> Result<Option<Left>, StoreError> {
         let (file, answer) = (end.file.as_ref(), end.answer.as_ref());
-        Ok(sqlx::query_scalar!(
+        Ok(sqlx::query_as!(
+            Left,
             r#"
             with sent as (
                 select run_id from run_states where $16::text is not null and run_id = $1 and state = $2 and attempt = $14
@@ -330,7 +354,7 @@ impl Store {
                 where s.run_id = $1 and s.state = $2 and $3 in ('succeeded', 'failed', 'canceled')
                   and s.attempt = $14 and ($15::bigint is null or s.ver = $15)
                   and ($7::text is null or exists (select 1 from kept)) and ($16::text is null or exists (select 1 from att))
-                returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.failure, s.credential_id, s.revision_id),
+                returning s.run_id, s.tenant_id, s.event_seq, s.ver, s.held, s.failure, s.credential_id, s.revision_id),
             ev as (insert into run_events (run_id, seq, tenant_id, kind, body)
                    select run_id, event_seq, tenant_id, $3, coalesce(failure, '{}') from st),
             cb as (insert into outbox (run_id, tenant_id, kind, event_seq, event, url)
@@ -343,7 +367,7 @@ impl Store {
                    select st.tenant_id, st.credential_id, st.revision_id, r.cache_key, st.run_id from st join runs r using (run_id)
                    where $3 = 'succeeded' and r.cache_key is not null and r.revision_id = st.revision_id
                    on conflict (tenant_id, credential_id, revision_id, request_sha256) do update set run_id = excluded.run_id)
-            select ver as "ver!" from st
+            select ver as "ver!", event_seq as "event_seq!", held as "held!", now() as "at!" from st
             "#,
             end.run_id,
             end.from.as_str(),

@@ -166,7 +166,7 @@ pub struct Unknown {
 }
 
 /// "File F is here."
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// The run.
     pub run_id: Uuid,

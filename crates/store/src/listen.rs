@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Tells all processes that something was queued, and which runs ended, in a transaction of its own: whoever notifies
-    /// holds a lock until its commit is on disk. To be gathered, then.
+    /// holds a lock until its commit. To be gathered, then; and no disk is awaited for it, since nothing is wrong without it.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Store {
         let parts: Vec<String> = ended.chunks(ENDED_AT_ONCE).map(written_down).collect();
         sqlx::query!(
             r#"
-            select case when $1 then pg_notify('modelrow_queue', '') end as queued,
+            select set_config('synchronous_commit', 'off', true) as lazily, case when $1 then pg_notify('modelrow_queue', '') end as queued,
                    (select count(pg_notify('modelrow_ended', part)) from unnest($2::text[]) as part) as ended
             "#,
             queued,

@@ -88,6 +88,22 @@ pub enum Inserted {
     Over(Over),
 }
 
+/// An insert, and when it made its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Insertion {
+    /// What became of the call.
+    pub inserted: Inserted,
+    /// Time of the row, which stands as the call asked and as nobody has changed it when this is known. Absent: the run may be
+    /// of before, or has company.
+    pub at: Option<OffsetDateTime>,
+}
+
+impl From<Inserted> for Insertion {
+    fn from(inserted: Inserted) -> Self {
+        Self { inserted, at: None }
+    }
+}
+
 /// A run, as its caller may see it.
 #[derive(Debug, Clone)]
 pub struct RunRow {

@@ -2,7 +2,7 @@
 //!
 //! Their texts are those of `.sqlx`, which the build holds to the code; here stand their order and their values. What is not of
 //! one run (leases, hints, looks at the queue) is not replayed. Where the program begins a tenant's transaction with three statements
-//! in one message, `pgbench` sends two: one message more, in each of two transactions.
+//! in one message, `pgbench` sends two: one message more.
 
 use crate::ground::Ground;
 use serde_json::Value;
@@ -20,8 +20,8 @@ const RUN: &str = "(:run_id)::uuid";
 /// A statement by a part of its text, and what its parameters are.
 struct Sent(&'static str, &'static [&'static str]);
 
-const INSERT: Sent = Sent(
-    "with start as (select coalesce($13",
+const MADE: Sent = Sent(
+    "with start as materialized (select set_config('synchronous_commit'",
     &[
         NEW_ID,
         "(:tenant)::uuid",
@@ -36,26 +36,13 @@ const INSERT: Sent = Sent(
         "0::smallint",
         "86400::float8",
         "null",
-        "null",
         "null::text",
-        "null::date",
-        "false",
         "null::bytea",
-    ],
-);
-const AS_WORKER: Sent = Sent(
-    "select set_config('role', 'none', true) as role, set_config(",
-    &[],
-);
-const CLAIM: Sent = Sent(
-    "Whoever has waited for a second goes first",
-    &[
         "(:worker)::uuid",
-        RUN,
         "1::int",
         "gen_random_uuid()",
-        "sha256('request')",
         "(:endpoint)::text",
+        "sha256('request')",
         "(:drawn)::jsonb",
     ],
 );
@@ -161,17 +148,10 @@ impl Replay {
 
 fn script_of_a_run() -> String {
     let known = Known::read();
-    let mut script = AS_TENANT.to_owned();
     // The insert answers with the run's id.
-    let _ = writeln!(script, "{} \\gset", known.text(&INSERT));
-    let mut say = |text: &str| {
-        let _ = writeln!(script, "{text};");
-    };
-    say(&known.text(&AS_WORKER));
-    say(&known.text(&CLAIM));
-    say("commit");
+    let mut script = format!("{} \\gset\n", known.text(&MADE));
     for sent in [ACCEPTED, FETCH, ENDED] {
-        say(&known.text(&sent));
+        let _ = writeln!(script, "{};", known.text(&sent));
     }
     script.push_str(AS_TENANT);
     for sent in &VIEW {

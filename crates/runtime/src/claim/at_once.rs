@@ -9,7 +9,7 @@ use crate::places::Place;
 use crate::sender;
 use std::sync::Arc;
 use store::catalogue::CredentialRow;
-use store::runs::{Inserted, NewRun};
+use store::runs::{Inserted, Insertion, NewRun};
 use store::work::WorkRow;
 use store::{State, StoreError};
 use uuid::Uuid;
@@ -50,7 +50,7 @@ pub(crate) async fn insert(
     core: &Arc<Core>,
     new: &NewRun,
     head: Head,
-) -> Result<Option<Inserted>, StoreError> {
+) -> Result<Option<Insertion>, StoreError> {
     let Head {
         ready,
         worker,
@@ -65,19 +65,19 @@ pub(crate) async fn insert(
     hold(core, &ready);
     let intent = ready.intent.clone();
     let mut held = Held(core, Some(ready));
-    let inserted = core
+    let made = core
         .store
-        .run_insert_claimed(new, worker, &intent)
+        .run_make(new, Some((worker, &intent)))
         .at("claim.at_once.insert")
         .await?;
-    match (held.1.take(), inserted) {
+    match (held.1.take(), made.inserted) {
         (Some(mut ready), Inserted::Claimed(stands)) => {
             ready.live.ver = stands.ver;
             start(core, *ready, worker, place);
         }
         _ => sender::forget(core, (intent.run_id, intent.n)),
     }
-    Ok(Some(inserted))
+    Ok(Some(made))
 }
 
 /// Dropped with what it holds: the commit was not answered.

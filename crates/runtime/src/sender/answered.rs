@@ -2,6 +2,7 @@
 
 use super::{Follows, Written};
 use crate::drive::{let_go, success};
+use crate::events::AtEnd;
 use crate::facts::written;
 use crate::faults::At as _;
 use crate::live::Live;
@@ -43,12 +44,15 @@ impl Written<'_> {
             ..end
         };
         let ended = written(("answered and ended", live.run), || {
-            self.core.store.run_ended(&end)
+            self.core.store.run_ends(&end)
         })
         .at("sender.answered.ended")
         .await;
         match ended {
-            Ok(Some(_)) => let_go(self.core, live, &end_of),
+            Ok(Some(left)) => {
+                self.core.watches.ending(live.run, AtEnd { end, left });
+                let_go(self.core, live, &end_of);
+            }
             Ok(None) => return false,
             Err(error) => {
                 tracing::warn!(run.id = %live.run, %error, "an answer is kept without its run's end");

@@ -1,7 +1,9 @@
 //! Profiles that give up the record of their runs: sent from the call, and gone with its answer.
 
-use crate::house::{House, LIMIT, quick};
-use runtime::{Because, Begun, Modelrow, PauseScope, RunRequest, RunView, Status, TenantLimits};
+use crate::house::{House, LIMIT, quick, until};
+use runtime::{
+    Because, Begun, Modelrow, Options, PauseScope, RunRequest, RunView, Status, TenantLimits, Work,
+};
 use serde_json::{Value, json};
 use simulator::{Action, Cut, Operation, Rule, Scripted};
 use store::DEFAULT_TENANT;
@@ -202,6 +204,83 @@ async fn under_the_brake_a_call_without_a_record_is_not_sent_but_waits_with_one(
         .unwrap();
     let view = tokio::time::timeout(LIMIT, run.wait()).await.unwrap();
     assert_eq!(view.unwrap().status, Status::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_memory_has_of_a_recorded_call_is_what_its_rows_say() {
+    let slow = on(1, Action::DelayAnswer { ms: 300 });
+    let house = house(vec![slow, vector(1), vector(2)]).await;
+    let metadata = json!({"order": 12345678901234567890_u64});
+    let call = || RunRequest {
+        metadata: metadata.as_object().unwrap().clone(),
+        ..text()
+    };
+    let idle = Modelrow::start(Options {
+        work: Work::No,
+        ..house.options()
+    });
+    let idle = idle.await.unwrap();
+    let queued = idle.run_profile(call()).await.unwrap();
+    assert_eq!(
+        queued.first_view().await.unwrap(),
+        queued.view().await.unwrap()
+    );
+    house.sql("delete from runs").await;
+
+    let modelrow = house.start().await;
+    until("the lease is held", || async {
+        modelrow.readiness().await.reasons.is_empty()
+    })
+    .await;
+    let run = modelrow.run_profile(call()).await.unwrap();
+    let (first, read) = (run.first_view().await.unwrap(), run.view().await.unwrap());
+    assert_eq!(first.state, "submitting", "{first:#?}");
+    assert_eq!(first, read);
+    let last = tokio::time::timeout(LIMIT, run.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(last.status, Status::Succeeded, "{last:#?}");
+    assert_eq!(last, run.view().await.unwrap());
+    assert_eq!(last.metadata["order"].to_string(), "12345678901234567890");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_seen_with_the_callers_key_holds_for_a_moment_only() {
+    let house = house(vec![vector(1)]).await;
+    let modelrow = house.start().await;
+    let new = runtime::NewKey {
+        tenant: DEFAULT_TENANT,
+        role: runtime::Role::Caller,
+        name: String::new(),
+        expires_at: None,
+    };
+    let key = modelrow.key_create(DEFAULT_TENANT, &new, "ann").await;
+    let key = key.unwrap().key;
+    let because = Because {
+        reason: "a bad day".into(),
+        by: "ann".into(),
+    };
+    let before = modelrow.authenticate(&key).await.unwrap();
+    assert!(before.unhindered.is_some());
+    modelrow.pause(&PauseScope::All, &because).await.unwrap();
+    let after = modelrow.authenticate(&key).await.unwrap();
+    assert!(after.unhindered.is_none());
+    // A body that is slow to come must not carry an old look past the brake.
+    while before.unhindered.unwrap().elapsed() < std::time::Duration::from_millis(60) {
+        tokio::task::yield_now().await;
+    }
+    for caller in [before, after] {
+        let begun = called(&modelrow, text().called_by(&caller)).await;
+        assert!(matches!(begun, Begun::Recorded(_)), "{begun:?}");
+    }
+    assert_eq!(house.sim.ledger().len(), 0);
+    modelrow
+        .resume(&PauseScope::All, &because.by)
+        .await
+        .unwrap();
+    let free = modelrow.authenticate(&key).await.unwrap();
+    assert!(free.unhindered.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

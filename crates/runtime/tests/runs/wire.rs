@@ -92,6 +92,14 @@ fn has(bytes: &[u8], text: &str) -> bool {
         .any(|window| window == text.as_bytes())
 }
 
+/// Where the server stands, if it says that it is ready: `I` is outside of a transaction.
+fn ready(bytes: &[u8]) -> Option<u8> {
+    let said = bytes
+        .windows(6)
+        .rfind(|window| window.starts_with(b"Z\0\0\0\x05"))?;
+    said.last().copied()
+}
+
 async fn pass(
     mut client: TcpStream,
     mut server: UnixStream,
@@ -99,18 +107,16 @@ async fn pass(
     lost: Arc<AtomicUsize>,
 ) {
     let (mut asked, mut said) = (vec![0; 65_536], vec![0; 65_536]);
-    let (mut armed, mut cut) = (false, false);
-    let done = if what == Lost::Row {
-        "SELECT 1"
-    } else {
-        "COMMIT"
-    };
+    let (mut armed, mut cut, mut in_transaction) = (false, false, false);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(n @ 1..) = read else { return };
                 armed |= has(&asked[..n], after);
-                let commits = what == Lost::Row || has(&asked[..n], "COMMIT");
+                // A statement on its own is committed as it is executed: the message that binds it comes first.
+                let commits = what == Lost::Row
+                    || has(&asked[..n], "COMMIT")
+                    || (!in_transaction && asked[0] == b'B');
                 cut |= armed && commits && lost.load(Ordering::SeqCst) == 0;
                 if cut && what == Lost::Commit {
                     lost.fetch_add(1, Ordering::SeqCst);
@@ -120,7 +126,12 @@ async fn pass(
             }
             read = server.read(&mut said) => {
                 let Ok(n @ 1..) = read else { return };
-                if cut && has(&said[..n], done) {
+                in_transaction = ready(&said[..n]).map_or(in_transaction, |status| status != b'I');
+                let is_done = match what {
+                    Lost::Row => has(&said[..n], "SELECT 1"),
+                    Lost::Answer | Lost::Commit => ready(&said[..n]) == Some(b'I'),
+                };
+                if cut && is_done {
                     // It is done; nobody hears of it.
                     lost.fetch_add(1, Ordering::SeqCst);
                     return;

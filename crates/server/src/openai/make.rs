@@ -64,8 +64,7 @@ fn ready(
     call: Call,
     request: RunRequest,
 ) -> Result<(RunRequest, Names), Problem> {
-    let mut request = request.tenant(caller.tenant());
-    request.api_key_id = caller.api_key_id();
+    let mut request = caller.makes(request);
     let key = idempotency_key(headers);
     request.idempotency_key = key.map_err(|wrong| Problem::new(StatusCode::BAD_REQUEST, wrong))?;
     request.sent = sent(headers);

@@ -45,9 +45,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let body = json::read(&headers, body).await?;
     let call = call::read(body, headers::idempotency_key(&headers))?;
-    let mut request = call.request.tenant(caller.tenant());
-    request.api_key_id = caller.api_key_id();
-    let begun = house.modelrow.call(request).await;
+    let begun = house.modelrow.call(caller.makes(call.request)).await;
     match begun.map_err(|error| Problem::from(call.lone_inputs.point(error)))? {
         Begun::Recorded(run) => made_run(&house, &run, prefer::wait(&headers)).await,
         Begun::Ended(view) => shown(&view, StatusCode::OK),
@@ -171,7 +169,7 @@ pub(super) async fn delete(
 /// The run as it stands, or, if the caller would rather wait, once it has ended.
 async fn look(house: &House, run: &RunHandle, wait: Option<Duration>) -> Result<RunView, RunError> {
     let Some(limit) = wait.filter(|limit| !limit.is_zero()) else {
-        return run.view().await;
+        return run.first_view().await;
     };
     // Cancel safety: a look reads, and may be dropped at any point.
     tokio::select! {

@@ -1,11 +1,12 @@
 //! A call becomes a run, unless its key has made it before or its tenant has reached a limit.
 
-use super::{Inserted, NewRun, Sent};
+use super::{Inserted, Insertion, NewRun, Sent};
 use crate::budgets::{self, Admitted};
 use crate::claim::{self, Intent};
 use crate::inputs;
 use crate::{Store, StoreError};
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Whether the tenant's limits were asked.
@@ -25,51 +26,47 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`]: in doubt, look the run up by its id. [`crate::Rule::KeyLength`].
     pub async fn run_insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
-        self.insert(run, None).await
+        Ok(self.run_make(run, None).await?.inserted)
     }
 
-    /// The same, by a worker that would send it at once: a new run is [`Inserted::Claimed`] where the worker may, and queued
-    /// otherwise.
+    /// The same, and when; by a worker that would send it at once, with its intent: a new run is [`Inserted::Claimed`] where
+    /// the worker may, and queued otherwise.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`]: in doubt, the intent too; send nothing, and remember it for [`Store::claim_doubted`].
     /// [`crate::Rule::KeyLength`].
-    pub async fn run_insert_claimed(
-        &self,
-        run: &NewRun,
-        worker: Uuid,
-        intent: &Intent,
-    ) -> Result<Inserted, StoreError> {
-        self.insert(run, Some((worker, intent))).await
-    }
-
-    async fn insert(
+    pub async fn run_make(
         &self,
         run: &NewRun,
         sender: Option<(Uuid, &Intent)>,
-    ) -> Result<Inserted, StoreError> {
+    ) -> Result<Insertion, StoreError> {
+        // One statement is a transaction, with one round trip for all of it.
+        if stands_alone(run) {
+            let mut connection = self.pool.acquire().await?;
+            if let Some(made) = new(&mut connection, run, sender).await? {
+                return Ok(made);
+            }
+        }
         let mut tx = self.as_tenant(run.tenant_id).await?;
         if let Some(repeated) = repeated(&mut tx, run).await? {
             tx.commit().await?;
-            return Ok(repeated);
+            return Ok(repeated.into());
         }
-        let new = write(&mut tx, run, Admitted::default(), Asked::No).await?;
-        let inserted = match new {
-            Some(id) => {
-                inputs::named(&mut tx, run).await?;
-                claimed(&mut tx, id, sender).await?
-            }
-            None => match earlier(&mut tx, run).await? {
-                Some(earlier) => earlier,
-                None => {
-                    tx.rollback().await?;
-                    return self.run_insert_limited(run).await;
-                }
-            },
+        let made = match stands_alone(run) {
+            true => None,
+            false => with_inputs(&mut tx, run, sender).await?,
+        };
+        let made = match made {
+            Some(made) => Some(made),
+            None => earlier(&mut tx, run).await?.map(Insertion::from),
+        };
+        let Some(made) = made else {
+            tx.rollback().await?;
+            return Ok(self.run_insert_limited(run).await?.into());
         };
         tx.commit().await?;
-        Ok(inserted)
+        Ok(made)
     }
 
     /// The same under the lock of the tenant's limits. A key that has made a run before is asked first: that run is no new one.
@@ -87,9 +84,9 @@ impl Store {
             None => Admitted::default(),
         };
         let inserted = match write(&mut tx, run, admitted, Asked::Yes).await? {
-            Some(id) => {
+            Some(_) => {
                 inputs::named(&mut tx, run).await?;
-                Inserted::New(id)
+                Inserted::New(run.run_id)
             }
             // Somebody was first who holds no lock: the limits were set just now.
             None => match earlier(&mut tx, run).await? {
@@ -110,25 +107,61 @@ impl Store {
     }
 }
 
-async fn claimed(
-    connection: &mut PgConnection,
-    run: Uuid,
-    sender: Option<(Uuid, &Intent)>,
-) -> Result<Inserted, StoreError> {
-    let intended = match sender {
-        Some((worker, intent)) => claim::claim_made(connection, worker, intent).await?,
-        None => None,
-    };
-    Ok(intended.map_or(Inserted::New(run), Inserted::Claimed))
+/// Whether one statement makes the run: it names no inputs, and repeats no call.
+fn stands_alone(run: &NewRun) -> bool {
+    run.inputs.is_empty() && !may_repeat(run)
 }
 
-/// `None`: the key or the id is there, or the tenant has limits that were not asked.
+/// Whether its client sends again what was not answered.
+fn may_repeat(run: &NewRun) -> bool {
+    run.sent != Sent::Once && run.idempotency_key.is_none()
+}
+
+/// A new run, claimed where its maker would send it and may. `None`: as [`write`].
+async fn new(
+    connection: &mut PgConnection,
+    run: &NewRun,
+    sender: Option<(Uuid, &Intent)>,
+) -> Result<Option<Insertion>, StoreError> {
+    match sender {
+        Some((worker, intent)) => claim::insert_claimed(connection, run, worker, intent).await,
+        None => {
+            let at = write(connection, run, Admitted::default(), Asked::No).await?;
+            let inserted = Inserted::New(run.run_id);
+            Ok(at.map(|at| Insertion {
+                inserted,
+                at: Some(at),
+            }))
+        }
+    }
+}
+
+/// The same in a transaction, with the inputs that the run names.
+async fn with_inputs(
+    connection: &mut PgConnection,
+    run: &NewRun,
+    sender: Option<(Uuid, &Intent)>,
+) -> Result<Option<Insertion>, StoreError> {
+    if sender.is_some() {
+        // Callers see neither workers nor attempts.
+        sqlx::query!(r#"select set_config('role', 'none', true) as role"#)
+            .fetch_one(&mut *connection)
+            .await?;
+    }
+    let made = new(connection, run, sender).await?;
+    if made.is_some() {
+        inputs::named(connection, run).await?;
+    }
+    Ok(made)
+}
+
+/// Time of the run, which is queued. `None`: the key or the id is there, or the tenant has limits that were not asked.
 async fn write(
     connection: &mut PgConnection,
     run: &NewRun,
     admitted: Admitted,
     asked: Asked,
-) -> Result<Option<Uuid>, StoreError> {
+) -> Result<Option<OffsetDateTime>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         with start as (select coalesce($13::date::timestamp at time zone 'utc', now()) as at),
@@ -139,7 +172,7 @@ async fn write(
               where $17 or not exists (select 1 from tenant_limits l where l.tenant_id = $2)
               on conflict do nothing returning run_id, tenant_id)
         insert into run_states (run_id, tenant_id, credential_id, revision_id, state, priority, not_before)
-        select r.run_id, r.tenant_id, $8, $6, 'queued', $11, start.at from r cross join start returning run_id
+        select r.run_id, r.tenant_id, $8, $6, 'queued', $11, start.at from r cross join start returning now() as "at!"
         "#,
         run.run_id,
         run.tenant_id,
@@ -183,7 +216,7 @@ async fn repeated(
     connection: &mut PgConnection,
     run: &NewRun,
 ) -> Result<Option<Inserted>, StoreError> {
-    if run.sent == Sent::Once || run.idempotency_key.is_some() {
+    if !may_repeat(run) {
         return Ok(None);
     }
     let start = run.request_sha256.first_chunk();

@@ -2,19 +2,49 @@
 
 use super::house::{House, intent};
 use crate::claim::Intended;
-use crate::runs::Inserted;
+use crate::runs::{Inserted, Sent};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 /// Inserts a run as a worker that would send it at once; whether it may.
 async fn claims(house: &House, worker: Uuid, run: u128) -> bool {
     let call = house.call(run, None);
     let intent = intent(call.run_id, 1);
-    let inserted = house.store.run_insert_claimed(&call, worker, &intent);
-    match inserted.await.unwrap() {
+    let made = house.store.run_make(&call, Some((worker, &intent)));
+    match made.await.unwrap().inserted {
         Inserted::Claimed(Intended { run_id, .. }) => run_id == call.run_id,
         Inserted::New(_) => false,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_intent_is_committed_durably_whatever_the_servers_default() {
+    let house = House::new().await;
+    let (worker, _lease, _) = house.worker(10).await;
+    let mut owner = PgConnection::connect(&house.database.owner_url)
+        .await
+        .unwrap();
+    let heard = "create table heard (setting text);
+        grant insert on heard to modelrow_worker;
+        create function hear() returns trigger language plpgsql as
+            $$ begin insert into heard values (current_setting('synchronous_commit')); return new; end $$;
+        create trigger hear after insert on submit_attempts for each row execute function hear();";
+    owner.execute(heard).await.unwrap();
+    assert_eq!(
+        house.one("current_setting('synchronous_commit')").await,
+        "off"
+    );
+    assert!(claims(&house, worker, 1).await);
+    let mut named = house.call(2, None);
+    named.sent = Sent::First;
+    let intent = intent(named.run_id, 1);
+    let made = house.store.run_make(&named, Some((worker, &intent)));
+    let made = made.await.unwrap();
+    assert!(matches!(made.inserted, Inserted::Claimed(_)), "{made:?}");
+    let all = sqlx::raw_sql("select string_agg(setting, ' ') from heard");
+    let row = owner.fetch_one(all).await.unwrap();
+    assert_eq!(row.get::<String, _>(0), "on on");
 }
 
 #[tokio::test]
