@@ -362,8 +362,8 @@ impl Store {
     }
 
     /// Writes that the sender saw its exchange end without a verdict, even after a sweep. `Some`: the run is `submit_unknown`
-    /// in the fact's shard, with this version; `None`: it stands in another shard, whose owner reads it again for its new
-    /// version: only now may absence prove something.
+    /// in the fact's shard, with this version, also where an earlier write of the fact said so; `None`: it stands in another
+    /// shard, whose owner reads it again for its new version: only now may absence prove something.
     ///
     /// # Errors
     ///
@@ -386,7 +386,26 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(written.flatten())
+        match written {
+            Some(ver) => Ok(ver),
+            None => self.unknown_stands(fact).await,
+        }
+    }
+
+    /// No row was written: my own earlier commit, whose answer was lost, or somebody was first.
+    async fn unknown_stands(&self, fact: &Unknown) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"
+            select s.ver from run_states s join submit_attempts a on a.run_id = s.run_id and a.n = s.attempt
+            where s.run_id = $1 and s.attempt = $2 and s.state = 'submit_unknown' and s.shard = $3 and a.outcome = 'unknown'
+              and a.sender_ended and a.replays = 0
+            "#,
+            fact.run_id,
+            fact.n,
+            fact.shard,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     /// Writes an artifact. The first good copy wins, whatever its `ver`: returns the row that stands. When its object is

@@ -46,8 +46,17 @@ async fn absence_frees_a_run_only_after_the_sender_ended_and_the_provider_had_ti
     let ver = house.store.fact_unknown(&unknown).await.unwrap().unwrap();
     assert_eq!(
         house.store.fact_unknown(&unknown).await.unwrap(),
+        Some(ver),
+        "written twice changes nothing, and says the same: the answer of the first may be lost"
+    );
+    let elsewhere = Unknown {
+        shard: 10,
+        ..unknown
+    };
+    assert_eq!(
+        house.store.fact_unknown(&elsewhere).await.unwrap(),
         None,
-        "written twice changes nothing"
+        "its owner reads it"
     );
     assert_eq!(
         house.store.settle_absent(run, 1, ver, HOUR).await.unwrap(),
