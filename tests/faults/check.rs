@@ -67,6 +67,8 @@ pub(crate) fn may_stand(seed: &Seed<'_>) -> bool {
         | Model::Bulky
         | Model::Unlimited
         | Model::Called => dead && seed.accepted() == 0,
+        // Two of the three replays that are made are stalled; the third died with its sender.
+        Model::Replayed if scenario.name == "late-refusal" => dead,
         Model::Replayed | Model::Tokened | Model::Consented => false,
     }
 }
@@ -130,6 +132,8 @@ fn end(seed: &Seed<'_>, view: &RunView, (state, accepted): (&str, usize), wrong:
         (Job::Anothers, 0) => &["succeeded"],
         // Nothing of its own may be paid for.
         (Job::Anothers, _) => &[],
+        // Its refusal was written before anybody sent it again: both workers were frozen.
+        (_, 0) if scenario.name == "late-refusal" => &["failed"],
         // Not accepted: the provider failed on every try.
         (_, 0) if scenario.doubtful || seed.choice.mischief.is_some() => &["failed"],
         (_, 0) => &[],
