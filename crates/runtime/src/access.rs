@@ -5,13 +5,11 @@
 
 mod audit;
 mod keys;
-mod seen;
 mod tenants;
 
 pub use self::audit::{AuditEntry, AuditFilter, AuditPage};
 pub(crate) use self::keys::KeyHash;
 pub use self::keys::{ApiKeyView, KeyMade, KeyPage, NewKey};
-pub(crate) use self::seen::{JUST_NOW, SeenKeys};
 pub use self::tenants::{TenantPage, TenantView};
 
 use crate::error::RunError;
@@ -117,8 +115,7 @@ pub struct PageOf {
 }
 
 impl Modelrow {
-    /// Who holds a key. What the database said within the last 50 ms holds: a revoked key is refused from then on by the process
-    /// that revoked it, and 50 ms later by every other.
+    /// Who holds a key. It is asked of the database each time: a revoked key is refused from then on, by every process.
     ///
     /// # Errors
     ///
@@ -129,18 +126,8 @@ impl Modelrow {
             return Err(KeyRefused::Unknown);
         }
         let core = self.core();
-        let hash = core.key_hash.of(text);
         let asked = Instant::now();
-        if let Some(holder) = core.seen_keys.holder(&hash, asked) {
-            return Ok(holder);
-        }
-        let holder = self.holder(&hash, asked).await?;
-        core.seen_keys.keep(hash, asked, &holder);
-        Ok(holder)
-    }
-
-    async fn holder(&self, hash: &[u8], asked: Instant) -> Result<Principal, KeyRefused> {
-        let held = self.core().store.api_key_holder(hash).await?;
+        let held = core.store.api_key_holder(&core.key_hash.of(text)).await?;
         let held = held.ok_or(KeyRefused::Unknown)?;
         let role = Role::parse(&held.role).ok_or(KeyRefused::Unknown)?;
         match (held.revoked, held.expired) {

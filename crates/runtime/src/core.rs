@@ -1,6 +1,6 @@
 //! What every part of one library holds.
 
-use crate::access::{KeyHash, SeenKeys};
+use crate::access::KeyHash;
 use crate::catalogue::Catalogue;
 use crate::clock::DbClock;
 use crate::drift::Drift;
@@ -66,7 +66,6 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     pub(crate) hooks: Hooks,
     pub(crate) key_hash: KeyHash,
-    pub(crate) seen_keys: SeenKeys,
     /// When the artifact store was listed last (boot clock).
     pub(crate) swept: Mutex<i64>,
     /// Shards that this worker owned at the last look.

@@ -1,6 +1,6 @@
 //! [`Modelrow`]: what a backend holds.
 
-use crate::access::{KeyHash, SeenKeys};
+use crate::access::KeyHash;
 use crate::catalogue::Catalogue;
 use crate::clock::{DbClock, boot_ms};
 use crate::core::Core;
@@ -207,7 +207,6 @@ impl Modelrow {
             metrics: Metrics::new(&options.traces),
             hooks,
             key_hash,
-            seen_keys: SeenKeys::default(),
             swept: std::sync::Mutex::new(boot_ms()),
             shards: std::sync::Mutex::default(),
             sending: std::sync::Mutex::default(),

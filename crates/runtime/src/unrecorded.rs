@@ -3,7 +3,6 @@
 //! Neither promise of durable runs holds for them. A call that needs a record has one all the same: an idempotency key, a
 //! callback, the cache, a fallback, a limit that counts runs, or a pause, which it waits out in the queue.
 
-use crate::access::JUST_NOW;
 use crate::cache;
 use crate::core::Core;
 use crate::cost::{estimate, so_far};
@@ -37,6 +36,9 @@ use uuid::Uuid;
 
 /// The call is held, and nothing else holds the run: what would be later than that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was seen with the caller's key holds so long: a brake stops the calls that come after it.
+const JUST_NOW: Duration = Duration::from_millis(50);
 
 /// A call that became a run.
 #[derive(Debug)]

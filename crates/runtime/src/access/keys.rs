@@ -190,7 +190,6 @@ impl Modelrow {
         by: &str,
     ) -> Result<ApiKeyView, RunError> {
         let revoked = self.core().store.api_key_revoke(scope, by, id).await?;
-        self.core().seen_keys.forget();
         let view = revoked.map(key_view).ok_or(RunError::NoSuchKey { id })?;
         tracing::info!(key = view.shown, by, "an API key was revoked");
         Ok(view)
