@@ -117,7 +117,7 @@ fn may_repeat(run: &NewRun) -> bool {
     run.sent != Sent::Once && run.idempotency_key.is_none()
 }
 
-/// A new run, claimed where its maker would send it and may. `None`: as [`write`].
+/// A new run, claimed where its maker would send it and may. `None`: as [`write()`].
 async fn new(
     connection: &mut PgConnection,
     run: &NewRun,
