@@ -110,7 +110,7 @@ async fn stands_again(core: &Core, memory: &Remembered) -> Result<Known, StoreEr
 /// seen, are given back.
 ///
 /// Cancel safety: each is written by itself; the process is dying.
-pub(crate) async fn compared(core: &Arc<Core>, waiting: Vec<Waiting>) -> Vec<Waiting> {
+pub(crate) async fn compared(core: &Core, waiting: Vec<Waiting>) -> Vec<Waiting> {
     #[cfg(feature = "faults")]
     if broken(Broken::MemoryNotWritten) {
         return waiting;

@@ -76,14 +76,9 @@ fn is_older(one: &Waiting, other: &Waiting) -> bool {
 
 /// Of each run what knows the most: an attempt before it may be over.
 fn latest(memory: Vec<Waiting>) -> Vec<Waiting> {
-    let mut runs: HashMap<Uuid, Waiting> = HashMap::with_capacity(memory.len());
-    for one in memory {
-        let known = runs.get(&one.run);
-        if known.is_none_or(|known| is_older(known, &one)) {
-            runs.insert(one.run, one);
-        }
-    }
-    runs.into_values().collect()
+    let mut runs = Handed::default();
+    runs.keep(memory);
+    runs.take().collect()
 }
 
 /// Cancel safety: each is written by itself; the process is dying.

@@ -1,6 +1,6 @@
 //! Where it is not known what became of a submit, or of our own commit.
 
-use crate::house::{House, LIMIT, bundle, cat, ended, quick, quick_settle, until};
+use crate::house::{House, LIMIT, bundle, cat, ended, holds_a_lease, quick, quick_settle, until};
 use crate::wire::Wire;
 use runtime::{Modelrow, Options, RunHandle, RunView, Status, Work};
 use serde_json::{Value, json};
@@ -178,10 +178,7 @@ async fn a_run_claimed_with_its_insert_whose_commit_was_not_answered_is_looked_u
     let house = House::new(quick()).await;
     let wire = Wire::losing(&house.database.url, "insert into submit_attempts").await;
     let modelrow = behind(&house, &wire).await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&modelrow).await;
     let view = ended(&modelrow, cat()).await;
     assert_eq!(view.status, Status::Succeeded, "{view:#?}");
     assert_eq!(wire.lost(), 1);
@@ -193,7 +190,7 @@ async fn a_run_claimed_with_its_insert_whose_commit_was_not_answered_is_looked_u
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_whose_acceptance_was_written_without_an_answer_is_followed_at_once() {
     let house = House::new(quick()).await;
-    let wire = Wire::losing_row(&house.database.url, "set outcome = 'accepted'").await;
+    let wire = Wire::losing(&house.database.url, "set outcome = 'accepted'").await;
     let options = Options {
         database_url: wire.url.clone().into(),
         // Nobody compares the rows with memory before the test is over.
@@ -269,10 +266,7 @@ async fn a_claim_that_memory_does_not_hold_becomes_unknown_and_absence_proves_no
     let taker = taker(&house).await;
     let run = held(&taker, &house).await;
     let modelrow = house.start().await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&modelrow).await;
     forget(&house, "now()").await;
     until("it is looked for twice", || async {
         house.asked(Operation::List).len() >= 2
@@ -317,10 +311,7 @@ async fn after_the_database_went_back_in_time_nothing_is_sent_until_it_is_releas
 async fn on_a_database_that_went_back_in_time_nothing_is_claimed_before_it_was_looked_at() {
     let house = House::new(quick()).await;
     let modelrow = house.start().await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&modelrow).await;
     house
         .sql("update credential_limits set paused_until = now() + interval '1 hour'")
         .await;
@@ -378,10 +369,7 @@ async fn the_admins_consent_holds_for_a_sender_that_died_once_its_answer_can_com
     let taker = taker(&house).await;
     let run = held(&taker, &house).await;
     let modelrow = house.start().await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&modelrow).await;
     forget(&house, "now() - interval '10 minutes'").await;
     let view = run.wait().await.unwrap();
     assert_eq!(view.status, Status::Succeeded, "{view:#?}");

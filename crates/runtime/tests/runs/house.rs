@@ -205,6 +205,14 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl 
         .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
+/// Waits until this library is ready, which for one that works is with a lease.
+pub(crate) async fn holds_a_lease(modelrow: &Modelrow) {
+    until("the lease is held", || async {
+        modelrow.readiness().await.reasons.is_empty()
+    })
+    .await;
+}
+
 /// Makes the provider's conventions say something else.
 pub(crate) fn convention(bundle: &mut Value, pointer: &str, value: Value) {
     *bundle

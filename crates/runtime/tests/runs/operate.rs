@@ -2,7 +2,9 @@
 
 use crate::bundles::{PNG, house_of_forms, video};
 use crate::doubt::{outcomes, taker, without_settle};
-use crate::house::{House, LIMIT, cat, ended, quick, quick_polls, quick_settle, until};
+use crate::house::{
+    House, LIMIT, cat, ended, holds_a_lease, quick, quick_polls, quick_settle, until,
+};
 use futures_util::StreamExt as _;
 use runtime::{
     Because, InputMedium, Modelrow, PauseScope, Resolution, Retry, RunError, RunEvent, RunFilter,
@@ -482,10 +484,7 @@ async fn under_the_brake_jobs_are_followed_nothing_new_is_sent_and_a_restart_cha
 
 /// The worker ticks, and asks for what is due, several times.
 async fn still_queued(house: &House, worker: &Modelrow, run: Uuid) {
-    until("the lease is held", || async {
-        worker.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(worker).await;
     let renewed = "select (extract(epoch from max(expires_at)) * 1000)::bigint from workers";
     let from = house.count(renewed).await;
     until("a second is over", || async {

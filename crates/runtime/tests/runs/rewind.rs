@@ -2,7 +2,7 @@
 
 use crate::answers::{PNG, answers, picture};
 use crate::doubt::outcomes;
-use crate::house::{House, LIMIT, cat, quick, quick_settle, until};
+use crate::house::{House, LIMIT, cat, holds_a_lease, quick, quick_settle, until};
 use base64::Engine as _;
 use runtime::{Because, Modelrow, Options, RunHandle, RunView, Status};
 use serde_json::json;
@@ -66,10 +66,7 @@ async fn what_was_handed_to_an_owner_that_is_gone_is_written_again_by_whoever_re
     let owner = Modelrow::start(seldom()).await.unwrap();
     house.shards_are_owned().await;
     let sender = Modelrow::start(seldom()).await.unwrap();
-    until("the lease is held", || async {
-        sender.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&sender).await;
     let run = sender.run_profile(cat()).await.unwrap();
     stands(&run, "polling").await;
     owner.shutdown(Duration::ZERO).await;

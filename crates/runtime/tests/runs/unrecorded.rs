@@ -1,6 +1,6 @@
 //! Profiles that give up the record of their runs: sent from the call, and gone with its answer.
 
-use crate::house::{House, LIMIT, quick, until};
+use crate::house::{House, LIMIT, holds_a_lease, quick};
 use runtime::{
     Because, Begun, Modelrow, Options, PauseScope, RunRequest, RunView, Status, TenantLimits, Work,
 };
@@ -228,10 +228,7 @@ async fn what_memory_has_of_a_recorded_call_is_what_its_rows_say() {
     house.sql("delete from runs").await;
 
     let modelrow = house.start().await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&modelrow).await;
     let run = modelrow.run_profile(call()).await.unwrap();
     let (first, read) = (run.first_view().await.unwrap(), run.view().await.unwrap());
     assert_eq!(first.state, "submitting", "{first:#?}");

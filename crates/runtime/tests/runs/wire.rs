@@ -13,8 +13,6 @@ enum Lost {
     Answer,
     /// It comes to nothing.
     Commit,
-    /// Of a statement that commits by itself; what it wrote stands.
-    Row,
 }
 
 /// Stands between the library and the server.
@@ -33,11 +31,6 @@ impl Wire {
     /// Loses that commit itself: it comes to nothing.
     pub(crate) async fn breaking(url: &str, after: &'static str) -> Self {
         Self::between(url, (after, Lost::Commit)).await
-    }
-
-    /// Loses the answer of the first statement with this text, which commits by itself; what it wrote stands.
-    pub(crate) async fn losing_row(url: &str, of: &'static str) -> Self {
-        Self::between(url, (of, Lost::Row)).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
@@ -114,9 +107,7 @@ async fn pass(
                 let Ok(n @ 1..) = read else { return };
                 armed |= has(&asked[..n], after);
                 // A statement on its own is committed as it is executed: the message that binds it comes first.
-                let commits = what == Lost::Row
-                    || has(&asked[..n], "COMMIT")
-                    || (!in_transaction && asked[0] == b'B');
+                let commits = has(&asked[..n], "COMMIT") || (!in_transaction && asked[0] == b'B');
                 cut |= armed && commits && lost.load(Ordering::SeqCst) == 0;
                 if cut && what == Lost::Commit {
                     lost.fetch_add(1, Ordering::SeqCst);
@@ -127,11 +118,7 @@ async fn pass(
             read = server.read(&mut said) => {
                 let Ok(n @ 1..) = read else { return };
                 in_transaction = ready(&said[..n]).map_or(in_transaction, |status| status != b'I');
-                let is_done = match what {
-                    Lost::Row => has(&said[..n], "SELECT 1"),
-                    Lost::Answer | Lost::Commit => ready(&said[..n]) == Some(b'I'),
-                };
-                if cut && is_done {
+                if cut && ready(&said[..n]) == Some(b'I') {
                     // It is done; nobody hears of it.
                     lost.fetch_add(1, Ordering::SeqCst);
                     return;

@@ -1,7 +1,7 @@
 //! Workers come, go and die; a paid job is never lost and never paid for twice.
 
 use crate::doubt::{outcomes, taker};
-use crate::house::{House, LIMIT, cat, quick, until};
+use crate::house::{House, LIMIT, cat, holds_a_lease, quick, until};
 use runtime::{Modelrow, Options, Status, Work};
 use simulator::{Action, Operation, Rule};
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -124,10 +124,7 @@ async fn a_sender_whose_lease_is_lost_before_the_first_byte_sends_nothing() {
     let (worker, taker) = (house.start().await, taker(&house).await);
     // The run is queued and claimed, or claimed with its insert.
     for caller in [&taker, &worker] {
-        until("the lease is held", || async {
-            worker.readiness().await.reasons.is_empty()
-        })
-        .await;
+        holds_a_lease(&worker).await;
         // The renewal waits for the first lock, the intent for the second: the lease is over when the commit answers.
         let mut locks = PgConnection::connect(&house.database.owner_url)
             .await
@@ -289,10 +286,7 @@ async fn a_fetch_that_died_with_its_worker_is_done_again_under_another_key() {
 async fn after_a_shutdown_nothing_of_ours_is_connected_and_the_lease_is_gone() {
     let house = House::new(quick()).await;
     let modelrow = house.start().await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&modelrow).await;
     // Another clone lives on, so that it is the shutdown that closes.
     let clone = modelrow.clone();
     let ours = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'modelrow'";
@@ -488,10 +482,7 @@ fn renewals(url: &str, times: usize) -> Vec<String> {
 async fn the_lease_is_renewed_on_a_thread_of_its_own_however_busy_the_program_is() {
     let house = House::new(quick()).await;
     let modelrow = house.start().await;
-    until("the lease is held", || async {
-        modelrow.readiness().await.reasons.is_empty()
-    })
-    .await;
+    holds_a_lease(&modelrow).await;
     let url = house.database.url.clone();
     // Longer than the lease lasts: 3 s, renewed each 300 ms.
     let watch = std::thread::spawn(move || renewals(&url, 15));
