@@ -115,7 +115,8 @@ pub struct PageOf {
 }
 
 impl Modelrow {
-    /// Who holds a key. It is asked of the database each time: a revoked key is refused from then on, by every process.
+    /// Who holds a key, as the database said within the last 50 ms: a revoked key is refused from then on by the process that
+    /// revoked it, and 50 ms later by every other.
     ///
     /// # Errors
     ///
@@ -126,7 +127,6 @@ impl Modelrow {
             return Err(KeyRefused::Unknown);
         }
         let core = self.core();
-        let asked = Instant::now();
         let held = core.store.api_key_holder(&core.key_hash.of(text)).await?;
         let held = held.ok_or(KeyRefused::Unknown)?;
         let role = Role::parse(&held.role).ok_or(KeyRefused::Unknown)?;
@@ -137,7 +137,7 @@ impl Modelrow {
                 tenant: held.tenant,
                 role,
                 api_key_id: Some(held.id),
-                unhindered: held.unhindered.then_some(asked),
+                unhindered: held.unhindered.then_some(held.asked),
                 actor: format!("{} {}", held.shown, held.name)
                     .trim_end()
                     .to_owned(),

@@ -26,6 +26,7 @@ use engine::{Action, Ending, Event, Fault, Flow, Kind, Resume, Verdict};
 use profile::revision::{Class, Revision};
 use std::sync::Arc;
 use std::time::Duration;
+use store::api_keys::JUST_NOW;
 use store::catalogue::CredentialRow;
 use store::limits::Urgency;
 use store::{State, StoreError};
@@ -36,9 +37,6 @@ use uuid::Uuid;
 
 /// The call is held, and nothing else holds the run: what would be later than that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What was seen with the caller's key holds so long: a brake stops the calls that come after it.
-const JUST_NOW: Duration = Duration::from_millis(50);
 
 /// A call that became a run.
 #[derive(Debug)]

@@ -1,8 +1,14 @@
 //! API keys: their hashes, whose they are, and what they may do. The keys themselves are never here.
 
+mod seen;
+
+pub use self::seen::JUST_NOW;
+pub(crate) use self::seen::SeenKeys;
+
 use crate::{Scope, Store, StoreError};
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A key that is to be.
@@ -71,6 +77,8 @@ pub struct KeyHolder {
     /// Nothing is paused, of anybody's, and its tenant has no limits: asked with the key, so that a call need not ask by itself
     /// ([`Store::may_go_unrecorded`]).
     pub unhindered: bool,
+    /// When the database was asked.
+    pub asked: Instant,
 }
 
 impl Store {
@@ -85,12 +93,29 @@ impl Store {
             .await?)
     }
 
-    /// Who holds the key of this hash, and notes the use of a good one once a minute; `None`: nobody does.
+    /// Who holds the key of this hash, and notes the use of a good one once a minute; `None`: nobody does. What the database said
+    /// within [`JUST_NOW`] holds, unless this process has changed it since.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unreachable`].
     pub async fn api_key_holder(&self, hash: &[u8]) -> Result<Option<KeyHolder>, StoreError> {
+        let now = Instant::now();
+        let asked = match self.seen_keys.holder(hash, now) {
+            Ok(holder) => return Ok(Some(holder)),
+            Err(asked) => asked,
+        };
+        let holder = self.holder(hash, now).await?;
+        if let Some(good) = holder
+            .as_ref()
+            .filter(|held| !held.expired && !held.revoked)
+        {
+            self.seen_keys.keep(hash, asked, good);
+        }
+        Ok(holder)
+    }
+
+    async fn holder(&self, hash: &[u8], asked: Instant) -> Result<Option<KeyHolder>, StoreError> {
         let row = sqlx::query!(
             r#"
             select k.api_key_id, k.tenant_id, t.is_system, k.role, k.shown, k.name,
@@ -121,6 +146,7 @@ impl Store {
             expired: row.expired,
             revoked: row.revoked,
             unhindered: row.unhindered,
+            asked,
         }))
     }
 
@@ -218,7 +244,7 @@ impl Store {
         Ok(rows)
     }
 
-    /// Revokes a key, from its next use on; one that was revoked stays as it is. `None`: the scope sees no such key.
+    /// Revokes a key, from its next use on, and in other processes [`JUST_NOW`] later at most; one that was revoked stays as it is. `None`: the scope sees no such key.
     ///
     /// # Errors
     ///
@@ -229,6 +255,7 @@ impl Store {
         actor: &str,
         id: Uuid,
     ) -> Result<Option<ApiKeyRow>, StoreError> {
+        let _seen = self.seen_keys.change();
         let mut tx = self.acting(scope.into(), actor).await?;
         let row = sqlx::query_as!(
             ApiKeyRow,

@@ -361,6 +361,7 @@ impl Store {
         limits: Option<&TenantLimits>,
         by: &str,
     ) -> Result<bool, StoreError> {
+        let _seen = self.seen_keys.change();
         let mut tx = self.acting(Scope::Operator, by).await?;
         let before = lock(&mut tx, tenant).await?;
         let Some(limits) = limits else {

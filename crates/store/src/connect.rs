@@ -1,11 +1,12 @@
 //! Connecting, and bringing the schema up to date.
 
 use crate::StoreError;
+use crate::api_keys::SeenKeys;
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use uuid::{Uuid, uuid};
 
@@ -54,6 +55,7 @@ impl Default for ConnectOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    pub(crate) seen_keys: Arc<SeenKeys>,
     options: PgConnectOptions,
 }
 
@@ -84,6 +86,7 @@ impl Store {
             .await?;
         let store = Self {
             pool,
+            seen_keys: Arc::default(),
             options: server,
         };
         store.check_there().await?;

@@ -265,6 +265,7 @@ impl Store {
         wait: Duration,
         why: &str,
     ) -> Result<(), StoreError> {
+        let _seen = self.seen_keys.change();
         sqlx::query!(
             r#"
             update credential_limits set last_refused_at = now(), last_refused_why = $3,
@@ -287,6 +288,7 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`].
     pub async fn credential_resume(&self, id: Uuid) -> Result<(), StoreError> {
+        let _seen = self.seen_keys.change();
         sqlx::query!(
             "update credential_limits set paused_until = null, paused_why = null where credential_id = $1",
             id

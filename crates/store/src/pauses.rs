@@ -82,6 +82,7 @@ impl Store {
         what: &Paused,
         (reason, by): (&str, &str),
     ) -> Result<bool, StoreError> {
+        let _seen = self.seen_keys.change();
         let (provider, credential, tenant) = what.columns();
         let paused = sqlx::query_scalar!(
             r#"
@@ -119,6 +120,7 @@ impl Store {
     ///
     /// [`StoreError::Unreachable`]: resume again.
     pub async fn resume(&self, scope: Scope, what: &Paused, by: &str) -> Result<bool, StoreError> {
+        let _seen = self.seen_keys.change();
         let (provider, credential, tenant) = what.columns();
         Ok(sqlx::query_scalar!(
             r#"

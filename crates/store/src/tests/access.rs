@@ -1,9 +1,11 @@
 //! API keys, tenants, and the log of who changed them.
 
-use super::house::House;
-use crate::api_keys::NewApiKey;
+use super::house::{HOUR, House};
+use crate::api_keys::{JUST_NOW, NewApiKey};
 use crate::audit::{AuditFilter, AuditRow};
+use crate::budgets::{OverLimit, TenantLimits};
 use crate::credentials::{Sealed, Stored};
+use crate::pauses::Paused;
 use crate::{Rule, SYSTEM_TENANT, Scope, StoreError};
 use uuid::Uuid;
 
@@ -98,7 +100,10 @@ async fn a_key_is_good_until_it_is_revoked_or_its_time_is_over_and_its_use_is_no
 {
     let (house, [own, _]) = two_tenants().await;
     let store = &house.store;
-    let holder = async || store.api_key_holder(&[1; 32]).await.unwrap().unwrap();
+    let holder = async || {
+        drop(store.seen_keys.change());
+        store.api_key_holder(&[1; 32]).await.unwrap().unwrap()
+    };
     let used = async || {
         let sql = format!("select last_used_at from api_keys where api_key_id = '{own}'");
         house.one(&sql).await
@@ -129,6 +134,63 @@ async fn a_key_is_good_until_it_is_revoked_or_its_time_is_over_and_its_use_is_no
         .unwrap();
     assert!(revoked.revoked_at.is_some() && revoked.revoked_at == again.revoked_at);
     assert!(holder().await.revoked);
+}
+
+#[tokio::test]
+async fn what_a_process_changes_itself_it_sees_with_the_next_use_of_a_key() {
+    let (house, [own, _]) = two_tenants().await;
+    let store = &house.store;
+    let unhindered = async || {
+        let held = store.api_key_holder(&[1; 32]).await.unwrap().unwrap();
+        (!held.revoked).then_some(held.unhindered)
+    };
+    assert_eq!(unhindered().await, Some(true));
+    let (all, why) = (Paused::All, ("a bad day", "ann"));
+    assert!(store.pause(Scope::Operator, &all, why).await.unwrap());
+    assert_eq!(unhindered().await, Some(false), "a brake");
+    assert!(store.resume(Scope::Operator, &all, "ann").await.unwrap());
+    assert_eq!(unhindered().await, Some(true));
+    let refused = store.credential_pause(house.credential, HOUR, "429");
+    refused.await.unwrap();
+    assert_eq!(unhindered().await, Some(false), "a refused credential");
+    store.credential_resume(house.credential).await.unwrap();
+    assert_eq!(unhindered().await, Some(true));
+    let limits = TenantLimits {
+        max_in_flight: Some(9),
+        max_queued: None,
+        runs_per_day: None,
+        spend_per_month: None,
+        currency: "USD".into(),
+        over_limit: OverLimit::Refuse,
+    };
+    let put = async |limits| {
+        let put = store.tenant_limits_put(house.tenant, limits, "ann");
+        put.await.unwrap()
+    };
+    assert!(put(Some(&limits)).await);
+    assert_eq!(unhindered().await, Some(false), "limits");
+    assert!(put(None).await);
+    assert_eq!(unhindered().await, Some(true));
+    store
+        .api_key_revoke(Scope::Operator, "ann", own)
+        .await
+        .unwrap();
+    assert_eq!(unhindered().await, None, "revoked");
+}
+
+#[tokio::test]
+async fn what_another_process_changes_is_seen_a_moment_later() {
+    let (house, [own, _]) = two_tenants().await;
+    let store = &house.store;
+    let seen = store.api_key_holder(&[1; 32]).await.unwrap().unwrap();
+    house
+        .sql(&format!(
+            "update api_keys set revoked_at = now() where api_key_id = '{own}'"
+        ))
+        .await;
+    tokio::time::sleep_until(seen.asked + JUST_NOW).await;
+    let held = store.api_key_holder(&[1; 32]).await.unwrap().unwrap();
+    assert!(held.revoked);
 }
 
 #[tokio::test]
