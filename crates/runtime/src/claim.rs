@@ -439,7 +439,7 @@ pub(crate) fn hold(core: &Core, ready: &Ready) {
     let live = &ready.live;
     let attempt = Remembered {
         intent: ready.intent.clone(),
-        tenant_id: live.tenant,
+        tenant_id: live.common.tenant,
         credential_id: live.common.credential,
         revision_id: live.common.revision.id.0.to_vec(),
         ver: live.ver,

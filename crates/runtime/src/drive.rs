@@ -86,8 +86,8 @@ impl From<StoreError> for Trouble {
 
 /// What came while it waited.
 async fn meanwhile(core: &Core, live: &mut Live) -> Result<Step, Trouble> {
-    if let Some(verdict) = live.verdict.take()
-        && let Step::Leave(driven) = heed(core, live, *verdict).await?
+    if let Some(verdict) = live.take_verdict()
+        && let Step::Leave(driven) = heed(core, live, verdict).await?
     {
         return Ok(Step::Leave(driven));
     }
@@ -239,7 +239,7 @@ fn why_no_file(event: &Event) -> Option<Fault> {
 /// each owner, for a paid file that cannot be had is worth a look before it expires.
 async fn tell_no_file(core: &Core, live: &mut Live, fault: &Fault) {
     let class = fault.class_word();
-    if std::mem::replace(&mut live.told_no_file, true) {
+    if std::mem::replace(&mut live.rare_mut().told_no_file, true) {
         tracing::debug!(run.id = %live.run, class, why = fault.message, "a file could not be fetched again");
         return;
     }
@@ -402,8 +402,7 @@ async fn endpoint(core: &Core, live: &Live) -> Result<String, StoreError> {
 
 /// Tells the watchers. Written down only for those of other processes, and seldom.
 pub(crate) fn told(core: &Core, live: &mut Live, pending: &Pending) {
-    if pending.drift && !live.drifted {
-        live.drifted = true;
+    if pending.drift && !std::mem::replace(&mut live.rare_mut().drifted, true) {
         if let Some(word) = &pending.provider_status {
             core.drift.status(&live.common.revision, word, live.run);
         }
@@ -423,11 +422,12 @@ pub(crate) fn told(core: &Core, live: &mut Live, pending: &Pending) {
     });
     let watched = watched || live.tells_progress || core.watches.watched_elsewhere(live.run);
     let now = core.clock.now_ms();
+    let written = live.rare().map_or(0, |rare| rare.written_ms);
     if let Some(percent) = pending
         .progress
-        .filter(|_| watched && now - live.written_ms >= PROGRESS_EVERY_MS)
+        .filter(|_| watched && now - written >= PROGRESS_EVERY_MS)
     {
-        live.written_ms = now;
+        live.rare_mut().written_ms = now;
         core.follow.progress(live.run, i16::from(percent));
     }
 }

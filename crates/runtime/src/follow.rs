@@ -606,7 +606,7 @@ async fn woken(core: &Core, waiting: Box<Waiting>) -> Back {
         Ok(live) => live,
         Err((waiting, why)) => return unready(core, waiting, &why),
     };
-    live.alone = false;
+    live.joins();
     let driven = drive(core, &mut live).await;
     if matches!(driven, Driven::Gone) {
         return Back::Gone;
@@ -636,7 +636,7 @@ mod tests {
     #[test]
     fn a_waiting_run_is_a_compact_record_and_a_poll_under_way_a_small_task() {
         // A size class of the allocator: 8 bytes more would take 32.
-        assert!(size_of::<Waiting>() <= 160, "{}", size_of::<Waiting>());
+        assert!(size_of::<Waiting>() <= 128, "{}", size_of::<Waiting>());
         assert!(size_of::<Entry>() <= 24, "{}", size_of::<Entry>());
         let poll = size_of_future(driven_run);
         assert!(poll <= 6_144, "{poll}");

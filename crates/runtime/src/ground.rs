@@ -22,16 +22,55 @@ const UNUSED_MS: i64 = 600_000;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) ground: Ground,
-    pub(crate) common: Arc<Common>,
+    credential: Uuid,
+    host: Arc<str>,
+    /// By tenant.
+    commons: Mutex<HashMap<Uuid, Arc<Common>>>,
 }
 
-/// What each of their runs keeps at hand: once for all of them, for very many wait.
+/// What each of their runs keeps at hand: once for all of a tenant's, for very many wait.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) revision: Arc<Revision>,
     pub(crate) credential: Uuid,
+    pub(crate) tenant: Uuid,
     /// Scheme, host and port: what polls of one provider queue for.
     pub(crate) host: Arc<str>,
+}
+
+impl Shared {
+    /// What this tenant's runs of them have in common.
+    pub(crate) fn common(&self, tenant: Uuid) -> Arc<Common> {
+        let mut commons = self.commons();
+        let common = commons.entry(tenant).or_insert_with(|| {
+            Arc::new(Common {
+                revision: Arc::clone(self.ground.revision()),
+                credential: self.credential,
+                tenant,
+                host: Arc::clone(&self.host),
+            })
+        });
+        Arc::clone(common)
+    }
+
+    /// Goes on with what runs of the one before have in common, where that is the same.
+    fn after(self, before: &Self) -> Self {
+        if before.host != self.host {
+            return self;
+        }
+        let mut commons = std::mem::take(&mut *before.commons());
+        // Nobody else's: their runs are over.
+        commons.retain(|_, common| Arc::strong_count(common) > 1);
+        Self {
+            host: Arc::clone(&before.host),
+            commons: Mutex::new(commons),
+            ..self
+        }
+    }
+
+    fn commons(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Arc<Common>>> {
+        self.commons.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 type Key = ([u8; 32], Uuid);
@@ -106,11 +145,9 @@ impl Grounds {
     fn keep(&self, key: Key, shared: Shared, now_ms: i64) -> Arc<Shared> {
         let mut all = self.lock();
         all.retain(|_, made| now_ms.saturating_sub(made.asked_ms) < UNUSED_MS);
-        let known = all.get(&key).map(|made| &made.shared.common);
-        let known = known.filter(|known| known.host == shared.common.host);
-        let shared = Arc::new(Shared {
-            common: Arc::clone(known.unwrap_or(&shared.common)),
-            ..shared
+        let shared = Arc::new(match all.get(&key) {
+            Some(before) => shared.after(&before.shared),
+            None => shared,
         });
         let made = Made {
             shared: Arc::clone(&shared),
@@ -144,16 +181,13 @@ async fn made(core: &Core, revision: Arc<Revision>, credential: Uuid) -> Result<
         allow: core.options.allow,
         // Any number will do, as long as credentials differ.
         phase_ms: credential.as_u64_pair().1 >> 32,
-        revision: Arc::clone(&revision),
+        revision,
     };
     let ground = Ground::new(setting);
-    let common = Common {
-        revision,
+    Ok(Shared {
         credential,
         host: ground.origin().into(),
-    };
-    Ok(Shared {
-        common: Arc::new(common),
+        commons: Mutex::default(),
         ground,
     })
 }

@@ -24,7 +24,6 @@ pub(crate) struct Followed<F> {
     pub(crate) run: Uuid,
     /// What it has in common with many.
     pub(crate) common: Arc<Common>,
-    pub(crate) tenant: Uuid,
     /// Of the attempt that is followed.
     pub(crate) n: i32,
     /// As last written or read; guards decisions.
@@ -40,23 +39,36 @@ pub(crate) struct Followed<F> {
     pub(crate) done: bool,
     /// Its caller asked to be told of its progress.
     pub(crate) tells_progress: bool,
-    /// When progress was last written down.
+    /// Missing from the last look at its shard.
+    pub(crate) missing: bool,
+    pub(crate) cancel: bool,
+    /// Callbacks may be stored for it that nobody has acted on.
+    pub(crate) called: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few runs have, of what is remembered from one look to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    /// When progress was last written down; 0: never.
     pub(crate) written_ms: i64,
     /// A word of the provider that the profile does not know was reported.
     pub(crate) drifted: bool,
     /// The caller was told that a file cannot be had.
     pub(crate) told_no_file: bool,
-    /// Missing from the last look at its shard.
-    pub(crate) missing: bool,
-    pub(crate) cancel: bool,
     /// A request for many said nothing of it: it asks by itself next.
     pub(crate) alone: bool,
     /// What a request for many said of it, to be acted on.
-    pub(crate) verdict: Option<Box<Verdict>>,
-    /// Callbacks may be stored for it that nobody has acted on.
-    pub(crate) called: bool,
+    pub(crate) verdict: Option<Verdict>,
     /// The one job that a list showed for it, and since when (boot clock).
-    pub(crate) sighted: Option<Box<(String, i64)>>,
+    pub(crate) sighted: Option<(String, i64)>,
+}
+
+impl Rare {
+    fn is_nothing(&self) -> bool {
+        let told = self.drifted || self.told_no_file || self.alone;
+        self.written_ms == 0 && !told && self.verdict.is_none() && self.sighted.is_none()
+    }
 }
 
 /// One that is being driven.
@@ -98,7 +110,6 @@ impl<F> Followed<F> {
             flow,
             run: self.run,
             common: self.common,
-            tenant: self.tenant,
             n: self.n,
             ver: self.ver,
             shard: self.shard,
@@ -107,15 +118,10 @@ impl<F> Followed<F> {
             overdue: self.overdue,
             done: self.done,
             tells_progress: self.tells_progress,
-            written_ms: self.written_ms,
-            drifted: self.drifted,
-            told_no_file: self.told_no_file,
             missing: self.missing,
             cancel: self.cancel,
-            alone: self.alone,
-            verdict: self.verdict,
             called: self.called,
-            sighted: self.sighted,
+            rare: self.rare,
         };
         (self.flow, other)
     }
@@ -124,13 +130,33 @@ impl<F> Followed<F> {
     pub(crate) fn asker(&self) -> Asker {
         Asker {
             credential: self.common.credential,
-            tenant: self.tenant,
+            tenant: self.common.tenant,
         }
+    }
+
+    pub(crate) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Asks by itself no longer.
+    pub(crate) fn joins(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.alone = false;
+        }
+    }
+
+    pub(crate) fn take_verdict(&mut self) -> Option<Verdict> {
+        self.rare.as_mut()?.verdict.take()
     }
 
     /// Whether anything came while it waited, or may have.
     pub(crate) fn has_news(&self) -> bool {
-        self.verdict.is_some() || self.cancel || self.called || self.state != State::Polling
+        let verdict = self.rare().is_some_and(|rare| rare.verdict.is_some());
+        verdict || self.cancel || self.called || self.state != State::Polling
     }
 
     /// The flow's next moment, or the deadline when that comes first.
@@ -151,8 +177,7 @@ impl Live {
         let may_wait = flow.due_ms().is_some_and(|due| due > now);
         Ok(Self {
             run: row.run_id,
-            common: Arc::clone(&shared.common),
-            tenant: row.tenant_id,
+            common: shared.common(row.tenant_id),
             n: row.attempt,
             ver: row.ver,
             shard: row.shard.unwrap_or(0),
@@ -164,20 +189,16 @@ impl Live {
             overdue: row.overdue,
             done: row.state == State::Fetching,
             tells_progress: webhook::tells_progress(&row.request),
-            written_ms: 0,
-            drifted: false,
-            told_no_file: false,
             missing: false,
             cancel: row.cancel_requested,
-            alone: false,
-            verdict: None,
             called: may_wait && shared.ground.revision().webhook.is_some(),
-            sighted: None,
+            rare: None,
         })
     }
 
     /// Small, until it is due. In boxes, for a poll under way carries what it is made of.
-    pub(crate) async fn fold(self: Box<Self>, core: &Core) -> Box<Waiting> {
+    pub(crate) async fn fold(mut self: Box<Self>, core: &Core) -> Box<Waiting> {
+        self.rare = self.rare.filter(|rare| !rare.is_nothing());
         let shared = if self.state == State::Polling {
             core.shared(&self.common.revision, self.common.credential)
                 .await

@@ -280,7 +280,7 @@ fn remembered<F>(core: &Core, of: &Followed<F>, endpoint: &str) -> Remembered {
             endpoint: endpoint.to_owned(),
             drawn: json!({}),
         },
-        tenant_id: of.tenant,
+        tenant_id: of.common.tenant,
         credential_id: of.common.credential,
         revision_id: of.common.revision.id.0.to_vec(),
         ver: of.ver,

@@ -102,11 +102,12 @@ async fn contested(core: &Core, live: &mut Live, job: &str) -> Result<bool, Stor
         return Ok(false);
     }
     let now = boot_ms();
-    let since = match live.sighted.as_deref() {
-        Some(sighted) if sighted.0 == job => sighted.1,
+    let sighted = &mut live.rare_mut().sighted;
+    let since = match sighted {
+        Some((before, since)) if before == job => *since,
         _ => now,
     };
-    live.sighted = Some(Box::new((job.to_owned(), since)));
+    *sighted = Some((job.to_owned(), since));
     let ago = Duration::from_millis(u64::try_from(now.saturating_sub(since)).unwrap_or(0));
     core.store
         .settle_contested(live.run, live.n, ago)

@@ -4,7 +4,7 @@ use super::{Back, Word, unready};
 use crate::core::Core;
 use crate::drive::told;
 use crate::lease::millis;
-use crate::live::{Asleep, Live, Waiting};
+use crate::live::{Asleep, Live, Rare, Waiting};
 use crate::tokens;
 use crate::traces::Asked;
 use engine::Verdict;
@@ -76,7 +76,8 @@ fn seat(waiting: &Waiting) -> Option<Seat> {
     let Asleep::Folded(folded) = &waiting.flow else {
         return None;
     };
-    if waiting.cancel || waiting.alone || waiting.verdict.is_some() {
+    let apart = |rare: &Rare| rare.alone || rare.verdict.is_some();
+    if waiting.cancel || waiting.rare().is_some_and(apart) {
         return None;
     }
     let (step, size) = folded.round(&waiting.common.revision)?;
@@ -204,7 +205,7 @@ async fn heard(
         // The credential is one: it is paused once.
         Some(Verdict::CredentialRefused(_)) if std::mem::replace(refused, true) => {}
         Some(verdict) => {
-            live.verdict = Some(Box::new(verdict));
+            live.rare_mut().verdict = Some(verdict);
             return Back::Wait(live.fold(core).await, now);
         }
     }
@@ -214,7 +215,7 @@ async fn heard(
 }
 
 async fn by_itself(core: &Core, mut live: Box<Live>) -> Back {
-    live.alone = true;
+    live.rare_mut().alone = true;
     let now = core.clock.now_ms();
     Back::Wait(live.fold(core).await, now)
 }
