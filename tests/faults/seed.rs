@@ -24,6 +24,8 @@ use uuid::Uuid;
 
 /// No run takes longer: two look-ups are 15 s apart.
 const LIMIT: Duration = Duration::from_secs(50);
+/// No seed takes longer, with all that is checked after it: what the suite then waits for never comes.
+const CUT: Duration = LIMIT.saturating_mul(5);
 /// A run that stays unknown for so long stands there.
 const STANDS: Duration = Duration::from_millis(2_200);
 /// What a struck worker still does when it goes on.
@@ -71,6 +73,14 @@ pub(crate) struct Seed<'a> {
     left: bool,
 }
 
+fn database(choice: &Choice) -> String {
+    format!("seed_{}", choice.seed)
+}
+
+fn folder(lane: &Lane, choice: &Choice) -> PathBuf {
+    lane.folder.join(database(choice))
+}
+
 /// Where the run stands now.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Stand {
@@ -87,9 +97,29 @@ impl<'a> Seed<'a> {
         broken: Option<&'a str>,
         trace: bool,
     ) -> Came {
+        let seed = Box::pin(Self::lived(lane, choice, broken, trace));
+        let cut = tokio::time::timeout(CUT, seed).await;
+        cut.unwrap_or_else(|_| Came {
+            struck: false,
+            end: "unknown".to_owned(),
+            wrong: vec![format!(
+                "after {} s the suite still waits for something",
+                CUT.as_secs()
+            )],
+            logs: folder(lane, choice),
+            took: CUT,
+        })
+    }
+
+    async fn lived(
+        lane: &'a Lane,
+        choice: &'a Choice,
+        broken: Option<&'a str>,
+        trace: bool,
+    ) -> Came {
         let begun = Instant::now();
-        let database = format!("seed_{}", choice.seed);
-        let folder = lane.folder.join(&database);
+        let database = database(choice);
+        let folder = folder(lane, choice);
         std::fs::create_dir_all(folder.join("artifacts")).unwrap();
         let sim = Simulator::start(choice.scenario.provider()).await.unwrap();
         lane.database(&database, choice.scenario.model, &sim.base_url())

@@ -34,7 +34,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Connections to one host that are kept without a request on them, and how long: each takes some 40 KB (the buffers of
 /// hyper and its channel), so those of a burst are not all kept.
 #[cfg(not(test))]
-const IDLE_MAX: usize = 512;
+const IDLE_MAX: usize = 640;
 /// Both ends are open files of one process, which may often have no more than 1,024.
 #[cfg(test)]
 const IDLE_MAX: usize = 128;
