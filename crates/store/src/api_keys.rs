@@ -244,7 +244,8 @@ impl Store {
         Ok(rows)
     }
 
-    /// Revokes a key, from its next use on, and in other processes [`JUST_NOW`] later at most; one that was revoked stays as it is. `None`: the scope sees no such key.
+    /// Revokes a key, from its next use on, and in other processes [`JUST_NOW`] later at most; one that was revoked stays as it is.
+    /// `None`: the scope sees no such key.
     ///
     /// # Errors
     ///

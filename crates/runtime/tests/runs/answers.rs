@@ -5,7 +5,7 @@ use base64::Engine as _;
 use runtime::{RunRequest, RunView, Status};
 use serde_json::{Value, json};
 use simulator::{Action, Operation, Rule, Scripted};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use store::DEFAULT_TENANT;
 use uuid::Uuid;
 
@@ -169,14 +169,8 @@ async fn a_large_answer_is_stored_before_its_acceptance_and_found_after_a_crash_
     let run = first.run_profile(picture()).await.unwrap().id();
     until("it is sent", || async { house.sim.ledger().len() == 1 }).await;
     // The acceptance cannot be written.
-    let mut locks = PgConnection::connect(&house.database.owner_url)
-        .await
-        .unwrap();
-    let mut held = locks.begin().await.unwrap();
-    sqlx::raw_sql("lock table submit_attempts in share mode")
-        .execute(&mut *held)
-        .await
-        .unwrap();
+    let locks = "begin; lock table submit_attempts in share mode";
+    let held = house.as_owner(locks).await;
     let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%set state = ''validating''%'";
     until("its acceptance waits", || async {
         house.count(waiting).await > 0
@@ -186,7 +180,7 @@ async fn a_large_answer_is_stored_before_its_acceptance_and_found_after_a_crash_
     assert!(answer.exists(), "the only copy is stored first");
     drop(first);
     house.cut_connections().await;
-    held.rollback().await.unwrap();
+    held.close().await.unwrap();
     let second = house.start().await;
     let view = second.wait(DEFAULT_TENANT, run, LIMIT).await.unwrap();
     assert_eq!(view.status, Status::Succeeded, "{view:#?}");

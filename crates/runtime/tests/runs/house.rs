@@ -134,12 +134,13 @@ impl House {
 
     /// As an administrator with `psql` would.
     pub(crate) async fn sql(&self, statement: &str) {
-        let mut connection = PgConnection::connect(&self.database.url).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        let connection = executed(&self.database.url, statement).await;
         connection.close().await.unwrap();
+    }
+
+    /// As the database's owner. A transaction that is begun there ends with the connection.
+    pub(crate) async fn as_owner(&self, statements: &str) -> PgConnection {
+        executed(&self.database.owner_url, statements).await
     }
 
     /// Waits until somebody owns every shard: what is accepted from then on is followed by its owner.
@@ -174,6 +175,15 @@ impl House {
             .filter(|entry| entry.operation == operation)
             .collect()
     }
+}
+
+async fn executed(url: &str, statements: &str) -> PgConnection {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
 }
 
 pub(crate) fn cat() -> RunRequest {

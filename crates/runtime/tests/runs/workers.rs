@@ -122,13 +122,7 @@ async fn a_process_that_only_takes_calls_sees_them_done_by_another() {
 async fn a_sender_whose_lease_is_lost_before_the_first_byte_sends_nothing() {
     let house = House::new(quick()).await;
     // A lock of the table would be waited for before the statement begins, where it is new to its connection.
-    let mut owner = PgConnection::connect(&house.database.owner_url)
-        .await
-        .unwrap();
-    sqlx::raw_sql(INTENTS_WAIT)
-        .execute(&mut owner)
-        .await
-        .unwrap();
+    house.as_owner(INTENTS_WAIT).await;
     let (worker, taker) = (house.start().await, taker(&house).await);
     // The run is queued and claimed, or claimed with its insert.
     for caller in [&taker, &worker] {
@@ -151,20 +145,14 @@ async fn loses_its_lease_with_an_intent(
 ) -> bool {
     holds_a_lease(worker).await;
     // The renewal waits for the first lock, the intent for the second: the lease is over when the commit answers.
-    let mut locks = PgConnection::connect(&house.database.owner_url)
-        .await
-        .unwrap();
-    let mut held = locks.begin().await.unwrap();
-    sqlx::raw_sql("lock table workers in share mode; select pg_advisory_xact_lock(7)")
-        .execute(&mut *held)
-        .await
-        .unwrap();
+    let locks = "begin; lock table workers in share mode; select pg_advisory_xact_lock(7)";
+    let held = house.as_owner(locks).await;
     let lost = async {
         until("the lease is lost", || async {
             !worker.readiness().await.reasons.is_empty()
         })
         .await;
-        held.rollback().await.unwrap();
+        held.close().await.unwrap();
     };
     let asked = house.asked(Operation::Create).len();
     let (run, ()) = tokio::join!(caller.run_profile(cat()), lost);
@@ -232,10 +220,7 @@ async fn a_worker_that_drains_gives_its_runs_to_the_other_and_claims_none_until_
         fleet.workers.len() == 2 && fleet.orphan_shards == 0 && shards(drained) == 0
     })
     .await;
-    let mut owner = PgConnection::connect(&house.database.owner_url)
-        .await
-        .unwrap();
-    sqlx::raw_sql(CLAIMS).execute(&mut owner).await.unwrap();
+    let mut owner = house.as_owner(CLAIMS).await;
     let mut runs = vec![old];
     for _ in 0..6 {
         // Who drains still takes calls.
