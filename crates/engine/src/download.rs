@@ -8,34 +8,30 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::join;
 use profile::revision::Class;
 use sha2::{Digest, Sha256};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 mod content;
+mod memory;
 mod wav;
 
 pub use content::sniff;
 pub(crate) use content::{check, extension};
+pub use memory::{Buffer, Memory};
 pub(crate) use wav::wrapped;
 
-/// Bytes that go to the sink at a time.
-const PIECE: usize = 256 * 1024;
-/// Room for what the last chunk of a piece has too much, so that the piece does not move.
-const SLACK: usize = 512 * 1024;
 /// Pieces that wait for the sink or the digest.
-const WAITING: usize = 2;
-/// Pieces that are remembered for their memory.
-const KEPT: usize = 8;
+const WAITING: usize = 1;
 /// Bytes of an answer that is no file.
-const PAGE_MAX: u64 = 256 * 1024;
+const PAGE_MAX: usize = 256 * 1024;
 
-/// Where the bytes of a file go. Nothing is written before the answer is known
-/// to be a file; pieces are about 256 KiB.
+/// Where the bytes of a file go. Nothing is written before the answer is known to be a file.
 pub trait Sink: Send {
-    /// Takes the next piece.
+    /// The buffers that its pieces come in.
+    fn memory(&self) -> &Memory;
+    /// Takes the next piece: as large as a buffer, but for the last.
     fn write(&mut self, piece: Bytes) -> impl Future<Output = io::Result<()>> + Send;
 }
 
@@ -106,17 +102,14 @@ impl Http {
             .await
             .map_err(|_| silent(request.timeout_ms))?;
         let open = opened.map_err(|outcome| FetchError::from(unopened(*outcome)))?;
-        let mut reader = Reader::new(open, task, silence);
+        let mut reader = Reader::new(open, task, silence, sink.memory().clone());
         if !task.is_file(reader.status) {
-            return Err(reader.page(no_file(reader.status)).await);
+            return Err(reader.page(&[], no_file(reader.status)).await);
         }
         let first = reader.piece().await?;
         let content_type = match check(task, reader.header("content-type"), &first) {
             Ok(content_type) => content_type,
-            Err(fault) => {
-                reader.begun = first;
-                return Err(reader.page(fault).await);
-            }
+            Err(fault) => return Err(reader.page(&first, fault).await),
         };
         let filename = reader
             .header("content-disposition")
@@ -147,15 +140,14 @@ struct Reader<'a> {
     trusted: bool,
     task: &'a FileTask,
     silence: Duration,
+    memory: Memory,
     /// Read, and not yet given.
     begun: Bytes,
     read: u64,
-    /// Pieces that were given, the oldest first: their memory is used again once nobody else has them.
-    given: VecDeque<Bytes>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(open: Open, task: &'a FileTask, silence: Duration) -> Self {
+    fn new(open: Open, task: &'a FileTask, silence: Duration, memory: Memory) -> Self {
         Self {
             status: open.response.status().as_u16(),
             headers: headers_of(&open.response),
@@ -163,9 +155,9 @@ impl<'a> Reader<'a> {
             trusted: open.trusted,
             task,
             silence,
+            memory,
             begun: Bytes::new(),
             read: 0,
-            given: VecDeque::new(),
         }
     }
 
@@ -178,57 +170,50 @@ impl<'a> Reader<'a> {
         let chunk = tokio::time::timeout(self.silence, self.response.chunk()).await;
         let chunk = chunk
             .map_err(|_| silent(u64::try_from(self.silence.as_millis()).unwrap_or(u64::MAX)))?;
-        let chunk = chunk.map_err(|_| {
+        chunk.map_err(|_| {
             FetchError::from(FetchFault::Broken(Fault::new(
                 Kind::BadFile,
                 "the file was cut before its end",
             )))
-        })?;
-        self.read += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        Ok(chunk)
+        })
     }
 
-    /// The next piece; empty at the end.
-    async fn piece(&mut self) -> Result<Bytes, FetchError> {
-        let mut piece = self.empty_piece();
-        while piece.len() < PIECE {
-            let Some(chunk) = self.chunk().await? else {
-                break;
-            };
-            if self.read > self.task.max_bytes {
-                let fault = Fault::new(
-                    Kind::FileTooLarge,
-                    format!("the file is more than {} bytes", self.task.max_bytes),
-                );
-                return Err(FetchFault::Final(fault).into());
-            }
-            piece.extend_from_slice(&chunk);
+    /// Reads on; `false` at the end.
+    async fn more(&mut self) -> Result<bool, FetchError> {
+        let Some(chunk) = self.chunk().await? else {
+            return Ok(false);
+        };
+        self.read += chunk.len() as u64;
+        if self.read > self.task.max_bytes {
+            let fault = Fault::new(
+                Kind::FileTooLarge,
+                format!("the file is more than {} bytes", self.task.max_bytes),
+            );
+            return Err(FetchFault::Final(fault).into());
         }
-        let piece = piece.freeze();
-        self.given.push_back(piece.clone());
-        Ok(piece)
+        self.begun = chunk;
+        Ok(true)
     }
 
-    /// Room for a piece. Memory that is new to the process costs more than the copy into it.
-    fn empty_piece(&mut self) -> BytesMut {
-        match self.given.pop_front().map(Bytes::try_into_mut) {
-            Some(Ok(mut free)) => {
-                free.clear();
-                free
+    /// The next piece; empty at the end. What is silent holds no buffer that others wait for before it begins.
+    async fn piece(&mut self) -> Result<Bytes, FetchError> {
+        if self.begun.is_empty() && !self.more().await? {
+            return Ok(Bytes::new());
+        }
+        let mut buffer = self.memory.take().await;
+        loop {
+            buffer.fill(&mut self.begun);
+            if buffer.is_full() || !self.more().await? {
+                return Ok(buffer.freeze());
             }
-            Some(Err(held)) => {
-                if self.given.len() < KEPT {
-                    self.given.push_front(held);
-                }
-                BytesMut::with_capacity(PIECE + SLACK)
-            }
-            None => BytesMut::with_capacity(PIECE + SLACK),
         }
     }
 
     /// All of it: what is wrapped has its length in its header.
     async fn rest(&mut self, first: Bytes) -> Result<Bytes, FetchError> {
         let mut whole = BytesMut::from(&first[..]);
+        // Nobody holds a buffer while it waits for the next.
+        drop(first);
         loop {
             let piece = self.piece().await?;
             if piece.is_empty() {
@@ -249,17 +234,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The answer as an answer: what came is no file.
-    async fn page(&mut self, fault: Fault) -> FetchError {
-        let mut body = BytesMut::from(&self.begun[..]);
-        while (body.len() as u64) < PAGE_MAX {
-            match self.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
+    async fn page(&mut self, first: &[u8], fault: Fault) -> FetchError {
+        let mut body = BytesMut::new();
+        let mut take = |chunk: &[u8]| {
+            body.extend(chunk.iter().take(PAGE_MAX - body.len()));
+            body.len() < PAGE_MAX
+        };
+        let mut goes_on = take(first) && take(&self.begun);
+        while goes_on {
+            goes_on = match self.chunk().await {
+                Ok(Some(chunk)) => take(&chunk),
                 // A page that breaks says no less than its status.
-                Err(_) => break,
-            }
+                Ok(None) | Err(_) => false,
+            };
         }
-        body.truncate(usize::try_from(PAGE_MAX).unwrap_or(usize::MAX));
         let received = Received {
             status: self.status,
             headers: self.headers.clone(),
@@ -353,8 +341,9 @@ async fn keep<S: Sink>(
         );
         return Err(FetchFault::Final(fault).into());
     }
-    for start in (0..bytes.len()).step_by(PIECE) {
-        let piece = bytes.slice(start..bytes.len().min(start + PIECE));
+    let size = sink.memory().size();
+    for start in (0..bytes.len()).step_by(size) {
+        let piece = bytes.slice(start..bytes.len().min(start + size));
         sink.write(piece).await.map_err(FetchError::Sink)?;
     }
     Ok(Fetched {

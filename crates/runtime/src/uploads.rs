@@ -10,7 +10,6 @@ use crate::library::Modelrow;
 use crate::objects::{ObjectsError, Upload};
 use crate::tasks::Until;
 use bytes::Bytes;
-use engine::download::Sink as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -153,7 +152,7 @@ impl Receiving {
         let Some(upload) = &mut self.upload else {
             return Ok(());
         };
-        let written = upload.write(chunk).await;
+        let written = upload.append(chunk).await;
         written.map_err(|error| RunError::from(not_written(self.id, error)).into())
     }
 

@@ -2,19 +2,46 @@
 
 use super::*;
 use crate::http::tests::{request, server, write};
+use futures_util::future::join_all;
 use std::io::Write;
 
 const MP4: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isommp42";
 
+const BUFFER: usize = 256 * 1024;
+
 /// Keeps what is written; fails after so many bytes.
-#[derive(Default)]
 struct Kept {
     bytes: Vec<u8>,
     fails_after: Option<usize>,
+    memory: Memory,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::with(Memory::new(8 * BUFFER, BUFFER))
+    }
+}
+
+impl Kept {
+    fn with(memory: Memory) -> Self {
+        Self {
+            bytes: Vec::new(),
+            fails_after: None,
+            memory,
+        }
+    }
 }
 
 impl Sink for Kept {
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     async fn write(&mut self, piece: Bytes) -> io::Result<()> {
+        assert!(
+            self.bytes.len() % self.memory.size() == 0,
+            "a piece after the last"
+        );
         self.bytes.extend_from_slice(&piece);
         match self.fails_after {
             Some(most) if self.bytes.len() > most => Err(io::Error::other("full")),
@@ -78,6 +105,31 @@ async fn a_file_arrives_whole_with_its_digest() {
         filename: Some("cat.mp4".into()),
     };
     assert_eq!(got, want);
+}
+
+#[tokio::test]
+async fn files_that_come_at_once_share_the_memory_of_two_buffers() {
+    let film = film(3 * BUFFER + 17);
+    let memory = Memory::new(2 * BUFFER, BUFFER);
+    let http = Http::new().unwrap();
+    // All of them hold what they can get and wait for more: whoever waited with a part of a piece would wait for good.
+    let one = async |_| {
+        let body = film.clone();
+        let (address, _heads) =
+            server(move |stream, _| write(stream, "200 OK", "Content-Type: video/mp4\r\n", &body));
+        let mut sink = Kept::with(memory.clone());
+        let task = FileTask {
+            source: FileSource::Request(Box::new(Request {
+                timeout_ms: 60_000,
+                ..request("GET", &address)
+            })),
+            ..task(&address)
+        };
+        let got = http.fetch(&task, &mut sink).await.unwrap();
+        assert_eq!(got.bytes, film.len() as u64);
+        assert!(sink.bytes == film);
+    };
+    join_all((0..16).map(one)).await;
 }
 
 #[tokio::test]

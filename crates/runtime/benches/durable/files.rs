@@ -42,7 +42,7 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
     })
     .await;
     let above = (worker.memory("VmHWM").max(most) - idle) / MIB;
-    let speed = FILES as u64 * bytes / MIB / begun.elapsed().as_secs().max(1);
+    let speed = (FILES as u64 * bytes / MIB) as f64 / begun.elapsed().as_secs_f64();
     worker.end();
     table.beside(
         &format!(
@@ -50,7 +50,7 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
             bytes / MIB
         ),
         "",
-        speed,
+        format!("{speed:.0}"),
     );
     let what = format!(
         "memory above idle, {FILES} files of {} MiB at once",

@@ -4,16 +4,14 @@
 mod bucket;
 
 use crate::artifacts::Artifacts;
-use crate::objects::{Listed, MARKERS, Objects, places};
+use crate::objects::{Listed, MARKERS, Objects};
 use bucket::{BucketServer, URL, walk};
 use bytes::Bytes;
 use diag::Code;
-use engine::download::Sink as _;
-use futures_util::TryStreamExt as _;
+use engine::download::Memory;
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MEMORY: usize = 64 * 1024 * 1024;
 /// The smallest part that the protocol allows: nothing here is optimised.
@@ -37,7 +35,7 @@ impl House {
         let bucket = Artifacts::named(URL, self.server.settings());
         let folder = Artifacts::from(self.folder.path());
         let mut bucket = bucket.open(memory).unwrap();
-        (bucket.part, bucket.places) = (BUCKET_PART, places(memory, BUCKET_PART));
+        bucket.memory = Memory::new(memory, BUCKET_PART);
         [("folder", folder.open(memory).unwrap()), ("bucket", bucket)]
     }
 
@@ -60,7 +58,7 @@ async fn stored(objects: &Objects, key: &str, film: &Bytes) {
     let mut rest = film.clone();
     while !rest.is_empty() {
         let piece = rest.split_to(rest.len().min(300_001));
-        upload.write(piece).await.unwrap();
+        upload.append(piece).await.unwrap();
     }
     upload.finish().await.unwrap();
 }
@@ -87,7 +85,8 @@ async fn collected(objects: &Objects, key: &str, range: Option<Range<u64>>) -> V
 async fn a_file_of_any_size_reads_back_whole_and_in_part() {
     let house = House::new().await;
     for (which, objects) in house.stores(MEMORY) {
-        for bytes in [0, 3, objects.part - 1, objects.part, 2 * objects.part + 5] {
+        let part = objects.memory.size();
+        for bytes in [0, 3, part - 1, part, 2 * part + 5] {
             let (key, film) = (format!("run/film.0/{bytes}"), film(bytes));
             stored(&objects, &key, &film).await;
             assert!(
@@ -118,7 +117,10 @@ async fn nothing_is_seen_before_the_end_and_nothing_stays_of_what_is_thrown_away
         // Several, for a part on its way may be cut at each of its steps.
         for n in 0..8 {
             let mut upload = objects.upload("run/film.0/3".to_owned());
-            upload.write(film(2 * objects.part + 5)).await.unwrap();
+            upload
+                .append(film(2 * objects.memory.size() + 5))
+                .await
+                .unwrap();
             assert_eq!(keys(&objects, Some("run")).await, [""; 0], "{which} {n}");
             upload.discard().await;
             assert_eq!(house.files(), [""; 0], "{which} {n}");
@@ -131,7 +133,7 @@ async fn an_upload_to_a_bucket_whose_process_died_is_found_by_its_marker() {
     let house = House::new().await;
     let [_, (_, objects)] = house.stores(MEMORY);
     let mut upload = objects.upload("run/film.0/3".to_owned());
-    upload.write(film(2 * BUCKET_PART + 5)).await.unwrap();
+    upload.append(film(2 * BUCKET_PART + 5)).await.unwrap();
     let parts = || {
         house
             .files()
@@ -149,48 +151,26 @@ async fn an_upload_to_a_bucket_whose_process_died_is_found_by_its_marker() {
     assert_eq!(house.files(), [""; 0]);
 }
 
-/// A piece that says how much of its kind is alive.
-struct Counted(Vec<u8>, Arc<AtomicUsize>);
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.1.fetch_sub(self.0.len(), Ordering::Relaxed);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_of_many_uploads_stay_within_the_memory_of_the_process() {
     const UPLOADS: usize = 5;
     let house = House::new().await;
-    for (which, objects) in house.stores(2 * BUCKET_PART) {
-        let piece = objects.part / 8;
-        let memory = objects.places.available_permits() * objects.part;
-        let (alive, most) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
-        let one = |n: usize| {
-            let (objects, alive, most) = (&objects, &alive, &most);
-            async move {
-                let mut upload = objects.upload(format!("run/film.{n}/3"));
-                for _ in 0..16 {
-                    let now = alive.fetch_add(piece, Ordering::Relaxed) + piece;
-                    most.fetch_max(now, Ordering::Relaxed);
-                    let counted = Counted(vec![7; piece], Arc::clone(alive));
-                    upload.write(Bytes::from_owner(counted)).await.unwrap();
-                }
-                upload.finish().await.unwrap();
-            }
+    for (which, mut objects) in house.stores(MEMORY) {
+        let part = objects.memory.size();
+        objects.memory = Memory::new(2 * part, part);
+        let film = film(2 * part + 5);
+        let held = [objects.memory.take().await, objects.memory.take().await];
+        let mut waits = objects.upload("run/film.9/3".to_owned());
+        let append = waits.append(film.clone());
+        assert!(append.now_or_never().is_none(), "{which}: it has no memory");
+        drop(held);
+        waits.discard().await;
+        let one = async |n: usize| {
+            let key = format!("run/film.{n}/3");
+            stored(&objects, &key, &film).await;
+            assert!(collected(&objects, &key, None).await == film, "{which} {n}");
         };
         join_all((0..UPLOADS).map(one)).await;
-        let most = most.into_inner();
-        assert!(
-            most <= memory + UPLOADS * piece,
-            "{which}: {most} bytes of {memory}"
-        );
         assert_eq!(keys(&objects, Some("run")).await.len(), UPLOADS, "{which}");
     }
 }
