@@ -292,6 +292,7 @@ fn request(address: &str) -> Request {
         timeout_ms: 60_000,
         max_bytes: 2 * GIB,
         submit: false,
+        kept: false,
         trusted: true,
         proof: Default::default(),
         policy: Arc::new(Policy::public(allow)),

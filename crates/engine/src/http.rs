@@ -1,7 +1,7 @@
 //! The only place that builds HTTP clients: it sends what a request says, once.
 //!
-//! The library follows no redirect and repeats nothing. A submit travels on a
-//! connection of its own, so that none that has idled can die under it.
+//! The library follows no redirect and repeats nothing. A submit travels on a connection of its own, so that none that has
+//! idled can die under it; one that does no harm when it is sent twice spares that ([`Request::kept`]).
 
 use crate::egress::{Author, is_public};
 use crate::fault::{Fault, Kind};
@@ -259,7 +259,7 @@ impl Http {
         } else {
             &self.public
         };
-        let client = if request.submit {
+        let client = if request.submit && !request.kept {
             &clients.submit
         } else {
             &clients.other

@@ -151,6 +151,7 @@ mod tests {
     fn a_submit_follows_no_redirect_whatever_its_method() {
         let submit = Request {
             submit: true,
+            kept: false,
             ..own("GET")
         };
         let got = next(&submit, 302, Some("https://api.acme.ai/c"), 0);

@@ -55,8 +55,10 @@ pub struct Request {
     pub timeout_ms: u64,
     /// Largest answer read, in bytes.
     pub max_bytes: u64,
-    /// Whether it is the submit: sent once, on a connection of its own, never redirected.
+    /// Whether it is the submit: sent once, on a connection of its own unless it is `kept`, never redirected.
     pub submit: bool,
+    /// Whether a submit may travel on a connection that was kept, and may die under it: what is sent twice then does no harm.
+    pub kept: bool,
     /// Whether the address may have our credentials; where not, nothing was
     /// inherited, and the answer is judged by HTTP status alone.
     pub trusted: bool,

@@ -303,6 +303,7 @@ async fn fetched(core: &Core, address: &str) -> Result<Read, String> {
         timeout_ms: FETCH_TIMEOUT_MS,
         max_bytes: FETCH_MAX_BYTES,
         submit: false,
+        kept: false,
         trusted: false,
         proof: Proof::default(),
         policy: Arc::new(policy),

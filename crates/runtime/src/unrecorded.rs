@@ -207,7 +207,7 @@ impl<'a> Unrecorded<'a> {
             let drawn = self.core.drawn();
             let verdict = match self.flow.next(drawn.unix_ms, drawn) {
                 Action::Ended(ending) => return ending,
-                Action::Submit(request) => self.submit(&request).await,
+                Action::Submit(request) => self.submit(request).await,
                 Action::Token { auth } => {
                     tokens::supplied(self.core, &mut self.flow, auth.as_deref()).await
                 }
@@ -243,14 +243,20 @@ impl<'a> Unrecorded<'a> {
     }
 
     /// Sends once. Whether it is sent again says the machine, as the profile allows.
-    async fn submit(&mut self, request: &Request) -> Verdict {
+    async fn submit(&mut self, mut request: Request) -> Verdict {
         if !self.attempts.is_empty()
             && let Err(fault) = self.its_turn(Urgency::Send).await
         {
             return Verdict::Failed(fault);
         }
+        // Nobody waits for a handshake where the admin allows a second submit, which has a connection of its own.
+        let repeats = self
+            .flow
+            .terms()
+            .is_some_and(|terms| terms.repeat_on_unknown);
+        request.kept = repeats && self.attempts.is_empty();
         let sent_at = self.core.now();
-        let (event, http_status, traced) = once(self.core, &mut self.flow, request, None).await;
+        let (event, http_status, traced) = once(self.core, &mut self.flow, &request, None).await;
         if let Event::Answered(received) = &event {
             if received.status == 401 {
                 tokens::renew(self.core, &mut self.flow, &request.proof).await;

@@ -19,6 +19,8 @@ pub struct Entry {
     pub number: u64,
     /// When its head was read, in milliseconds since the Unix epoch of real time, which runs on whatever jobs skip.
     pub at_ms: u64,
+    /// The connection it came over, by the port at the caller's end.
+    pub caller_port: u16,
     /// What was asked.
     pub operation: Operation,
     /// The method.

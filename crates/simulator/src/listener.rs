@@ -115,17 +115,24 @@ impl AsyncWrite for CuttableStream {
 
 /// The switch of the connection a request came over.
 #[derive(Debug, Clone)]
-pub(crate) struct Line(CancellationToken);
+pub(crate) struct Line {
+    switch: CancellationToken,
+    /// At the caller's end.
+    pub(crate) port: u16,
+}
 
 impl Line {
     /// Nothing more goes over this connection, not even what the server has ready to send.
     pub(crate) fn cut(&self) {
-        self.0.cancel();
+        self.switch.cancel();
     }
 }
 
 impl Connected<IncomingStream<'_, CuttableListener>> for Line {
     fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        Self(stream.io().switch.clone())
+        Self {
+            switch: stream.io().switch.clone(),
+            port: stream.remote_addr().port(),
+        }
     }
 }

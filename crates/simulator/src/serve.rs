@@ -40,7 +40,7 @@ async fn receive(
     let (parts, body) = request.into_parts();
     let head = Head::read(&sim.wire, parts);
     let tag = head.tag(&sim.config.tag);
-    let number = sim.record(entry(&sim, &head, tag.clone()));
+    let number = sim.record(entry(&sim, &head, (tag.clone(), &line)));
     if sim.cuts_before_reading(&head, tag.as_deref()) {
         return cut(&sim, number, &line, Cut::BeforeReading);
     }
@@ -72,10 +72,11 @@ async fn receive(
     response
 }
 
-fn entry(sim: &Sim, head: &Head, tag: Option<String>) -> Entry {
+fn entry(sim: &Sim, head: &Head, (tag, line): (Option<String>, &Line)) -> Entry {
     Entry {
         number: 0,
         at_ms: sim.clock.world_ms(),
+        caller_port: line.port,
         operation: head.operation,
         method: head.method.to_string(),
         path: head.path.clone(),

@@ -213,6 +213,7 @@ fn bundle() -> Value {
         json!({
             "profile_key": name, "purpose": "embedding", "model": name, "auth_profile": "speed_key",
             "transport": {"path": "/embed", "headers": {"Authorization": "Bearer {{apiKey}}"}, "durable": durable,
+                "on_unknown": if durable { "fail" } else { "repeat" },
                 "body": {"model": "{{model}}", "text": "{{userPrompt}}"}},
             "response_mapping": {"extract": {"vector": "vector"}, "output": {"vector": "{{json steps.submit.vector}}"}},
             "workflow": {},

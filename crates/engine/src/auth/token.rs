@@ -391,6 +391,7 @@ fn blank(url: Url, drawn: Drawn) -> Request {
         timeout_ms: TIMEOUT_MS,
         max_bytes: ANSWER_MAX,
         submit: true,
+        kept: false,
         trusted: true,
         proof: Proof::default(),
         drawn: Drawn {

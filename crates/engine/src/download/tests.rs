@@ -39,7 +39,7 @@ impl Sink for Kept {
 
     async fn write(&mut self, piece: Bytes) -> io::Result<()> {
         assert!(
-            self.bytes.len() % self.memory.size() == 0,
+            self.bytes.len().is_multiple_of(self.memory.size()),
             "a piece after the last"
         );
         self.bytes.extend_from_slice(&piece);

@@ -161,6 +161,7 @@ impl Ground {
             timeout_ms: 10_000,
             max_bytes: 256 * 1024,
             submit: false,
+            kept: false,
             trusted: false,
             policy,
             proof: Proof::default(),

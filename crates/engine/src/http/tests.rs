@@ -76,6 +76,7 @@ pub(crate) fn request(method: &str, address: &str) -> Request {
         timeout_ms: 5_000,
         max_bytes: 64 * 1024,
         submit: method == "POST",
+        kept: false,
         trusted: true,
         proof: Default::default(),
         policy: Arc::new(Policy::new(
@@ -239,7 +240,7 @@ async fn redirects_in_a_circle_end() {
 }
 
 #[tokio::test]
-async fn a_submit_travels_on_a_connection_of_its_own() {
+async fn a_submit_travels_on_a_connection_of_its_own_unless_it_may_be_sent_twice() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (connections, opened) = channel();
@@ -256,14 +257,15 @@ async fn a_submit_travels_on_a_connection_of_its_own() {
         }
     });
     let http = Http::new().unwrap();
-    for (method, want) in [("POST", 2), ("GET", 1)] {
+    for (method, kept, want) in [("POST", false, 2), ("GET", false, 1), ("POST", true, 0)] {
         for _ in 0..2 {
-            assert!(matches!(
-                http.send(&request(method, &address)).await,
-                Outcome::Answered(_)
-            ));
+            let request = Request {
+                kept,
+                ..request(method, &address)
+            };
+            assert!(matches!(http.send(&request).await, Outcome::Answered(_)));
         }
-        assert_eq!(opened.try_iter().count(), want, "{method}");
+        assert_eq!(opened.try_iter().count(), want, "{method}, kept: {kept}");
     }
 }
 

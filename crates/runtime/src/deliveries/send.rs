@@ -232,6 +232,7 @@ pub(super) async fn sent(
         max_bytes: ANSWER_MAX,
         // On a connection of its own, sent once, and never redirected.
         submit: true,
+        kept: false,
         trusted: false,
         proof: Proof::default(),
         policy: Arc::new(policy),

@@ -137,6 +137,40 @@ async fn what_a_call_without_a_record_comes_to_is_judged_as_of_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_may_be_sent_twice_spares_the_handshake() {
+    for consents in [true, false] {
+        let mut bundle = bundle();
+        if consents {
+            bundle["profiles"][0]["transport"]["on_unknown"] = json!("repeat");
+        }
+        let house = House::of(quick(), bundle).await;
+        house.sim.script(vec![
+            vector(1),
+            vector(2),
+            on(3, Action::Cut(Cut::AfterAccepting)),
+            vector(4),
+        ]);
+        let modelrow = house.start().await;
+        for _ in 0..2 {
+            assert_eq!(ended(&modelrow).await.status, Status::Succeeded);
+        }
+        let cut = ended(&modelrow).await;
+        let ledger = house.sim.ledger();
+        let ports: Vec<u16> = ledger.iter().map(|entry| entry.caller_port).collect();
+        if consents {
+            assert_eq!(cut.status, Status::Succeeded, "{cut:#?}");
+            assert_eq!((cut.attempts.len(), ports.len()), (2, 4));
+            assert_eq!([ports[1], ports[2]], [ports[0]; 2], "kept");
+            assert_ne!(ports[3], ports[2], "none that could have idled");
+        } else {
+            assert_eq!(cut.failure_text("code"), Some("unknown_outcome"));
+            assert_eq!(ports.len(), 3);
+            assert!(ports[0] != ports[1] && ports[1] != ports[2], "{ports:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_needs_a_record_has_one() {
     let house = house((1..=9).map(vector).collect()).await;
     let modelrow = house.start().await;
