@@ -463,6 +463,12 @@ mod tests {
             commands += 1;
         }
         assert_eq!(commands, 3);
+        let superuser = &services["postgres"]["environment"]["POSTGRES_USER"];
+        assert_eq!(
+            *superuser,
+            serde_json::Value::Null,
+            "row security holds for an ordinary role alone"
+        );
         let settings = include_str!("../../../deploy/modelrow.toml");
         let names = file["x-modelrow"]["environment"]
             .as_object()
