@@ -112,6 +112,7 @@ pub(crate) struct Admitted {
 /// What was counted under the tenant's lock.
 #[derive(Debug, Clone, Copy)]
 struct Counted {
+    /// 0 where no limit asks: so is [`Self::queued`].
     open: i64,
     queued: i64,
     today: Date,
@@ -238,8 +239,8 @@ async fn counted(
             where coalesce(t.runs, case when s::date = today.d then
                       (select count(*) from runs r where r.tenant_id = $1 and r.created_at >= today.d::timestamp at time zone 'utc' and r.cache_of is null) else 0 end) < $6::int)
         select (select d from today) as "today!", (select m from month) as month, (select d from day) as day,
-               (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null) as "open!",
-               (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null and s.state = 'queued') as "queued!"
+               case when $9 then (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null) end as open,
+               case when $10 then (select count(*) from run_states s where s.tenant_id = $1 and s.ended_at is null and s.state = 'queued') end as queued
         "#,
         run.tenant_id,
         limits.currency,
@@ -249,12 +250,14 @@ async fn counted(
         limits.runs_per_day.unwrap_or(i32::MAX),
         DAYS_AHEAD,
         budgeted,
+        limits.max_in_flight.is_some(),
+        limits.max_queued.is_some(),
     )
     .fetch_one(connection)
     .await?;
     Ok(Counted {
-        open: found.open,
-        queued: found.queued,
+        open: found.open.unwrap_or(0),
+        queued: found.queued.unwrap_or(0),
         today: found.today,
         budgeted,
         month: found.month,

@@ -246,8 +246,10 @@ impl Claim {
             r#"
             with recursive
             free as (
-                select least($3::int, coalesce(k.max_concurrent_jobs - (select count(*) from run_states r where r.credential_id = $2
-                           and r.state in ('preparing', 'submitting', 'submit_unknown', 'polling'))::int, $3::int)) as n
+                -- Counted where there is a limit only: `coalesce` would count a hundred thousand jobs for nothing.
+                select case when k.max_concurrent_jobs is null then $3::int else
+                    least($3::int, k.max_concurrent_jobs - (select count(*) from run_states r where r.credential_id = $2
+                           and r.state in ('preparing', 'submitting', 'submit_unknown', 'polling'))::int) end as n
                 from provider_api_credentials k where k.id = $2 and exists (select 1 from workers where worker_id = $1 and expires_at > now())),
             tenant as (
                 (select q.tenant_id from run_states q where q.credential_id = $2 and q.state = 'queued' and not q.held order by q.tenant_id limit 1)
@@ -266,8 +268,9 @@ impl Claim {
                               and not exists (select 1 from pauses p where p.tenant_id = tenant.tenant_id)
                         order by q.priority desc, q.not_before, q.run_id limit $3::int) d) due
                 where tenant.tenant_id is not null and (l.max_in_flight is null or tenant.tenant_id = any($5))
-                  and due.turn <= coalesce(l.max_in_flight - (select count(*) from run_states r where r.tenant_id = tenant.tenant_id
-                           and r.state in ('preparing', 'submitting', 'submit_unknown', 'polling')), $3::int)
+                  and due.turn <= case when l.max_in_flight is null then $3::int else
+                      l.max_in_flight - (select count(*) from run_states r where r.tenant_id = tenant.tenant_id
+                           and r.state in ('preparing', 'submitting', 'submit_unknown', 'polling')) end
                 order by due.turn, coalesce(tenant.tenant_id <= $4, false), tenant.tenant_id limit greatest(coalesce((select n from free), 0), 0))
             select r.run_id, r.tenant_id, r.ver, r.attempt, r.captured, r.revision_id, u.request,
                    coalesce(u.start_by < now(), false) as "too_late!"

@@ -14,6 +14,11 @@ use tokio::time::sleep;
 
 const WORKERS: usize = 4;
 const INTERVAL_MS: u64 = 2_000;
+/// What was not asked about by then counts as so late.
+const MOST_MS: u64 = 12_000;
+
+/// When jobs were asked about, milliseconds since 1970.
+type Polls = HashMap<String, Vec<u64>>;
 
 pub(crate) async fn measure(size: Size, table: &mut Table) {
     let kills = size.pick(1, 10, 100);
@@ -82,23 +87,35 @@ async fn orphans_wait(ground: &Ground, victim: &Process, signal: &str, n: u64) -
     let orphans = jobs_of(ground, victim.id()).await;
     let killed = now_ms();
     victim.signal(signal);
-    sleep(Duration::from_secs(12)).await;
-    let polls = polls(ground).await;
+    let polls = polls_until_each(ground, &orphans, killed).await;
     let late = |job: &String| {
         let times = polls.get(job)?;
         let last = times.iter().filter(|at| **at <= killed).max()?;
-        let next = times
-            .iter()
-            .filter(|at| **at > killed)
-            .min()
-            .copied()
-            .unwrap_or(killed + 12_000);
+        let next = times.iter().filter(|at| **at > killed).min();
+        let next = next.copied().unwrap_or(killed + MOST_MS);
         Some(next.saturating_sub(last + INTERVAL_MS))
     };
     orphans.iter().filter_map(late).collect()
 }
 
-async fn polls(ground: &Ground) -> HashMap<String, Vec<u64>> {
+/// The times of polls by job, until each of `jobs` was asked about since.
+async fn polls_until_each(ground: &Ground, jobs: &HashSet<String>, since_ms: u64) -> Polls {
+    let mut all = Polls::new();
+    let asked = |all: &Polls, job| {
+        let times: Option<&Vec<u64>> = all.get(job);
+        times.is_some_and(|times| times.iter().any(|at| *at > since_ms))
+    };
+    while now_ms() < since_ms + MOST_MS && !jobs.iter().all(|job| asked(&all, job)) {
+        sleep(Duration::from_millis(250)).await;
+        for (job, times) in polls(ground).await {
+            all.entry(job).or_default().extend(times);
+        }
+    }
+    all
+}
+
+/// Those since the last such call.
+async fn polls(ground: &Ground) -> Polls {
     let url = ground.provider.said.replace("/v1", "/_crowd/polls");
     let answer = reqwest::Client::new().post(url).send().await.unwrap();
     serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()

@@ -141,8 +141,27 @@ async fn provider(args: &[String]) {
 async fn worker(args: &[String]) {
     let modelrow = works(args).await;
     say("ready");
-    input_ends().await;
+    while line().is_some() {
+        let [in_time, all] = polls_in_time(&modelrow.metrics().await);
+        say(&format!("{in_time} {all}"));
+    }
     modelrow.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Polls that were at most 250 ms late, and all.
+fn polls_in_time(metrics: &str) -> [u64; 2] {
+    let names = ["bucket{le=\"0.25\"}", "count"];
+    names.map(|name| {
+        let name = format!("modelrow_poll_late_seconds_{name} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap().parse().unwrap()
+    })
+}
+
+/// What this process is asked next.
+fn line() -> Option<String> {
+    let next = || std::io::stdin().lines().next();
+    tokio::task::block_in_place(next).map(Result::unwrap)
 }
 
 async fn works(args: &[String]) -> Modelrow {
@@ -165,9 +184,8 @@ async fn works(args: &[String]) -> Modelrow {
 async fn serving(args: &[String]) {
     let modelrow = Arc::new(works(args).await);
     say("ready");
-    let line = || tokio::task::block_in_place(|| std::io::stdin().lines().next());
     while let Some(seconds) = line() {
-        let time = Duration::from_secs(seconds.unwrap().parse().unwrap());
+        let time = Duration::from_secs(seconds.parse().unwrap());
         say(&complete::runs(&modelrow, time).await.to_string());
     }
     Modelrow::clone(&modelrow)

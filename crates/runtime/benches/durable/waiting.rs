@@ -3,6 +3,7 @@
 use crate::Size;
 use crate::copies;
 use crate::ground::{Ground, call};
+use crate::processes::Process;
 use crate::table::Table;
 use runtime::{Concurrency, Modelrow};
 use simulator::crowd::CrowdConfig;
@@ -23,7 +24,7 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
         keep_polls: false,
     });
     let ground = ground.await;
-    let worker = ground.worker(Concurrency {
+    let mut worker = ground.worker(Concurrency {
         polls: 2_048,
         ..Concurrency::default()
     });
@@ -44,7 +45,10 @@ pub(crate) async fn measure(size: Size, table: &mut Table) {
     );
 
     writes(&ground, quiet, table).await;
-    lateness(&ground, &library, runs, busy, table).await;
+    let before = in_time(&mut worker);
+    come_and_go(&ground, &library, busy, table).await;
+    let now = in_time(&mut worker);
+    lateness([0, 1].map(|i| now[i] - before[i]), runs, busy, table);
     worker.end();
 }
 
@@ -82,16 +86,32 @@ async fn size_of(ground: &Ground) -> i64 {
         .await
 }
 
+/// Polls so far that were at most 250 ms late, and all.
+fn in_time(worker: &mut Process) -> [u64; 2] {
+    let said = worker.ask("polls");
+    let (in_time, all) = said.split_once(' ').unwrap();
+    [in_time, all].map(|n| n.parse().unwrap())
+}
+
+/// The 99th percentile is at most so late if 99 of 100 polls are.
+fn lateness([in_time, all]: [u64; 2], runs: u64, busy: Duration, table: &mut Table) {
+    let share = 100.0 * in_time as f64 / all as f64;
+    let what = format!(
+        "polls at most 250 ms late, {runs} runs every 10 s, {} s",
+        busy.as_secs()
+    );
+    table.judged(
+        &what,
+        [format!("of {all}"), format!("{share:.2} %")],
+        "at least 99 %",
+        share >= 99.0,
+    );
+}
+
 /// Runs begin and end while the others are polled.
-async fn lateness(
-    ground: &Ground,
-    library: &Modelrow,
-    runs: u64,
-    busy: Duration,
-    table: &mut Table,
-) {
+async fn come_and_go(ground: &Ground, library: &Modelrow, busy: Duration, table: &mut Table) {
     let polls = ground.asked("polled").await;
-    let (mut seconds, mut windows, mut begun) = (interval(Duration::from_secs(1)), Vec::new(), 0);
+    let (mut seconds, mut p99, mut begun) = (interval(Duration::from_secs(1)), Vec::new(), 0);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for second in 1..=busy.as_secs() {
         seconds.tick().await;
@@ -100,7 +120,8 @@ async fn lateness(
             begun += 1;
         }
         if second % 10 == 0 {
-            windows.push(library.fleet().await.unwrap().workers[0].report.lateness);
+            let worker = &library.fleet().await.unwrap().workers[0];
+            p99.push(worker.report.lateness.p99_ms);
         }
     }
     let polled = (ground.asked("polled").await - polls) / busy.as_secs();
@@ -108,19 +129,16 @@ async fn lateness(
         .count("select count(*) from run_states where state = 'succeeded'")
         .await;
     let following = copies::following(library).await;
-    let mut p99: Vec<u64> = windows.iter().map(|window| window.p99_ms).collect();
-    p99.sort_unstable();
-    let (middle, worst) = (p99[p99.len() / 2], p99[p99.len() - 1]);
     table.beside(
         &format!("  {following} runs followed, {begun} begun, {ended} ended, polls a second"),
         "",
         polled,
     );
-    let what = format!("p99 lateness of polls, {runs} runs every 10 s: middle, worst 10 s");
-    table.judged(
-        &what,
-        [format!("{middle} ms"), format!("{worst} ms")],
-        "at most 250 ms",
-        worst <= 250,
+    p99.sort_unstable();
+    let (middle, worst) = (p99[p99.len() / 2], p99[p99.len() - 1]);
+    let shown = [middle, worst].map(|ms| format!("{ms} ms"));
+    table.row(
+        "  p99 lateness in 10 s: in the middle, in the worst",
+        &shown,
     );
 }

@@ -8,6 +8,7 @@ use crate::listen::Hint;
 use crate::outbox::Delivery;
 use crate::runs::ListFilter;
 use serde_json::json;
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -145,6 +146,55 @@ async fn two_workers_cannot_both_take_the_last_places_of_a_credential() {
             .is_none(),
         "who has no lease claims nothing"
     );
+}
+
+/// What a claim costs may not grow with the runs that wait: with 100,000 of them, counting cost more than all else of a run.
+#[tokio::test]
+async fn jobs_in_flight_are_counted_where_there_is_a_limit_and_nowhere_else() {
+    const IN_FLIGHT: u128 = 200;
+    let house = House::new().await;
+    let (a, _lease, _) = house.worker(10).await;
+    let mut sent = Vec::new();
+    for run in 1..=IN_FLIGHT {
+        sent.push(house.queue(run).await);
+    }
+    assert_eq!(house.submit(a, &sent, 1).await, sent.len());
+    house.queue(1_000).await;
+    let mut owner = PgConnection::connect(&house.database.owner_url)
+        .await
+        .unwrap();
+    // What was queued and is sent leaves entries in the index of the queue.
+    owner.execute("vacuum run_states").await.unwrap();
+    let read = async || {
+        let mut claim = house.claim(a).await;
+        let indexed = "set local enable_seqscan = off; set local enable_bitmapscan = off";
+        claim.parts().0.execute(indexed).await.unwrap();
+        let picked = claim.pick(10).await.unwrap();
+        assert_eq!(picked.len(), 1);
+        entries_read(claim.parts().0).await
+    };
+    let in_flight = i64::try_from(IN_FLIGHT).unwrap();
+    assert!(read().await < in_flight, "no limit");
+    house
+        .sql("insert into tenant_limits (tenant_id, spend_per_month, over_limit) values ('00000000-0000-0000-0000-000000000002', 9, 'queue')")
+        .await;
+    assert!(read().await < in_flight, "another limit");
+    house
+        .sql("update tenant_limits set max_in_flight = 1000")
+        .await;
+    assert!(read().await >= in_flight, "of the tenant");
+    house
+        .sql("delete from tenant_limits; update provider_api_credentials set max_concurrent_jobs = 1000")
+        .await;
+    assert!(read().await >= in_flight, "of the credential");
+}
+
+/// Rows and index entries of runs' states that this transaction has read.
+async fn entries_read(connection: &mut PgConnection) -> i64 {
+    let entries = "select sum(pg_stat_get_xact_tuples_returned(oid))::bigint from (
+        select indexrelid as oid from pg_index where indrelid = 'run_states'::regclass union all select 'run_states'::regclass) o";
+    let row = connection.fetch_one(entries).await.unwrap();
+    row.get(0)
 }
 
 #[tokio::test]
