@@ -91,8 +91,7 @@ async fn orphans_wait(ground: &Ground, victim: &Process, signal: &str, n: u64) -
     let late = |job: &String| {
         let times = polls.get(job)?;
         let last = times.iter().filter(|at| **at <= killed).max()?;
-        let next = times.iter().filter(|at| **at > killed).min();
-        let next = next.copied().unwrap_or(killed + MOST_MS);
+        let next = next_poll(&polls, job, killed).unwrap_or(killed + MOST_MS);
         Some(next.saturating_sub(last + INTERVAL_MS))
     };
     orphans.iter().filter_map(late).collect()
@@ -101,17 +100,22 @@ async fn orphans_wait(ground: &Ground, victim: &Process, signal: &str, n: u64) -
 /// The times of polls by job, until each of `jobs` was asked about since.
 async fn polls_until_each(ground: &Ground, jobs: &HashSet<String>, since_ms: u64) -> Polls {
     let mut all = Polls::new();
-    let asked = |all: &Polls, job| {
-        let times: Option<&Vec<u64>> = all.get(job);
-        times.is_some_and(|times| times.iter().any(|at| *at > since_ms))
+    let asked = |all: &Polls| {
+        jobs.iter()
+            .all(|job| next_poll(all, job, since_ms).is_some())
     };
-    while now_ms() < since_ms + MOST_MS && !jobs.iter().all(|job| asked(&all, job)) {
+    while now_ms() < since_ms + MOST_MS && !asked(&all) {
         sleep(Duration::from_millis(250)).await;
         for (job, times) in polls(ground).await {
             all.entry(job).or_default().extend(times);
         }
     }
     all
+}
+
+fn next_poll(polls: &Polls, job: &str, since_ms: u64) -> Option<u64> {
+    let times = polls.get(job)?.iter().copied();
+    times.filter(|at| *at > since_ms).min()
 }
 
 /// Those since the last such call.
